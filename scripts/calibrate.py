@@ -1,0 +1,340 @@
+"""Measure by simulation how often intervals and verdicts are wrong, and write docs/calibration.md.
+
+Usage: python scripts/calibrate.py [--quick] [--output FILE]
+
+Every section of the document is a function here, whose docstring is the section's title and text. Rates come from
+vectorised p values and the package's own Holm; in every table of verdicts the first families are decided by `decide` as
+well, and the script stops if the two disagree.
+"""
+
+import argparse
+import functools
+import inspect
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from ablate import statistics as st
+
+ALPHA = 0.05
+NUM_CHECKED = 100
+Array = NDArray[np.float64]
+Rng = np.random.Generator
+NOISES: dict[str, Callable[[Rng, tuple[int, ...]], Array]] = {
+    "normal": lambda rng, shape: rng.standard_normal(shape),
+    "heavy tails (t, 3 degrees of freedom)": lambda rng, shape: rng.standard_t(3, shape),
+    "skewed (exponential)": lambda rng, shape: rng.standard_exponential(shape) - 1,
+    "very skewed (log-normal)": lambda rng, shape: rng.lognormal(size=shape) - np.exp(0.5),
+    "every tenth run diverges (10 sd below)": lambda rng, shape: (
+        rng.standard_normal(shape) + 1 - 10 * (rng.random(shape) < 0.1)
+    ),
+    "coarse (rounded to the sd)": lambda rng, shape: np.round(rng.standard_normal(shape)),
+}
+
+
+class Rate:
+    """The mean of booleans, one a repetition, with its Monte-Carlo standard error."""
+
+    def __init__(self, hits: ArrayLike) -> None:
+        flags = np.asarray(hits)
+        self.value = float(flags.mean())
+        # An outcome that was never or always seen gets the error of half a hit.
+        inside = min(max(self.value, 0.5 / flags.size), 1 - 0.5 / flags.size)
+        self.se = (inside * (1 - inside) / flags.size) ** 0.5
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:.2f} ± {100 * self.se:.2f}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """The numbers of a section; `errors` are the rates that should not exceed ALPHA."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    errors: Sequence[Rate] = ()
+
+    @property
+    def num_above(self) -> int:
+        """Error rates above ALPHA by more than three standard errors."""
+        return sum(rate.value > ALPHA + 3 * rate.se for rate in self.errors)
+
+    def __str__(self) -> str:
+        cells = (self.header, ["---"] * len(self.header), *self.rows)
+        lines = "\n".join(f"| {' | '.join(map(str, row))} |" for row in cells)
+        if not self.errors:
+            return lines
+        worst = max(self.errors, key=lambda rate: rate.value)
+        return f"{lines}\n\nLargest: {worst} %. Above {100 * ALPHA:g} % by over 3 standard errors: {self.num_above}."
+
+
+def arms(rng: Rng, noise: str, shape: tuple[int, int, int]) -> Array:
+    """Return A/A differences from one shared control, `shape` = (num_families, num_seeds, num_claims)."""
+    scores = NOISES[noise](rng, (*shape[:2], shape[2] + 1))
+    return scores[..., 1:] - scores[..., :1]
+
+
+def outcomes(d: Array, smallest: float, alpha: float = ALPHA) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return (called different, called equivalent), shape (num_families, num_claims), and check the first families.
+
+    Args:
+        d: differences, shape (num_families, num_seeds, num_claims).
+        smallest: smallest effect.
+        alpha: error level of a family.
+    """
+    n, mean = d.shape[1], d.mean(axis=1)
+    flat = np.ptp(d, axis=1) <= 1e-9 * np.abs(d).max(axis=1)
+    se = np.where(flat, 1.0, d.std(axis=1, ddof=1) / n**0.5)
+    p = np.where(flat, np.where(mean == 0, 1, 2.0 ** (1 - n)), 2 * special.stdtr(n - 1, -np.abs(mean) / se))
+    room = smallest - np.abs(mean)
+    p_equivalence = np.where(flat, np.where(room > 0, 2.0**-n, 1), special.stdtr(n - 1, -room / se))
+    different = st.holm(p, alpha).rejected & (np.abs(mean) >= smallest)
+    equivalent = st.holm(p_equivalence, alpha).rejected & ~different
+    for family in range(min(NUM_CHECKED, len(d))):
+        effects = [st.mean_effect(x) for x in d[family].T]
+        claims = [st.Comparison(effect=effect, direction="greater", smallest_effect=smallest) for effect in effects]
+        for k, verdict in enumerate(st.decide(claims, alpha=alpha)):
+            assert (verdict.outcome in ("supported", "contradicted")) == different[family, k]
+            assert (verdict.outcome == "no difference") == equivalent[family, k]
+    return different, equivalent
+
+
+def families(rng: Rng, num_draws: int) -> Table:
+    """False differences in A/A families
+
+    All arms are the same, and the claims of a family share one control, so that their differences correlate at 0.5
+    (normal scores). Percent of families with at least one claim called supported or contradicted, with the smallest
+    effect 0; a larger one can only lower it. Differences of equal arms are symmetric whatever the scores are.
+    """
+    rows: list[list[object]] = []
+    errors = []
+    for noise in NOISES:
+        for num_claims in (1, 5, 10):
+            differences = (arms(rng, noise, (num_draws, n, num_claims)) for n in (3, 5, 10, 20))
+            rates = [Rate(outcomes(d, 0.0)[0].any(axis=1)) for d in differences]
+            rows.append([noise, num_claims, *rates])
+            errors += rates
+    return Table(("scores", "claims", "3 seeds", "5 seeds", "10 seeds", "20 seeds"), rows, errors)
+
+
+def looks(rng: Rng, num_draws: int) -> Table:
+    """False differences when seeds are added
+
+    Five seeds at the first look and five more at each further one: percent of A/A studies with a false difference at
+    any look. The last column does not share the error level out over the looks; it shows what declaring them protects
+    from.
+    """
+    rows: list[list[object]] = []
+    errors = []
+    for num_looks in (1, 2, 3, 5):
+        for num_claims in (1, 5):
+            d = arms(rng, "normal", (num_draws, 5 * num_looks, num_claims))
+            shared, whole = np.zeros(num_draws, bool), np.zeros(num_draws, bool)
+            for look in range(1, num_looks + 1):
+                seen = d[:, : 5 * look]
+                shared |= outcomes(seen, 0.0, st.look_alpha(ALPHA, look, num_looks))[0].any(axis=1)
+                whole |= outcomes(seen, 0.0)[0].any(axis=1)
+            errors.append(Rate(shared))
+            rows.append([num_looks, num_claims, errors[-1], Rate(whole)])
+    return Table(("looks", "claims", "level shared out", "level not shared out"), rows, errors)
+
+
+def equivalences(rng: Rng, num_draws: int) -> Table:
+    """False "no difference"
+
+    The smallest effect is four standard errors of the mean difference. First every true effect is just the smallest
+    one: percent of families with a claim called no difference. Then every second one is 0: percent of families with a
+    false verdict of either kind, for which the two error levels add up to 2 alpha at most.
+    """
+    rows: list[list[object]] = []
+    errors = []
+    for num_claims in (1, 5, 10):
+        for n in (5, 10, 20):
+            smallest = 4 * (2 / n) ** 0.5
+            d = arms(rng, "normal", (num_draws, n, num_claims))
+            errors.append(Rate(outcomes(d + smallest, smallest)[1].any(axis=1)))
+            large = np.arange(num_claims) % 2 == 1
+            different, equivalent = outcomes(d + smallest * large, smallest)
+            mixed = Rate(np.where(large, equivalent, different).any(axis=1)) if num_claims > 1 else ""
+            rows.append([num_claims, n, errors[-1], mixed])
+    return Table(("claims", "seeds", "false no difference", "mixed, either kind"), rows, errors)
+
+
+def coverage(rng: Rng, num_draws: int) -> Table:
+    """Coverage of the 95 % intervals
+
+    Percent of intervals that contain the true mean, for differences of the named distribution (those of equal arms are
+    never skewed; those of arms that differ may be). BCa: a tenth of the repetitions, 1999 resamples each.
+    """
+    rows: list[list[object]] = []
+    for noise in list(NOISES)[:4]:
+        for n in (5, 10, 20):
+            d = NOISES[noise](rng, (num_draws, n))
+            half_width = special.stdtrit(n - 1, 1 - ALPHA / 2) * d.std(axis=1, ddof=1) / n**0.5
+            covered = np.abs(d.mean(axis=1)) <= half_width
+            checked = [not st.mean_effect(x).interval(ALPHA).excludes(0) for x in d[:NUM_CHECKED]]
+            assert checked == covered[:NUM_CHECKED].tolist()
+            bca = [not st.bca_interval(x, rng, ALPHA, 1_999).excludes(0) for x in d[: num_draws // 10]]
+            rows.append([noise, n, Rate(covered), Rate(bca)])
+    return Table(("differences", "seeds", "t", "BCa bootstrap"), rows)
+
+
+def verdict_power(rng: Rng, num_draws: int) -> Table:
+    """Predicted and simulated verdicts
+
+    A single claim "greater" with smallest effect 1, differences of sd 1: percent, predicted / simulated.
+    """
+    rows: list[list[object]] = []
+    for effect, n in ((0, 10), (0.5, 10), (1, 10), (1.5, 10), (2, 5), (0, 20), (1, 20), (1.5, 20)):
+        predicted = st.verdict_probabilities(effect, 1, n, smallest_effect=1)
+        d = rng.standard_normal((num_draws, n, 1)) + effect
+        different, equivalent = outcomes(d, 1)
+        supported = different & (d.mean(axis=1) > 0)
+        pairs = (
+            (predicted.greater, Rate(supported)),
+            (predicted.no_difference, Rate(equivalent)),
+            (predicted.inconclusive, Rate(~different & ~equivalent)),
+        )
+        rows.append([effect, n, *(f"{100 * p:.2f} / {rate}" for p, rate in pairs)])
+    return Table(("true effect", "seeds", "supported", "no difference", "inconclusive"), rows)
+
+
+def planning(rng: Rng, num_draws: int) -> Table:
+    """Seeds needed
+
+    Seeds that decide either way with 80 % power for a smallest effect of 1: that the interval excludes 0 if the true
+    effect is 1, and that no difference is shown if it is 0 (percent, predicted / simulated). The last two columns are
+    the mean power of studies that plan with the sd of five pilot seeds in place of the true one.
+    """
+
+    @functools.cache
+    def power(sd: float, n: int) -> tuple[float, float]:
+        return st.difference_power(1, sd, n), st.equivalence_power(1, sd, n)
+
+    rows: list[list[object]] = []
+    for sd in (0.5, 1.0, 2.0):
+        n = st.seeds_needed(sd, 1).either_way
+        assert n is not None
+        noise = sd * rng.standard_normal((num_draws, n, 1))
+        simulated = Rate(outcomes(noise + 1, 0.0)[0]), Rate(outcomes(noise, 1)[1])
+        pilots = sd * np.sqrt(rng.chisquare(4, num_draws // 20) / 4)
+        planned = [st.seeds_needed(float(pilot), 1).either_way for pilot in pilots]
+        piloted = np.mean([power(sd, k) for k in planned if k is not None], axis=0)
+        shown = [f"{100 * p:.2f} / {rate}" for p, rate in zip(power(sd, n), simulated, strict=True)]
+        rows.append([sd, n, *shown, *(f"{100 * p:.0f}" for p in piloted)])
+    return Table(
+        ("sd", "seeds", "excludes 0", "no difference", "excludes 0, from pilots", "no difference, from pilots"), rows
+    )
+
+
+def censored_ratios(rng: Rng, num_draws: int) -> Table:
+    """False differences of ratios with censoring
+
+    Epochs to a threshold, log-normal and rounded up, of two equal arms, of which a part never gets there within the
+    budget. Percent of single claims called different, with k = 1. Signed ranks are discrete and stay below the error
+    level.
+    """
+    rows: list[list[object]] = []
+    errors = []
+    for share in (0.0, 0.1, 0.3, 0.5):
+        rates = []
+        for n in (6, 10, 20):
+            times = np.ceil(20 * np.exp(rng.standard_normal((num_draws, 2, n)) / 2))
+            budget = float(np.ceil(20 * np.exp(special.ndtri(1 - share) / 2))) if share else float(times.max())
+            seen = np.where(times > budget, np.inf, times)
+            rates.append(Rate([st.ratio(t, c, budget).interval(ALPHA).excludes(0) for t, c in seen]))
+        rows.append([f"{100 * share:g} %", *rates])
+        errors += rates
+    return Table(("never reached", "6 seeds", "10 seeds", "20 seeds"), rows, errors)
+
+
+def shown_beside(rng: Rng, num_draws: int) -> Table:
+    """Sign flips and the probability of improvement
+
+    Percent of A/A claims with a sign-flip p of at most 0.05, and coverage of the 95 % interval of the probability P of
+    improvement, without ties and with 20 % of them.
+    """
+    rows: list[list[object]] = []
+    for n in (5, 6, 10):
+        rates = [Rate([st.sign_flip(d, rng).p <= ALPHA for d in rng.standard_normal((num_draws, n))])]
+        for probability in (0.5, 0.8):
+            for ties in (0.0, 0.2):
+                wins = probability - ties / 2
+                d = rng.choice([1.0, 0.0, -1.0], p=[wins, ties, 1 - wins - ties], size=(num_draws, n))
+                rates.append(Rate([not st.improvement(x).interval.excludes(probability) for x in d]))
+        rows.append([n, *rates])
+    return Table(("seeds", "sign flip", "P = 0.5", "P = 0.5, ties", "P = 0.8", "P = 0.8, ties"), rows)
+
+
+def seeds_and_images(rng: Rng, num_draws: int) -> Table:
+    """Seeds and test images
+
+    Two arms that are equally accurate in the long run, with spread from seeds, from images, and from both together:
+    percent of 95 % intervals that contain 0, for a tenth of the repetitions. The first two leave out one source each.
+    """
+    rows: list[list[object]] = []
+    for num_seeds, num_images in ((3, 500), (5, 500), (10, 500), (5, 2000)):
+        covered = []
+        for _ in range(num_draws // 10):
+            difficulty = 1.5 * rng.standard_normal(num_images) - 1
+            image, seed = 0.5 * rng.standard_normal((2, 1, num_images)), 0.1 * rng.standard_normal((2, num_seeds, 1))
+            correct = image + seed + rng.standard_normal((2, num_seeds, num_images)) > difficulty
+            result = st.accuracy_difference(correct[0], correct[1], np.ones(num_images))
+            intervals = (result.seed_interval, result.item_interval, result.total_interval)
+            covered.append([not interval.excludes(0) for interval in intervals])
+        rows.append([num_seeds, num_images, *map(Rate, np.transpose(covered))])
+    return Table(("seeds", "images", "seed-level", "item-level", "total"), rows)
+
+
+SECTIONS = (
+    families,
+    looks,
+    equivalences,
+    coverage,
+    verdict_power,
+    planning,
+    censored_ratios,
+    shown_beside,
+    seeds_and_images,
+)
+
+
+def document(num_draws: int, seed: int = 0) -> str:
+    """Return the whole document; equal arguments give equal text."""
+    rng = np.random.default_rng(seed)
+    tables = [section(rng, num_draws) for section in SECTIONS]
+    num_errors, num_above = sum(len(table.errors) for table in tables), sum(table.num_above for table in tables)
+    parts = [
+        "# Calibration of intervals and verdicts",
+        f"Written by `scripts/calibrate.py`, no number typed by hand: seed {seed}, {num_draws} repetitions a cell, "
+        f"alpha {ALPHA}; Python {platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}. "
+        "Rates are in percent ± their Monte-Carlo standard error.",
+        f"Of {num_errors} error rates that should not exceed {100 * ALPHA:g} %, {num_above} are above it by more than "
+        "three standard errors.",
+    ]
+    for section, table in zip(SECTIONS, tables, strict=True):
+        title, _, text = (inspect.getdoc(section) or "").partition("\n\n")
+        parts += [f"## {title}", " ".join(text.split()), str(table)]
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Write the document."""
+    parser = argparse.ArgumentParser(description="Simulate how often intervals and verdicts are wrong.")
+    parser.add_argument("--quick", action="store_true", help="200 repetitions in place of 20,000, to test this script")
+    default = Path(__file__).resolve().parents[1] / "docs" / "calibration.md"
+    parser.add_argument("--output", type=Path, default=default)
+    arguments = parser.parse_args()
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(document(200 if arguments.quick else 20_000), encoding="utf-8")
+    print(arguments.output)
+
+
+if __name__ == "__main__":
+    main()

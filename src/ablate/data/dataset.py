@@ -1,0 +1,162 @@
+"""Images with labels, and the split into training, validation and test images that every arm and seed shares."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Images and their labels.
+
+    Args:
+        images: (N, C, H, W), a channels_last view; uint8 up to 8 bits, int32 above (torch's uint16 lacks operators).
+        labels: (N,), int64, in [0, num_classes).
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        assert len(self.images) == len(self.labels)
+        assert self.images.is_contiguous(memory_format=torch.channels_last)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Training, validation and test images of one classification problem.
+
+    Args:
+        train, val, test: disjoint; `val` is carved out of what the source calls training images.
+        class_names: the name of label k at position k.
+        bits: intensities lie in 0 .. 2**bits - 1.
+    """
+
+    train: Split
+    val: Split
+    test: Split
+    class_names: tuple[str, ...]
+    bits: int
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """All images of a data set as they lie in its cache, before the split.
+
+    Args:
+        train_images, test_images: (N, H, W, C), uint8 or uint16.
+        train_labels, test_labels: (N,), integer.
+    """
+
+    train_images: NDArray[np.integer]
+    train_labels: NDArray[np.integer]
+    test_images: NDArray[np.integer]
+    test_labels: NDArray[np.integer]
+
+
+def stratified_order(labels: NDArray[np.integer], generator: np.random.Generator) -> NDArray[np.intp]:
+    """Shuffle indices so that every prefix holds the classes in proportion.
+
+    The j-th image drawn of a class with n images gets the key (j + 1/2) / n, j = 0 .. n - 1, and the order is that of
+    the keys, ties at random. A prefix then divides its places among the classes by Webster's rule: exactly even where
+    the classes are and its length divides by their number, and off by less than one image where only the latter fails.
+    Largest remainders would not do: they are not monotone in the number of places, so smaller sets would not nest.
+
+    Args:
+        labels: (N,), integer.
+        generator: drawn from twice.
+
+    Returns:
+        (N,) permutation of the indices.
+    """
+    shuffled = generator.permutation(len(labels))
+    keys = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = shuffled[labels[shuffled] == label]
+        keys[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return np.lexsort((generator.permutation(len(labels)), keys))
+
+
+def split_source(
+    source: Source,
+    *,
+    class_names: tuple[str, ...],
+    bits: int,
+    train_size: int | None,
+    val_size: int,
+    test_size: int | None,
+    split_seed: int,
+) -> Dataset:
+    """Split a source into stratified, disjoint sets that depend on `split_seed` and the sizes alone.
+
+    The validation images do not depend on `train_size`; a smaller `train_size` or `test_size` gives the first images of
+    a larger one.
+
+    Args:
+        source: all images.
+        class_names: the name of label k at position k.
+        bits: intensities lie in 0 .. 2**bits - 1.
+        train_size: number of images, or None for all that the validation set leaves.
+        val_size: number of images, taken from the source's training images.
+        test_size: number of images, or None for all.
+        split_seed: at least 0.
+
+    Raises:
+        ValueError: if a size is smaller than the number of classes or larger than what there is.
+    """
+    if split_seed < 0:
+        raise ValueError(f"`data.split_seed` must be at least 0, got {split_seed}")
+    num_train, num_test = len(source.train_labels), len(source.test_labels)
+    _check_size("val_size", val_size, num_train, len(class_names), "training images of the source")
+    train_size = num_train - val_size if train_size is None else train_size
+    test_size = num_test if test_size is None else test_size
+    left = f"training images left after `data.val_size={val_size}`"
+    _check_size("train_size", train_size, num_train - val_size, len(class_names), left)
+    _check_size("test_size", test_size, num_test, len(class_names), "test images of the source")
+
+    # One generator for each set: no size shifts the draws of another set.
+    val_generator, train_generator, test_generator = (np.random.default_rng([split_seed, k]) for k in range(3))
+    order = stratified_order(source.train_labels, val_generator)
+    val, rest = order[:val_size], np.sort(order[val_size:])
+    train = rest[stratified_order(source.train_labels[rest], train_generator)][:train_size]
+    test = stratified_order(source.test_labels, test_generator)[:test_size]
+    return Dataset(
+        train=_take(source.train_images, source.train_labels, train),
+        val=_take(source.train_images, source.train_labels, val),
+        test=_take(source.test_images, source.test_labels, test),
+        class_names=class_names,
+        bits=bits,
+    )
+
+
+def _take(images: NDArray[np.integer], labels: NDArray[np.integer], indices: NDArray[np.intp]) -> Split:
+    chosen = images[indices]
+    chosen = chosen.astype(np.int32) if chosen.dtype == np.uint16 else chosen
+    return Split(
+        images=torch.from_numpy(chosen).permute(0, 3, 1, 2),
+        labels=torch.from_numpy(labels[indices].astype(np.int64)),
+    )
+
+
+def _check_size(name: str, size: int, available: int, num_classes: int, what: str) -> None:
+    if not num_classes <= size <= available:
+        raise ValueError(
+            f"`data.{name}` must lie between the number of classes ({num_classes}) and the number of {what} "
+            f"({available}), got {size}"
+        )

@@ -1,0 +1,239 @@
+"""What is done to integer images before the net: steps with learned statistics, and the chain that fits them in order.
+
+A step is a module with `forward`: images (N, C, H, W) float32 -> images. It may also have
+
+- `fit(images) -> self`, which learns buffers whose names end in `_` from integer or float32 images;
+- `num_images: int | None`, the number of leading images that it is fitted on (all where absent or None);
+- `output_shape((C, H, W)) -> (C, H, W)` (unchanged where absent).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, Self, cast
+
+import torch
+from torch import Tensor, nn
+
+Shape = tuple[int, int, int]
+
+_CHUNK_ELEMENTS = 2**18  # 2 MiB of float64: stays in the cache of a core
+
+
+class Chain(nn.Module):
+    """Steps applied in order, each fitted on what the steps before it make of the images; itself a step.
+
+    Args:
+        steps: modules by name, in the order of application; none leaves raw intensities.
+        fit: "train": learn from the training images and apply the same statistics to all others; "test": learn from
+            the very images to be evaluated, the deliberate mistake. Only stored, as `fit_on`: the caller decides what
+            it passes to `fit`.
+    """
+
+    def __init__(self, steps: Mapping[str, nn.Module], fit: Literal["train", "test"] = "train") -> None:
+        super().__init__()
+        if fit not in ("train", "test"):
+            raise ValueError(f"`preprocessing.fit` must be 'train' or 'test', got {fit!r}")
+        self.steps = nn.ModuleDict(steps)
+        self.fit_on = fit
+
+    @torch.no_grad()
+    def fit(self, images: Tensor) -> Self:
+        """Fit every step in turn.
+
+        The first step reads the integers themselves, so that its sums are exact; a later one that learns anything reads
+        a float32 copy of its `num_images` images.
+
+        Args:
+            images: (N, C, H, W), integer or float.
+        """
+        steps = list(self.steps.values())
+        for position, step in enumerate(steps):
+            if hasattr(step, "fit"):
+                chosen = images[: getattr(step, "num_images", None)]
+                cast(Chain, step).fit(_transform(steps[:position], chosen))
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return float32 images of shape (N, *output_shape(images.shape[1:])), from integer or float ones."""
+        return _apply(self.steps.values(), images)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return (C, H, W) after all steps."""
+        return _output_shape(self.steps.values(), shape)
+
+
+class Scale(nn.Module):
+    """x / (2**bits - 1): intensities in [0, 1].
+
+    Args:
+        bits: of the images, at least 1.
+    """
+
+    def __init__(self, bits: int) -> None:
+        super().__init__()
+        self.maximum = _maximum("scale", bits)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images / self.maximum
+
+
+class Center(nn.Module):
+    """x - mean over the images, of each pixel (the mean image) or each channel.
+
+    Learns `mean_`: (C, H, W) for "pixel", (C, 1, 1) for "channel".
+
+    Args:
+        per: "pixel" or "channel".
+    """
+
+    mean_: Tensor | None
+
+    def __init__(self, per: Literal["pixel", "channel"]) -> None:
+        super().__init__()
+        if per not in ("pixel", "channel"):
+            raise ValueError(f"`center.per` must be 'pixel' or 'channel', got {per!r}")
+        self.per = per
+        self.register_buffer("mean_", None)
+
+    def fit(self, images: Tensor) -> Self:
+        mean, _ = moments(images)
+        self.mean_ = (mean if self.per == "pixel" else mean.mean((1, 2), keepdim=True)).float()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images - learned(self, self.mean_)
+
+
+class Standardize(nn.Module):
+    """(x - mean) / std per channel, moments over images and positions, the variance being the biased one.
+
+    A linear map before it changes nothing, so it needs none. Learns `mean_` and `std_`: (C, 1, 1).
+    """
+
+    mean_: Tensor | None
+    std_: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean_", None)
+        self.register_buffer("std_", None)
+
+    def fit(self, images: Tensor) -> Self:
+        """Raises ValueError if a channel is constant."""
+        mean, mean_square = (moment.mean((1, 2), keepdim=True) for moment in moments(images))
+        std = (mean_square - mean**2).clamp(min=0).sqrt()
+        for channel, (m, s) in enumerate(zip(mean.flatten().tolist(), std.flatten().tolist(), strict=True)):
+            if s <= 1e-6 * max(abs(m), 1e-6):
+                raise ValueError(
+                    f"`standardize` needs intensities that vary, but channel {channel} is constantly {m:.6g} in the "
+                    "images it is fitted on; look at the steps before it"
+                )
+        self.mean_, self.std_ = mean.float(), std.float()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - learned(self, self.mean_)) / learned(self, self.std_)
+
+
+class Window(nn.Module):
+    """Spread a window of intensities over [0, 1] and clip the rest.
+
+    With u = x / (2**bits - 1), the result is min(1, max(0, (u - center) / width + 1/2)).
+
+    Args:
+        center: middle of the window ("level"), as a fraction of the range, in [0, 1].
+        width: of the window, as a fraction of the range, in (0, 1].
+        bits: of the images, at least 1.
+    """
+
+    def __init__(self, center: float, width: float, bits: int) -> None:
+        super().__init__()
+        if not 0 <= center <= 1:
+            raise ValueError(f"`window.center` must lie in [0, 1], a fraction of the range, got {center}")
+        if not 0 < width <= 1:
+            raise ValueError(f"`window.width` must lie in (0, 1], a fraction of the range, got {width}")
+        maximum = _maximum("window", bits)
+        self.lower, self.width = (center - width / 2) * maximum, width * maximum
+
+    def forward(self, images: Tensor) -> Tensor:
+        return ((images - self.lower) / self.width).clamp_(0, 1)
+
+
+class Quantize(nn.Module):
+    """round(x * (2**k - 1)) / (2**k - 1) for x in [0, 1]: the nearest of 2**k levels.
+
+    Args:
+        bits_kept: k, at least 1.
+    """
+
+    def __init__(self, bits_kept: int) -> None:
+        super().__init__()
+        self.maximum = _maximum("quantize", bits_kept)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images * self.maximum).round_() / self.maximum
+
+
+def moments(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and mean square over the images, accumulated in float64: exact for integers.
+
+    Args:
+        images: (N, C, H, W), integer or float.
+
+    Returns:
+        Two float64 tensors of shape (C, H, W).
+
+    Raises:
+        ValueError: if there is no image.
+    """
+    if len(images) == 0:
+        raise ValueError("preprocessing is fitted on at least 1 image, got none")
+    total = torch.zeros(images.shape[1:], dtype=torch.float64, device=images.device)
+    total_square = total.clone()
+    for chunk in images.split(_chunk_size(images)):
+        x = chunk.double()
+        total += x.sum(0)
+        total_square += x.square_().sum(0)
+    return total / len(images), total_square / len(images)
+
+
+def learned(step: nn.Module, buffer: Tensor | None) -> Tensor:
+    """Return a buffer of a fitted step; raise RuntimeError before `fit`."""
+    if buffer is None:
+        raise RuntimeError(f"`{type(step).__name__}` is applied before it is fitted; call `fit(training images)` first")
+    return buffer
+
+
+def _apply(steps: Iterable[nn.Module], images: Tensor) -> Tensor:
+    images = images.to(torch.float32)
+    for step in steps:
+        images = step(images)
+    return images
+
+
+def _transform(steps: list[nn.Module], images: Tensor) -> Tensor:
+    if not steps:
+        return images
+    channels, height, width = images.shape[1:]
+    shape = (len(images), *_output_shape(steps, (channels, height, width)))
+    result = torch.empty(shape, device=images.device, memory_format=torch.channels_last)
+    size = _chunk_size(images)
+    for source, target in zip(images.split(size), result.split(size), strict=True):
+        target.copy_(_apply(steps, source))
+    return result
+
+
+def _output_shape(steps: Iterable[nn.Module], shape: Shape) -> Shape:
+    for step in steps:
+        if hasattr(step, "output_shape"):
+            shape = cast(Callable[[Shape], Shape], step.output_shape)(shape)
+    return shape
+
+
+def _chunk_size(images: Tensor) -> int:
+    return max(1, _CHUNK_ELEMENTS // max(1, images[:1].numel()))
+
+
+def _maximum(step: str, bits: int) -> int:
+    if not 1 <= bits <= 16:
+        raise ValueError(f"the bits of `{step}` must lie in [1, 16], got {bits}")
+    return 2**bits - 1

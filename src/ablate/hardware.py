@@ -1,0 +1,134 @@
+"""The machine: what `auto` means on it, what it is set to before a run, and what a record says of it."""
+
+import ctypes
+import functools
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def num_cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def resolve_device(device: str) -> str:
+    """Return "cpu" or "cuda" for cpu, cuda or auto.
+
+    Raises:
+        ValueError: an unknown name, or CUDA is asked for and torch sees none.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"`device` must be cpu, cuda or auto, got {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+        raise ValueError(
+            f"`device=cuda` was asked for, but torch {torch.__version__} ({built}) sees no usable GPU; "
+            "use device=cpu or device=auto, or look at nvidia-smi"
+        )
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+def resolve_precision(precision: str, device: str) -> str:
+    """Return "fp32" or "bf16" for fp32, bf16 or auto: bf16 where `device` computes it in hardware."""
+    if precision not in ("auto", "fp32", "bf16"):
+        raise ValueError(f"`precision` must be fp32, bf16 or auto, got {precision!r}")
+    return ("bf16" if has_bf16(device) else "fp32") if precision == "auto" else precision
+
+
+def resolve_threads(threads: str | int, num_workers: int = 1) -> int:
+    """Return the number of threads of one of `num_workers` processes that share this machine's cores."""
+    if threads == "auto":
+        return max(1, num_cores() // max(1, num_workers))
+    if not isinstance(threads, int) or threads < 1:
+        raise ValueError(f"`trainer.threads` must be auto or at least 1, got {threads!r}")
+    return threads
+
+
+def has_bf16(device: str) -> bool:
+    """Return whether `device` multiplies bfloat16 numbers in hardware (emulation is slower than fp32)."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    try:
+        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        return False
+    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+@functools.cache
+def keep_memory() -> None:
+    """Tell glibc to keep freed memory instead of returning it to the system, once a process.
+
+    Activations of one step are the size of those of the next; giving them back costs page faults. Elsewhere than on
+    glibc this does nothing.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        m_trim_threshold, m_mmap_max = -1, -4
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, 2**31 - 1)
+
+
+def peak_memory_mb(device: str) -> float:
+    """Return the peak of resident memory of this process so far (CUDA: of allocated device memory), in 2**20 bytes."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows has no such module
+        return float("nan")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def describe(device: str, precision: str, threads: int) -> dict[str, Any]:
+    """Return what may change the last digits of a run: hardware, versions, commit."""
+    return {
+        "device": device,
+        "device_name": torch.cuda.get_device_name() if device == "cuda" else cpu_name(),
+        "precision": precision,
+        "threads": threads,
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in ("ablate", "torch", "numpy", "hydra-core")},
+        "git_commit": git_commit(),
+    }
+
+
+@functools.cache
+def cpu_name() -> str:
+    """Return the processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+@functools.cache
+def git_commit() -> str | None:
+    """Return the commit of the repository this package lies in ("+" behind it: with changes), None outside one."""
+    here = Path(__file__).resolve().parent
+    try:
+        run = functools.partial(subprocess.run, cwd=here, capture_output=True, text=True, check=True, timeout=10)
+        run(["git", "ls-files", "--error-unmatch", Path(__file__).name])  # a venv inside some other repository
+        commit = run(["git", "rev-parse", "HEAD"]).stdout.strip()
+        return commit + ("+" if run(["git", "status", "--porcelain", "--untracked-files=no"]).stdout.strip() else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,111 @@
+"""Which settings make a run what it is, and where it lives: pure functions on plain data.
+
+Two runs are the same run when their scientific settings, the content of their data and the version of the numerics are
+equal. Where the data lies, how much is logged and how many threads work on it are not part of it.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+# Raise it when the same settings begin to mean other numbers; every run made before is then another run.
+NUMERICS_VERSION = 1
+
+# Keys (or prefixes ending in a dot) that say how and where a run is computed or shown, not what is computed.
+UNSCIENTIFIC = (
+    "seed",  # told beside the arm, so that the seeds of one arm share its fingerprint
+    "output_dir",
+    "device",
+    "rerun",
+    "dry_run",
+    "tensorboard.",
+    "trainer.threads",
+    "trainer.eval_batch_size",
+    "trainer.checkpoint_every",
+    "data.root",
+    "data.download",
+    "data.cache_dir",
+)
+
+# An option added after version 1 belongs here with the value that keeps the old behaviour: at that value it is left
+# out of the fingerprint, so that a new option orphans no finished run.
+ADDED_LATER: dict[str, Any] = {}
+
+MAX_NAME_LENGTH = 100
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) of every leaf; a list is a leaf, and so is an empty mapping."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def scientific(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that decide the result, flat and in a fixed order."""
+    return {
+        key: value
+        for key, value in sorted(flatten(settings))
+        if not any(key == name or (name.endswith(".") and key.startswith(name)) for name in UNSCIENTIFIC)
+        and not (key in ADDED_LATER and ADDED_LATER[key] == value)
+    }
+
+
+def fingerprint(settings: Mapping[str, Any], data_fingerprint: str) -> str:
+    """Return the hash, 64 hexadecimal digits, that all seeds of one arm share.
+
+    Args:
+        settings: the resolved configuration as plain data (no interpolation, `auto` already decided).
+        data_fingerprint: hash of the content of the data set.
+    """
+    content = {"settings": scientific(settings), "data": data_fingerprint, "numerics": NUMERICS_VERSION}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def differences(mine: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return {key: (mine, other)} for every scientific setting that is not the same; an absent one is None."""
+    a, b = scientific(mine), scientific(other)
+    return {key: (a.get(key), b.get(key)) for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)}
+
+
+def arm_name(
+    levels: Mapping[str, str],
+    default_levels: Mapping[str, str],
+    settings: Mapping[str, Any],
+    level_settings: Mapping[str, Any],
+) -> str:
+    """Return a readable name: what differs from the defaults, e.g. "activation=tanh,optimizer.lr=0.01".
+
+    Args:
+        levels: chosen level of each group.
+        default_levels: the level that is chosen when nothing is said.
+        settings: the resolved configuration.
+        level_settings: the resolved configuration of the same levels with nothing overridden.
+    """
+    parts = [f"{group}={level}" for group, level in levels.items() if level != default_levels.get(group)]
+    parts += [f"{key}={plain(mine)}" for key, (mine, _) in differences(settings, level_settings).items()]
+    return ",".join(parts) or "default"
+
+
+def run_folder(output_dir: Path, arm: str, fingerprint: str, seed: int) -> Path:
+    """Return the home of a run, `output_dir`/runs/<arm>-<hash8>/seed-<s>; an existing home of the same hash is kept.
+
+    The hash alone identifies the arm: when the defaults change, an arm's readable name may change too, and its
+    finished runs must still be found.
+    """
+    runs = output_dir / "runs"
+    known = sorted(runs.glob(f"*-{fingerprint[:8]}"))
+    safe = re.sub(r"[^A-Za-z0-9_.,=+-]", "_", arm)[:MAX_NAME_LENGTH].rstrip(".,")
+    home = known[0] if known else runs / f"{safe}-{fingerprint[:8]}"
+    return home / f"seed-{seed}"
+
+
+def plain(value: Any) -> str:
+    """Return `value` as one would type it on the command line, without spaces and quotes."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return re.sub(r"[\s\"']", "", text)

@@ -1,0 +1,138 @@
+"""Batch norm, and the statistics that it uses at inference."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class BatchNorm(nn.Module):
+    """Batch norm over every axis but the channels: y = gamma (x - mu) / sqrt(var + eps) + beta.
+
+    In training mode mu and var (biased) are those of the batch; in eval mode they are `running_mean` and `running_var`
+    (unbiased). Training never reads the running statistics, it only updates them. The keys of the state are those
+    of `nn.BatchNorm2d`; one class serves (N, C) and (N, C, H, W).
+
+    Args:
+        num_features: C.
+        momentum: weight of the newest batch in the running statistics, in [0, 1].
+        eps: added to the variance, positive.
+        affine: whether gamma and beta exist.
+        frozen_scale: whether gamma is fixed at 1.
+        inference: "running", or "population" to ask for `estimate_population_statistics` before inference.
+
+    Source: Ioffe & Szegedy 2015 (arXiv:1502.03167), Algorithm 1.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    weight: Tensor | None
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+        affine: bool = True,
+        frozen_scale: bool = False,
+        inference: str = "running",
+    ) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.momentum = momentum
+        self.eps = eps
+        self.inference = inference
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+        ones = torch.ones(num_features)
+        if frozen_scale:
+            # A tensor of ones and not None: cuDNN's kernel wants gamma and beta, or neither.
+            self.register_buffer("weight", ones)
+        else:
+            self.register_parameter("weight", nn.Parameter(ones) if affine else None)
+        self.register_parameter("bias", nn.Parameter(torch.zeros(num_features)) if affine else None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.num_batches_tracked.add_(1)
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
+        )
+
+    def reset_running_stats(self) -> None:
+        """Sets the running statistics to those of construction: mean 0, variance 1, no batch seen."""
+        self.running_mean.zero_()
+        self.running_var.fill_(1)
+        self.num_batches_tracked.zero_()
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, momentum={self.momentum}, eps={self.eps}, inference={self.inference}"
+
+
+@contextmanager
+def batch_statistics(net: nn.Module) -> Iterator[list[BatchNorm]]:
+    """Puts batch norm in training mode and all else in eval mode; yields the batch norms, restores the modes at exit.
+
+    The forward passes within still update the running statistics.
+    """
+    modes = {module: module.training for module in net.modules()}
+    norms = [module for module in modes if isinstance(module, BatchNorm)]
+    net.eval()
+    for norm in norms:
+        norm.train()
+    try:
+        yield norms
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@torch.no_grad()
+def estimate_population_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Writes into every batch norm of `net`, in place, the statistics that Algorithm 2 prescribes for inference.
+
+    Formula: E[x] = mean over batches of mu_B; Var[x] = m/(m-1) mean over batches of var_B, with m the number of values
+    per channel in a batch. Training goes on as if this had not been called.
+
+    Args:
+        net: a module that maps images to logits; its modes are restored.
+        batches: training images as `net` takes them, each batch of the same size.
+
+    Raises:
+        ValueError: if there is no batch, or one differs in size from the first.
+
+    Source: Ioffe & Szegedy 2015 (arXiv:1502.03167), Algorithm 2.
+    """
+    size = 0
+    with batch_statistics(net) as norms:
+        momenta = [norm.momentum for norm in norms]
+        try:
+            for i, images in enumerate(batches, start=1):
+                size = size or len(images)
+                if len(images) != size:
+                    raise ValueError(
+                        f"population statistics need batches of one size, got {len(images)} after {size}; "
+                        "drop the last, smaller batch"
+                    )
+                for norm in norms:
+                    if i == 1:
+                        norm.reset_running_stats()
+                    # A running average with weight 1/i is the mean of all i batches; torch's update is unbiased.
+                    norm.momentum = 1 / i
+                net(images)
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+    if size == 0:
+        raise ValueError("population statistics need at least one batch, got none")
+
+
+def needs_population_statistics(net: nn.Module) -> bool:
+    """Whether a batch norm of `net` wants `estimate_population_statistics` before inference."""
+    return any(isinstance(module, BatchNorm) and module.inference == "population" for module in net.modules())

@@ -1,0 +1,67 @@
+"""LSUV: orthogonal weights, then each layer scaled to unit variance on a batch of data."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from ablate.layers.batch_norm import batch_statistics
+from ablate.layers.initialization import MakeGenerator, Orthogonal, weight_layers
+from ablate.layers.weight_standardization import StandardizedConv2d, StandardizedLinear
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lsuv:
+    """Layer-sequential unit variance: each layer's weights, first to last, over the standard deviation of its output.
+
+    The variance is taken over all values of a layer's output. As one bias value for all units does not change it and
+    the layer is linear in its weights, one division is exact, and one forward pass serves the whole net: the paper's
+    tolerance and number of iterations have nothing left to do. Batch norm uses batch statistics in this pass and
+    keeps its running ones as at construction; dropout is inactive; modes are restored.
+
+    Args:
+        bias: value of all biases.
+
+    Raises:
+        ValueError: if `bias` is None; when called, if a layer has standardized weights, whose scale is fixed, or the
+            output of a layer has no positive, finite variance.
+
+    Source: Mishkin & Matas 2015 (arXiv:1511.06422).
+    """
+
+    bias: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.bias is None:
+            raise ValueError("`bias` of lsuv must be one number, since drawn biases add to the variance, got None")
+
+    @torch.no_grad()
+    def __call__(self, net: nn.Module, batch: Tensor, make_generator: MakeGenerator) -> None:
+        layers = weight_layers(net)
+        for name, layer in layers:
+            if isinstance(layer, StandardizedConv2d | StandardizedLinear):
+                raise ValueError(
+                    f"initializer lsuv scales weights, but normalization weight_standardization fixes the scale of "
+                    f"layer {name!r}; choose another initializer or normalization"
+                )
+        Orthogonal(gain="linear", bias=self.bias)(net, batch, make_generator)
+        hooks = [layer.register_forward_hook(partial(_rescale, name)) for name, layer in layers]
+        try:
+            with batch_statistics(net) as norms:
+                net(batch)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        for norm in norms:
+            norm.reset_running_stats()
+
+
+def _rescale(name: str, layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    """Divides the weights of `layer` by the standard deviation of its output; returns the output anew."""
+    variance = output.var(correction=0).item()
+    if not 0 < variance < float("inf"):
+        raise ValueError(f"lsuv cannot bring the output of layer {name!r} to variance 1, its variance is {variance}")
+    assert isinstance(layer.weight, Tensor)
+    layer.weight.div_(variance**0.5)
+    return layer.forward(*inputs)

@@ -1,0 +1,145 @@
+"""Normalizations: recipes `(num_features, ndim) -> Module | None`.
+
+A recipe is checked where it is composed and called once for every slot of a net, with `ndim` 2 for inputs (N, C) and
+4 for (N, C, H, W); None means that the slot stays empty. Beyond that a net reads from a recipe, each with a default:
+`position` ("before" the activation), `removes_bias` (False), `min_positions` (1) and `wrap` (absent).
+"""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from ablate.layers.batch_norm import BatchNorm
+
+POSITIONS = ("before", "after")
+INFERENCE = ("running", "population")
+
+
+def _check_eps(eps: float) -> None:
+    if not eps > 0:
+        raise ValueError(f"`eps` must be positive, got {eps}")
+
+
+def _group_norm(num_groups: int, num_features: int, ndim: int, eps: float, affine: bool) -> nn.Module:
+    if num_features % num_groups:
+        raise ValueError(
+            f"group norm needs a number of features that divides by `num_groups`, "
+            f"got {num_features} features and {num_groups} groups"
+        )
+    if ndim == 2 and num_features == num_groups:
+        raise ValueError(
+            f"group norm of {num_features} features in {num_groups} groups on (N, C) has one value per group and would "
+            "return zeros; use fewer groups"
+        )
+    return nn.GroupNorm(num_groups, num_features, eps=eps, affine=affine)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoNormalization:
+    """The empty normalization."""
+
+    def __call__(self, num_features: int, ndim: int) -> None:
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Recipe of `BatchNorm`, whose arguments it has.
+
+    Args:
+        position: "before" or "after" the activation. Before it, the mean takes any bias of the affine map away again.
+
+    Raises:
+        ValueError: if a field is out of range, or `frozen_scale` meets `affine=False`.
+    """
+
+    momentum: float = 0.1
+    eps: float = 1e-5
+    affine: bool = True
+    frozen_scale: bool = False
+    inference: str = "running"
+    position: str = "before"
+
+    def __post_init__(self) -> None:
+        _check_eps(self.eps)
+        if not 0 <= self.momentum <= 1:
+            raise ValueError(f"`momentum` must lie in [0, 1], got {self.momentum}")
+        if self.inference not in INFERENCE:
+            raise ValueError(f"`inference` must be one of {', '.join(INFERENCE)}, got {self.inference!r}")
+        if self.position not in POSITIONS:
+            raise ValueError(f"`position` must be one of {', '.join(POSITIONS)}, got {self.position!r}")
+        if self.frozen_scale and not self.affine:
+            raise ValueError("`frozen_scale` keeps beta and fixes gamma, so it needs `affine=True`, got `affine=False`")
+
+    @property
+    def removes_bias(self) -> bool:
+        return self.position == "before"
+
+    def __call__(self, num_features: int, ndim: int) -> nn.Module:
+        return BatchNorm(
+            num_features,
+            momentum=self.momentum,
+            eps=self.eps,
+            affine=self.affine,
+            frozen_scale=self.frozen_scale,
+            inference=self.inference,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """Recipe of layer norm over (C) or (C, H, W) of each sample, with gamma and beta per channel: one group of all.
+
+    Source: Ba, Kiros & Hinton 2016 (arXiv:1607.06450).
+    """
+
+    eps: float = 1e-5
+    affine: bool = True
+
+    def __post_init__(self) -> None:
+        _check_eps(self.eps)
+
+    def __call__(self, num_features: int, ndim: int) -> nn.Module:
+        return _group_norm(1, num_features, ndim, self.eps, self.affine)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Recipe of group norm: the channels of a sample in `num_groups` groups, each with a mean and a variance.
+
+    Raises:
+        ValueError: if `num_groups` is below 1; when called, if the features do not divide by it.
+
+    Source: Wu & He 2018 (arXiv:1803.08494).
+    """
+
+    num_groups: int = 4
+    eps: float = 1e-5
+    affine: bool = True
+
+    def __post_init__(self) -> None:
+        _check_eps(self.eps)
+        if self.num_groups < 1:
+            raise ValueError(f"`num_groups` must be at least 1, got {self.num_groups}")
+
+    def __call__(self, num_features: int, ndim: int) -> nn.Module:
+        return _group_norm(self.num_groups, num_features, ndim, self.eps, self.affine)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """Recipe of instance norm over the positions of each channel of each sample; empty on (N, C), which has none.
+
+    Source: Ulyanov, Vedaldi & Lempitsky 2016 (arXiv:1607.08022).
+    """
+
+    eps: float = 1e-5
+    affine: bool = True
+    min_positions = 2  # a channel of one position would come out as zero
+
+    def __post_init__(self) -> None:
+        _check_eps(self.eps)
+
+    def __call__(self, num_features: int, ndim: int) -> nn.Module | None:
+        # Equal to group norm with as many groups as channels, which is ten times slower in bfloat16 channels_last.
+        return nn.InstanceNorm2d(num_features, eps=self.eps, affine=self.affine) if ndim == 4 else None

@@ -1,0 +1,128 @@
+"""How the step size changes over a run, and which parameters are decayed."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+
+def parameter_groups(net: nn.Module, l2: float) -> list[dict[str, Any]]:
+    """Return two groups for an optimizer: weights of affine maps, decayed by `l2`, and all else, not decayed.
+
+    Biases, the scales and shifts of normalizations and PReLU's slopes have one dimension or none; shrinking them
+    towards 0 is not what "weight decay" is meant to do (He et al. 2015, arXiv:1502.01852, for the slopes).
+    """
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": l2},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant:
+    """The same lr throughout; called, like every schedule, with (epoch, num_epochs) it returns the factor on `lr`.
+
+    `epoch` is a real number in [0, num_epochs): the epochs done before the step.
+    """
+
+    def __call__(self, epoch: float, num_epochs: int) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """lr * factor ** (number of milestones passed).
+
+    Args:
+        milestones: fractions of the run in (0, 1), increasing.
+        factor: in (0, 1].
+    """
+
+    milestones: Sequence[float]
+    factor: float
+
+    def __post_init__(self) -> None:
+        if any(not 0 < m < 1 for m in self.milestones) or list(self.milestones) != sorted(self.milestones):
+            raise ValueError(
+                f"`schedule.milestones` must be increasing fractions between 0 and 1, got {self.milestones}"
+            )
+        if not 0 < self.factor <= 1:
+            raise ValueError(f"`schedule.factor` must lie in (0, 1], got {self.factor}")
+
+    def __call__(self, epoch: float, num_epochs: int) -> float:
+        return self.factor ** sum(epoch >= milestone * num_epochs for milestone in self.milestones)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine:
+    """final + (1 - final) (1 + cos(pi t)) / 2 over the run, after a linear warm-up (arXiv:1608.03983).
+
+    Args:
+        final: factor at the end, in [0, 1].
+        warmup_epochs: epochs of linear increase from 0 before it.
+    """
+
+    final: float = 0.0
+    warmup_epochs: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.final <= 1:
+            raise ValueError(f"`schedule.final` must lie in [0, 1], got {self.final}")
+        if self.warmup_epochs < 0:
+            raise ValueError(f"`schedule.warmup_epochs` must be at least 0, got {self.warmup_epochs}")
+
+    def __call__(self, epoch: float, num_epochs: int) -> float:
+        warmup = min(self.warmup_epochs, num_epochs)
+        if epoch < warmup:
+            return epoch / warmup
+        t = (epoch - warmup) / max(num_epochs - warmup, 1e-12)
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * t)) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Triangular:
+    """Linear from `start` up to 1 at `peak`, then linear down to `final` (arXiv:1708.07120).
+
+    Args:
+        peak: fraction of the run at which lr is reached, in (0, 1).
+        start, final: factors at the ends, in [0, 1].
+    """
+
+    peak: float = 0.2
+    start: float = 0.0
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.peak < 1:
+            raise ValueError(f"`schedule.peak` must lie in (0, 1), got {self.peak}")
+        for name in ("start", "final"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"`schedule.{name}` must lie in [0, 1], got {getattr(self, name)}")
+
+    def __call__(self, epoch: float, num_epochs: int) -> float:
+        t = epoch / num_epochs
+        if t < self.peak:
+            return self.start + (1 - self.start) * t / self.peak
+        return self.final + (1 - self.final) * (1 - t) / (1 - self.peak)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometric:
+    """lr * growth ** (whole epochs done): the learning-rate stress test raises lr until training breaks.
+
+    Args:
+        growth: factor an epoch, above 0; sqrt(2) in D. Page's "How to train your ResNet 7".
+    """
+
+    growth: float
+
+    def __post_init__(self) -> None:
+        if self.growth <= 0:
+            raise ValueError(f"`schedule.growth` must be above 0, got {self.growth}")
+
+    def __call__(self, epoch: float, num_epochs: int) -> float:
+        return self.growth ** math.floor(epoch)

@@ -1,0 +1,332 @@
+"""One run, from its description to its record."""
+
+import contextlib
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from filelock import FileLock, Timeout
+from torch import Tensor, nn
+
+from ablate import hardware
+from ablate.callbacks import Checkpoint
+from ablate.data.dataset import Dataset, Split
+from ablate.identity import differences
+from ablate.layers.batch_norm import estimate_population_statistics, needs_population_statistics
+from ablate.nets import ConvNet, Net
+from ablate.optimization import parameter_groups
+from ablate.record import PREDICTIONS_NAME, Metrics, Record, read_record, replacing, write_record
+from ablate.regularization import Regularizer
+from ablate.seeding import Streams
+from ablate.training import Augmentation, Callback, Schedule, State, fit, predict, score, take
+
+CONFIG_NAME = "config.yaml"
+INITIALIZATION_IMAGES = 256  # how many training images a data-driven initializer sees
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Everything that one run is made of; nothing random has been drawn yet.
+
+    Args:
+        arm, fingerprint, levels, settings: who the run is, see `record.Record`.
+        data: has `load() -> Dataset`.
+        preprocessing: unfitted; a copy is fitted on the training images.
+        augmentation, initializer, normalization, dropout: see `layers` and `data`.
+        activation: makes one activation.
+        optimizer: called with parameter groups.
+        schedule: (epochs done, num_epochs) -> factor on lr.
+        epochs: at least 1.
+        batch_size: training images a step, at most the number of training images.
+        eval_batch_size: images a step of inference; changes the speed only.
+        precision: "fp32" or "bf16".
+        device: "cpu" or "cuda".
+        threads: of torch on the CPU.
+        seed: the replicate.
+        checkpoint_every: epochs between two checkpoints.
+        thresholds: accuracies in (0, 1) whose first epoch is recorded.
+    """
+
+    arm: str
+    fingerprint: str
+    levels: Mapping[str, str]
+    settings: Mapping[str, Any]
+    data: Any
+    preprocessing: Any
+    augmentation: Augmentation
+    net: ConvNet
+    activation: Callable[[], nn.Module]
+    initializer: Callable[[nn.Module, Tensor, Callable[[str], torch.Generator]], None]
+    normalization: Any
+    dropout: Any
+    regularizer: Regularizer
+    optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
+    schedule: Schedule
+    epochs: int
+    batch_size: int
+    eval_batch_size: int
+    precision: str
+    device: str
+    threads: int
+    seed: int
+    checkpoint_every: int = 1
+    thresholds: Sequence[float] = field(default=(0.25, 0.5, 0.75, 0.9))
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "eval_batch_size", "threads", "checkpoint_every"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"`trainer.{name}` must be a whole number of at least 1, got {value!r}")
+        if not isinstance(self.seed, int):
+            raise ValueError(f"`seed` must be a whole number, got {self.seed!r}")
+        for name, try_it in (
+            ("activation", self.activation),
+            ("optimizer", lambda: self.optimizer([{"params": [nn.Parameter(torch.zeros(1))]}])),
+        ):
+            try:  # a wrong keyword or value of a factory shows when it is called: now, not after the data is loaded
+                try_it()
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"`{name}` cannot be made from its settings: {error}") from error
+        if any(not 0 < t < 1 for t in self.thresholds):
+            raise ValueError(f"`trainer.thresholds` must lie between 0 and 1, got {list(self.thresholds)}")
+
+    def build(self, dataset: Dataset) -> Net:
+        """Return the initialized net, on the CPU, with preprocessing fitted on the training images in front."""
+        if self.batch_size > len(dataset.train.labels):
+            raise ValueError(
+                f"`trainer.batch_size` must not exceed the number of training images, got {self.batch_size} for "
+                f"{len(dataset.train.labels)} images; lower trainer.batch_size or raise data.train_size"
+            )
+        if self.batch_size == 1 and self.levels.get("normalization", "").startswith("batch"):
+            raise ValueError("`trainer.batch_size` must be at least 2 with batch normalization, got 1")
+        streams = Streams(self.seed)
+        preprocessing = copy.deepcopy(self.preprocessing).fit(dataset.train.images)
+        net = self.net.build(
+            preprocessing.output_shape(dataset.image_shape),
+            dataset.num_classes,
+            activation=self.activation,
+            normalization=self.normalization,
+            dropout=self.dropout,
+            front=[("preprocessing", preprocessing), *self.regularizer.front()],
+        )
+        first_images = dataset.train.images[:INITIALIZATION_IMAGES]
+        self.initializer(net, first_images, lambda path: streams.generator("init", path))
+        return net.to(memory_format=torch.channels_last)
+
+
+def start(run: Run, folder: Path, callbacks: Sequence[Callback] = (), *, rerun: bool = False) -> tuple[Record, bool]:
+    """Run `run` in `folder` unless it is finished there; return its record and whether it was run now.
+
+    Args:
+        folder: the run's home; an unfinished run in it goes on from its checkpoint.
+        rerun: set a finished run aside (`outputs/replaced/...`) and do it anew.
+
+    Raises:
+        ValueError: the folder cannot be written, holds a run of other settings, or is being worked on.
+    """
+    record = read_record(folder)
+    if record is not None and not rerun:
+        return record, False
+    hardware.keep_memory()
+    torch.set_num_threads(run.threads)
+    dataset = run.data.load()
+    net = run.build(dataset)  # what can be refused has been refused: from here on the folder is touched
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.parent / f".{folder.name}.lock", timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise ValueError(f"{folder} is being written by another process; wait for it, or stop it first") from error
+    except OSError as error:
+        raise ValueError(f"cannot write in {folder} ({error.strerror}); choose another with output_dir=...") from error
+    with lock:
+        record = read_record(folder)
+        if record is not None and not rerun:  # another process was quicker
+            return record, False
+        if record is not None:
+            set_aside(folder)
+            folder.mkdir()
+        claim_folder(run, folder)
+        return execute(run, dataset, net, folder, callbacks), True
+
+
+def set_aside(folder: Path) -> Path:
+    """Move runs/<arm>/seed-<s> to the first free replaced/<arm>/seed-<s>.<n> and return where it went."""
+    home = folder.parent.parent.parent / "replaced" / folder.parent.name
+    home.mkdir(parents=True, exist_ok=True)
+    n = 1
+    while (home / f"{folder.name}.{n}").exists():
+        n += 1
+    return folder.rename(home / f"{folder.name}.{n}")
+
+
+def claim_folder(run: Run, folder: Path) -> None:
+    """Write the run's config.yaml, or check that the one that is there is of the same run.
+
+    Raises:
+        ValueError: it is of another run; the settings that differ are named.
+    """
+    path = folder / CONFIG_NAME
+    if path.exists():
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if found["fingerprint"] != run.fingerprint:
+            pairs = differences(run.settings, found["settings"]).items()
+            changed = "; ".join(f"{key} is {mine!r} here, {other!r} there" for key, (mine, other) in pairs)
+            raise ValueError(
+                f"{folder} holds a run of another configuration ({changed or 'other data or numerics'}); "
+                "move it away or choose another output_dir"
+            )
+        return
+    content = {"fingerprint": run.fingerprint, "levels": dict(run.levels), "settings": dict(run.settings)}
+    with replacing(path) as temporary:
+        temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Sequence[Callback] = ()) -> Record:
+    """Train, evaluate and write the record of `run` in `folder`, going on from a checkpoint that lies there.
+
+    Args:
+        run: what to do.
+        dataset: the run's data, on the CPU.
+        net: `run.build(dataset)`.
+        folder: exists, is locked and holds the run's configuration.
+        callbacks: observers.
+    """
+    torch.backends.cudnn.benchmark = True
+    device = torch.device(run.device)
+    if run.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    net.to(device)
+    dataset = replace(dataset, **{name: to_device(getattr(dataset, name), device) for name in ("train", "val", "test")})
+    optimizer = run.optimizer(parameter_groups(net, run.regularizer.l2))
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    state = State(
+        net=net,
+        optimizer=optimizer,
+        dataset=dataset,
+        num_epochs=run.epochs,
+        steps_per_epoch=len(dataset.train.labels) // run.batch_size,
+    )
+    checkpoint = Checkpoint(folder, run.checkpoint_every, run.fingerprint)
+    checkpoint.restore(state)
+    examine = Examination(run, dataset)
+    fit(
+        state,
+        batch_size=run.batch_size,
+        augmentation=run.augmentation,
+        loss=run.regularizer.make_loss(net),
+        schedule=run.schedule,
+        streams=Streams(run.seed),
+        precision=run.precision,
+        validate=lambda net: score(examine(net, dataset.val), dataset.val.labels, "val"),
+        callbacks=[*callbacks, checkpoint],
+    )
+    evaluation_start = time.perf_counter()
+    state.metrics = {key: state.history[-1][key] for key in ("train/loss", "train/accuracy")}
+    if state.diverged:
+        state.metrics |= guessing(dataset.num_classes)
+    else:
+        num_samples = run.dropout.num_samples
+        state.test_log_probs = examine(net, dataset.test, num_samples)
+        state.metrics |= score(examine(net, dataset.train), dataset.train.labels, "train_eval")
+        state.metrics |= score(examine(net, dataset.val, num_samples), dataset.val.labels, "val")
+        state.metrics |= score(state.test_log_probs, dataset.test.labels, "test")
+    state.metrics |= epochs_to(state.history, run.thresholds)
+    state.wall_seconds += time.perf_counter() - evaluation_start
+    for callback in callbacks:
+        callback.on_fit_end(state)
+    write_predictions(folder, state)
+    record = Record(
+        arm=run.arm,
+        fingerprint=run.fingerprint,
+        seed=run.seed,
+        status="diverged" if state.diverged else "finished",
+        levels=dict(run.levels),
+        settings=dict(run.settings),
+        metrics=state.metrics,
+        history=state.history,
+        wall_seconds=state.wall_seconds,
+        images_per_second=state.step * run.batch_size / state.train_seconds,
+        peak_memory_mb=hardware.peak_memory_mb(run.device),
+        environment=hardware.describe(run.device, run.precision, run.threads),
+    )
+    write_record(record, folder)
+    checkpoint.path.unlink(missing_ok=True)
+    return record
+
+
+class Examination:
+    """Inference as the run's settings want it: population statistics, preprocessing refitted on purpose, sampling."""
+
+    def __init__(self, run: Run, dataset: Dataset) -> None:
+        self.run, self.dataset, self.streams = run, dataset, Streams(run.seed)
+
+    def __call__(self, net: Net, split: Split, num_samples: int = 0) -> Tensor:
+        """Return the log-probabilities (N, num_classes) of the images of `split`; `net` trains on unharmed."""
+        run = self.run
+        if needs_population_statistics(net):
+            order = torch.randperm(len(self.dataset.train.labels), generator=self.streams.generator("population"))
+            batches = order.to(split.labels.device).split(run.batch_size)
+            full = (take(self.dataset.train, batch)[0] for batch in batches if len(batch) == run.batch_size)
+            estimate_population_statistics(net, full)
+        with self.preprocessing_for(net, split):
+            return predict(
+                net,
+                split.images,
+                batch_size=run.eval_batch_size,
+                precision=run.precision,
+                num_samples=num_samples,
+                streams=self.streams,
+            )
+
+    @contextlib.contextmanager
+    def preprocessing_for(self, net: Net, split: Split) -> Iterator[None]:
+        """Fit the preprocessing on the very images it is applied to, where `preprocessing.fit=test` asks for that."""
+        if split is self.dataset.train or getattr(self.run.preprocessing, "fit_on", "train") == "train":
+            yield
+            return
+        own = net.preprocessing
+        refitted = copy.deepcopy(self.run.preprocessing).fit(split.images.cpu())
+        net.preprocessing = refitted.to(split.images.device)
+        try:
+            yield
+        finally:
+            net.preprocessing = own
+
+
+def to_device(split: Split, device: torch.device) -> Split:
+    """Return the split with its tensors on `device`."""
+    return Split(images=split.images.to(device), labels=split.labels.to(device))
+
+
+def guessing(num_classes: int) -> Metrics:
+    """Return the score of a net that diverged: the accuracy of guessing, and no loss."""
+    splits = ("train_eval", "val", "test")
+    return {f"{s}/{k}": v for s in splits for k, v in (("loss", None), ("accuracy", 1 / num_classes))}
+
+
+def epochs_to(history: Sequence[Metrics], thresholds: Sequence[float]) -> Metrics:
+    """Return the first epoch at which train and val accuracy reach each threshold, None where they never do."""
+    found: Metrics = {}
+    for name in ("train/accuracy", "val/accuracy"):
+        for threshold in thresholds:
+            reached = (row["epoch"] for row in history if (row.get(name) or -math.inf) >= threshold)
+            found[f"epochs_to/{name}/{threshold:g}"] = next(reached, None)
+    return found
+
+
+def write_predictions(folder: Path, state: State) -> None:
+    """Write the predicted and the true class of every test image, in the split's order; -1 where the net diverged."""
+    labels = state.dataset.test.labels.cpu().numpy().astype(np.int16)
+    log_probs = state.test_log_probs
+    predictions = np.full_like(labels, -1) if log_probs is None else log_probs.argmax(1).cpu().numpy().astype(np.int16)
+    with replacing(folder / PREDICTIONS_NAME) as temporary:
+        np.savez_compressed(temporary, predictions=predictions, labels=labels)

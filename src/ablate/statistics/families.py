@@ -1,0 +1,87 @@
+"""One error level shared out: over the claims of a family (Holm) and over the looks at growing data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ablate.statistics.effects import FloatArray, check_alpha
+
+
+@dataclass(frozen=True)
+class Holm:
+    """Holm's step-down test of a family.
+
+    Args:
+        adjusted: p values that may be held against the family's alpha, shape of the p values.
+        levels: level at which each claim was tested; its interval at this level excludes the null exactly when the
+            claim is rejected.
+        rejected: whether Holm rejects.
+    """
+
+    adjusted: FloatArray
+    levels: FloatArray
+    rejected: NDArray[np.bool_]
+
+
+def holm(p_values: ArrayLike, alpha: float) -> Holm:
+    """Test m claims so that the probability of any false rejection is at most `alpha`, however the claims depend.
+
+    With p_(1) <= ... <= p_(m), step k compares p_(k) with alpha / (m - k + 1) and the first failure ends the test. A
+    rejected claim's level is that of its own step, and every other claim's level is that of the step which failed,
+    since its p value is at least the one that failed there. So p <= level is Holm's decision, claim by claim, and an
+    interval built at that level shows it. The levels depend on the data: such an interval says on which side of 0 the
+    effect lies with the family's error level; for limits that hold for all claims at once take alpha / m.
+
+    Args:
+        p_values: values in [0, 1], shape (..., m); leading axes are independent families.
+        alpha: error level of the family in (0, 1).
+
+    Raises:
+        ValueError: a p value outside [0, 1] or nan, no claim, or alpha outside (0, 1).
+
+    Source: Holm 1979.
+    """
+    check_alpha(alpha)
+    p = np.asarray(p_values, dtype=np.float64)
+    if p.ndim == 0 or p.shape[-1] == 0:
+        raise ValueError(f"`p_values` must have shape (..., num_claims) with at least one claim, got {p.shape}")
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"`p_values` must lie in [0, 1], got {p}; an incomplete claim has the p value 1")
+    num_left = np.arange(p.shape[-1], 0, -1)
+    order = np.argsort(p, axis=-1, kind="stable")
+    ordered = np.take_along_axis(p, order, axis=-1)
+    steps = alpha / num_left
+    passed = np.logical_and.accumulate(ordered <= steps, axis=-1)
+    stop = np.minimum(passed.sum(axis=-1, keepdims=True), p.shape[-1] - 1)
+    adjusted = np.minimum(np.maximum.accumulate(ordered * num_left, axis=-1), 1.0)
+
+    rank = np.argsort(order, axis=-1, kind="stable")
+    return Holm(
+        adjusted=np.take_along_axis(adjusted, rank, axis=-1),
+        levels=np.take_along_axis(np.where(passed, steps, steps[stop]), rank, axis=-1),
+        rejected=np.take_along_axis(passed, rank, axis=-1),
+    )
+
+
+def look_alpha(alpha: float, look: int, num_looks: int) -> float:
+    """Return the error level that one look may spend: alpha / num_looks.
+
+    The plain union bound, since it alone is exact here: it needs neither normal statistics nor information fractions
+    known beforehand, and so holds for t statistics of a few seeds and for any number of seeds added at each look.
+
+    Args:
+        alpha: error level over all looks, in (0, 1).
+        look: which look this is, from 1.
+        num_looks: looks that the study declared before its first run.
+
+    Raises:
+        ValueError: a look that was not declared.
+    """
+    check_alpha(alpha)
+    if not 1 <= look <= num_looks:
+        raise ValueError(
+            f"`look` must lie in [1, num_looks = {num_looks}], got {look}; an undeclared look has no error level left: "
+            "declare it in a new study with new seeds"
+        )
+    return alpha / num_looks

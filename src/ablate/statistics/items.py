@@ -1,0 +1,85 @@
+"""Uncertainty that comes from the test images, beside that from the seeds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+from ablate.statistics.effects import Interval, check_alpha
+
+
+@dataclass(frozen=True)
+class AccuracyDifference:
+    """A difference of test accuracies and what it would do on other seeds, other images, or both.
+
+    Args:
+        estimate: mean over seeds and images of [treatment correct] - [control correct], in [-1, 1].
+        seed_se: standard error over seeds, for these test images; nan with one seed.
+        item_se: standard error over images, for these trained nets.
+        total_se: standard error for new seeds and new images; nan with one seed.
+        seed_interval: t interval for these images, num_seeds - 1 degrees of freedom.
+        item_interval: t interval for these nets, num_images - 1 degrees of freedom.
+        total_interval: t interval for new seeds and images, num_seeds - 1 degrees of freedom, hence cautious.
+    """
+
+    estimate: float
+    seed_se: float
+    item_se: float
+    total_se: float
+    seed_interval: Interval
+    item_interval: Interval
+    total_interval: Interval
+
+
+def accuracy_difference(
+    treatment: ArrayLike, control: ArrayLike, labels: ArrayLike, alpha: float = 0.05
+) -> AccuracyDifference:
+    """Return the paired difference of accuracies with its seed-level, item-level and total uncertainty.
+
+    With e_si in {-1, 0, 1} the difference in correctness of seed s on image i, S seeds and I images:
+    seed_se^2 = var_s(mean_i e) / S, item_se^2 = var_i(mean_s e) / I (for S = 1 McNemar's variance), and
+    total_se^2 = seed_se^2 + item_se^2 - v / (S I), where v is the mean square of the residual of the two-way layout,
+    which both terms contain.
+
+    Args:
+        treatment: predicted labels, shape (num_seeds, num_images).
+        control: predicted labels of the same seeds and images, shape (num_seeds, num_images).
+        labels: true labels, shape (num_images,).
+        alpha: error level of each interval, in (0, 1).
+
+    Raises:
+        ValueError: shapes that do not fit, fewer than two images, or no seed.
+    """
+    check_alpha(alpha)
+    t, c, y = np.asarray(treatment), np.asarray(control), np.asarray(labels)
+    if t.ndim != 2 or t.shape != c.shape or t.shape[1:] != y.shape or t.shape[0] < 1 or t.shape[1] < 2:
+        raise ValueError(
+            "predictions must both have shape (num_seeds, num_images) and labels (num_images,), with at least one seed "
+            f"and two images, got {t.shape}, {c.shape} and {y.shape}"
+        )
+    e = (t == y).astype(np.float64) - (c == y)
+    num_seeds, num_images = e.shape
+    by_seed, by_image, estimate = e.mean(axis=1), e.mean(axis=0), float(e.mean())
+    item_variance = by_image.var(ddof=1) / num_images
+    seed_variance = total_variance = float("nan")
+    if num_seeds > 1:
+        seed_variance = by_seed.var(ddof=1) / num_seeds
+        residual = e - by_seed[:, None] - by_image + estimate
+        shared = (residual**2).sum() / ((num_seeds - 1) * (num_images - 1)) / (num_seeds * num_images)
+        # Each source alone is a lower bound of the sum; the estimate may fall below it by chance.
+        total_variance = max(seed_variance + item_variance - shared, seed_variance, item_variance)
+
+    def interval(variance: float, df: int) -> Interval:
+        half_width = -special.stdtrit(df, alpha / 2) * variance**0.5 if df else np.inf
+        return Interval(float(estimate - half_width), float(estimate + half_width), 1 - alpha)
+
+    return AccuracyDifference(
+        estimate=estimate,
+        seed_se=float(seed_variance**0.5),
+        item_se=float(item_variance**0.5),
+        total_se=float(total_variance**0.5),
+        seed_interval=interval(seed_variance, num_seeds - 1),
+        item_interval=interval(item_variance, num_images - 1),
+        total_interval=interval(total_variance, num_seeds - 1),
+    )

@@ -1,0 +1,31 @@
+"""Rows of text as an aligned table, as Markdown or as CSV; standard library only."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+Rows = Sequence[Sequence[str]]
+
+
+def aligned(rows: Rows) -> str:
+    """Return `rows`, the first being the head, in columns: the first left, numbers and what follows them right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    right = [i > 0 and all(not row[i] or row[i][0] in "-0123456789" for row in rows[1:]) for i in range(len(rows[0]))]
+    lines = (
+        "  ".join(f"{cell:{'>' if r else '<'}{w}}" for cell, w, r in zip(row, widths, right, strict=True))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def markdown(rows: Rows) -> str:
+    """Return `rows`, the first being the head, as a Markdown table."""
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def comma_separated(rows: Rows) -> str:
+    """Return `rows` as CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,202 @@
+"""What a run shows in TensorBoard.
+
+| tag | meaning | when |
+|---|---|---|
+| train/batch_loss | loss of one batch | every `scalars_every` steps |
+| train/loss, train/accuracy | running means over the epoch (training mode, augmented) | every epoch |
+| val/loss, val/accuracy | validation images, inference mode | every epoch |
+| lr, images_per_second | of the epoch's last step; of its training steps | every epoch |
+| weight_norm/<layer>, gradient_norm/<layer> | Euclidean norm, at an epoch's last step | `histograms_every` epochs |
+| weight/<layer>, gradient/<layer> | histograms of the same | `histograms_every` epochs |
+| filters, mistakes | first convolution's weights; the test images most confidently misclassified | at the end |
+| test/..., train_eval/... | final metrics | at the end |
+| config, layers | as text | at the start |
+
+The x axis is the number of training steps. Hyperparameters are written with the arm as the group, so that the HParams
+page shows one row an arm, the mean over its seeds.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ablate.identity import scientific
+from ablate.nets import format_layer_table, layer_table
+from ablate.training import Callback, State
+
+
+class TensorBoard(Callback):
+    """Writes events into the run's folder.
+
+    Args:
+        folder: the run's folder.
+        group: what the seeds of one arm share.
+        levels, settings: see `record.Record`.
+        scalars_every: steps between two points of train/batch_loss, at least 1.
+        histograms_every: epochs between two sets of norms and histograms; 0 for none.
+        num_mistakes: how many misclassified test images are shown; 0 for none.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        group: str,
+        levels: Mapping[str, str],
+        settings: Mapping[str, Any],
+        scalars_every: int = 10,
+        histograms_every: int = 1,
+        num_mistakes: int = 36,
+    ) -> None:
+        if scalars_every < 1 or histograms_every < 0 or num_mistakes < 0:
+            raise ValueError(
+                "`tensorboard.scalars_every` must be at least 1, histograms_every and num_mistakes at least 0, got "
+                f"{scalars_every}, {histograms_every} and {num_mistakes}"
+            )
+        self.folder, self.group = folder, group
+        self.levels, self.settings = levels, settings
+        self.scalars_every, self.histograms_every, self.num_mistakes = scalars_every, histograms_every, num_mistakes
+        self.batch_losses: list[tuple[int, Tensor]] = []
+
+    def on_fit_start(self, state: State) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        # What was written after the checkpoint by a run that was killed is struck out.
+        self.writer = SummaryWriter(str(self.folder), purge_step=state.step + 1 if state.step else None)
+        if state.step == 0:
+            text = json.dumps(self.settings, indent=2)
+            self.writer.add_text("config", f"```json\n{text}\n```")
+            rows = layer_table(state.net, state.dataset.image_shape, state.dataset.test.images.device)
+            self.writer.add_text("layers", f"```\n{format_layer_table(rows)}\n```")
+            self.write_hparams()
+
+    def on_step_end(self, state: State) -> None:
+        if state.step % self.scalars_every == 0:
+            self.batch_losses.append((state.step, state.loss))
+        last = state.step % state.steps_per_epoch == 0
+        if last and self.histograms_every and (state.epoch + 1) % self.histograms_every == 0:
+            self.write_layers(state)
+
+    def on_epoch_end(self, state: State) -> None:
+        if self.batch_losses:
+            steps, losses = zip(*self.batch_losses, strict=True)
+            for step, loss in zip(steps, torch.stack(losses).tolist(), strict=True):
+                self.writer.add_scalar("train/batch_loss", loss, step)
+            self.batch_losses.clear()
+        for name, value in state.history[-1].items():
+            if name != "epoch" and value is not None:
+                self.writer.add_scalar(name, value, state.step)
+
+    def on_fit_end(self, state: State) -> None:
+        for name, value in state.metrics.items():
+            if name.startswith(("test/", "train_eval/")) and value is not None:
+                self.writer.add_scalar(name, value, state.step)
+        filters = first_filters(state.net)
+        if filters is not None:
+            self.writer.add_image("filters", filters, state.step)
+        if self.num_mistakes and state.test_log_probs is not None:
+            sheet = mistakes_sheet(state, self.num_mistakes)
+            if sheet is not None:
+                self.writer.add_image("mistakes", sheet, state.step, dataformats="HWC")
+        self.write_session_end(success=not state.diverged)
+        self.writer.close()
+
+    def write_layers(self, state: State) -> None:
+        """Write norms and histograms of the weights and gradients of every affine map."""
+        for name, layer in state.net.named_modules():
+            weight = getattr(layer, "weight", None)
+            if not isinstance(layer, nn.Conv2d | nn.Linear) or not isinstance(weight, nn.Parameter):
+                continue
+            for tag, values in (("weight", weight.detach()), ("gradient", weight.grad)):
+                if values is None:
+                    continue
+                values = values.float().cpu()
+                self.writer.add_scalar(f"{tag}_norm/{name}", values.norm().item(), state.step)
+                if values.isfinite().all():  # a histogram has no bin for nan
+                    self.writer.add_histogram(f"{tag}/{name}", values, state.step)
+
+    def write_hparams(self) -> None:
+        """Write the hyperparameters of the session, grouped by arm."""
+        from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+
+        numbers = {k: v for k, v in scientific(self.settings).items() if isinstance(v, bool | int | float | str)}
+        hparams = {k: v for k, v in numbers.items() if not k.endswith(("_target_", "_partial_"))}
+        self.add_summary(hparams_pb({**self.levels, **hparams}, trial_id=self.group))
+
+    def write_session_end(self, *, success: bool) -> None:
+        """Write that the session is over, so that the HParams page counts it."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.hparams import metadata
+        from tensorboard.plugins.hparams.api_pb2 import Status
+        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+
+        status = Status.STATUS_SUCCESS if success else Status.STATUS_FAILURE
+        data = HParamsPluginData(session_end_info=SessionEndInfo(status=status))
+        summary = Summary()
+        summary.value.add(
+            tag=metadata.SESSION_END_INFO_TAG,
+            metadata=metadata.create_summary_metadata(data),
+            tensor=metadata.NULL_TENSOR,
+        )
+        self.add_summary(summary)
+
+    def add_summary(self, summary: Any) -> None:
+        """Write a summary protocol buffer as it is."""
+        writer = self.writer.file_writer
+        assert writer is not None
+        writer.add_summary(summary)
+
+
+def first_filters(net: nn.Module) -> Tensor | None:
+    """Return the first convolution's filters as one image (3, H, W) in [0, 1]; None unless it sees 3 channels."""
+    conv = next((layer for layer in net.modules() if isinstance(layer, nn.Conv2d)), None)
+    if conv is None or conv.in_channels != 3 or not conv.weight.isfinite().all():
+        return None
+    weight = conv.weight.detach().float().cpu()
+    low, high = weight.amin((1, 2, 3), keepdim=True), weight.amax((1, 2, 3), keepdim=True)
+    tiles = ((weight - low) / (high - low).clamp_min(1e-12)).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    return tile(nn.functional.pad(tiles, (1, 1, 1, 1), value=1.0))
+
+
+def tile(images: Tensor) -> Tensor:
+    """Return (N, C, H, W) laid out as one image (C, rows H, columns W), white where the last row is not full."""
+    num, channels, height, width = images.shape
+    columns = math.ceil(math.sqrt(num))
+    rows = math.ceil(num / columns)
+    sheet = images.new_ones(rows * columns, channels, height, width)
+    sheet[:num] = images
+    sheet = sheet.reshape(rows, columns, channels, height, width).permute(2, 0, 3, 1, 4)
+    return sheet.reshape(channels, rows * height, columns * width)
+
+
+def mistakes_sheet(state: State, num: int) -> Any:
+    """Return the `num` test images whose wrong answer was most probable, each captioned, as HWC uint8."""
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+    test, names = state.dataset.test, state.dataset.class_names
+    assert state.test_log_probs is not None
+    confidence, predicted = state.test_log_probs.max(1)
+    wrong = (predicted != test.labels).nonzero().flatten()
+    worst = wrong[confidence[wrong].argsort(descending=True)][:num]
+    if len(worst) == 0:
+        return None
+    size, caption = 128, 28
+    columns = math.ceil(math.sqrt(len(worst)))
+    rows = math.ceil(len(worst) / columns)
+    sheet = Image.new("RGB", (columns * (size + 4), rows * (size + caption)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, index in enumerate(worst.tolist()):
+        pixels = test.images[index].permute(1, 2, 0).cpu().numpy() >> (state.dataset.bits - 8)
+        image = Image.fromarray(np.repeat(pixels, 3 // pixels.shape[2], axis=2).astype(np.uint8))
+        x, y = i % columns * (size + 4), i // columns * (size + caption)
+        sheet.paste(image.resize((size, size), Image.Resampling.NEAREST), (x, y + caption - 2))
+        draw.text((x + 2, y + 1), f"true: {names[test.labels[index]]}", fill="black")
+        answer = f"net: {names[predicted[index]]} {100 * confidence[index].exp():.0f} %"
+        draw.text((x + 2, y + 12), answer, fill="firebrick")
+    return np.asarray(sheet)

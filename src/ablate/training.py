@@ -1,0 +1,214 @@
+"""The training loop, written out, and inference over a split.
+
+    on_fit_start
+    for epoch:
+        for batch:
+            images = augmentation(batch)
+            zero_grad; loss; backward; step
+            on_step_end                       # gradients are still there
+        validation metrics
+        on_epoch_end                          # the epoch's row of the history is there
+    test metrics
+    on_fit_end                                # the run's final metrics are there
+
+A callback looks and never changes: what changes training is an argument of `fit`.
+"""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ablate.data.dataset import Dataset, Split
+from ablate.nets import Net
+from ablate.record import Metrics
+from ablate.seeding import Streams
+
+
+@dataclass(kw_only=True)
+class State:
+    """Where a run stands. `fit` writes it, callbacks read it, a checkpoint holds all of it that cannot be made again.
+
+    Args:
+        dataset: all splits, on the device of the net.
+        epoch, step: epochs and steps done.
+        loss: the last step's loss, a 0-d tensor on the device.
+        lr: learning rate of the last step.
+        history: one row an epoch.
+        train_seconds: seconds spent in training steps.
+        wall_seconds: seconds spent in finished epochs, evaluation included.
+        diverged: the loss is no longer a finite number.
+        metrics: final metrics, filled after the last epoch.
+        test_log_probs: (N, num_classes) log-probabilities of the test images, filled after the last epoch.
+    """
+
+    net: Net
+    optimizer: torch.optim.Optimizer
+    dataset: Dataset
+    num_epochs: int
+    steps_per_epoch: int
+    epoch: int = 0
+    step: int = 0
+    loss: Tensor = field(default_factory=lambda: torch.tensor(math.nan))
+    lr: float = math.nan
+    history: list[Metrics] = field(default_factory=list)
+    train_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    diverged: bool = False
+    metrics: Metrics = field(default_factory=dict)
+    test_log_probs: Tensor | None = None
+
+
+class Callback:
+    """An observer of a run; a subclass says what it does at the moments it cares for."""
+
+    def on_fit_start(self, state: State) -> None: ...
+
+    def on_step_end(self, state: State) -> None: ...
+
+    def on_epoch_end(self, state: State) -> None: ...
+
+    def on_fit_end(self, state: State) -> None: ...
+
+
+Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+Loss = Callable[[Tensor, Tensor], Tensor]
+Schedule = Callable[[float, int], float]
+
+
+def fit(
+    state: State,
+    *,
+    batch_size: int,
+    augmentation: Augmentation,
+    loss: Loss,
+    schedule: Schedule,
+    streams: Streams,
+    precision: str,
+    validate: Callable[[Net], Metrics],
+    callbacks: Sequence[Callback],
+) -> None:
+    """Train `state.net` from `state.epoch` to `state.num_epochs`, or until the loss is no longer finite.
+
+    Every epoch is a new order of all training images; what does not fill a last batch is left out of that epoch.
+    Nothing is read back from the device between the first and the last step of an epoch.
+
+    Args:
+        batch_size: at most the number of training images.
+        augmentation: (images, generator) -> images, on integers.
+        loss: (logits, labels) -> 0-d tensor.
+        schedule: (epochs done, num_epochs) -> factor on every group's initial lr.
+        streams: the run's randomness.
+        precision: "fp32" or "bf16" (autocast; normalizations, loss and whitening stay in fp32).
+        validate: net -> validation metrics, called after every epoch.
+        callbacks: observers, called in order.
+    """
+    net, optimizer, train = state.net, state.optimizer, state.dataset.train
+    device = train.images.device
+    stochastic: list[tuple[str, Any]] = [(p, m) for p, m in net.named_modules() if hasattr(m, "reseed")]
+    for callback in callbacks:
+        callback.on_fit_start(state)
+    while state.epoch < state.num_epochs and not state.diverged:
+        epoch_start = time.perf_counter()
+        net.train()
+        order = torch.randperm(len(train.labels), generator=streams.generator("order", state.epoch)).to(device)
+        sums = torch.zeros(2, device=device)
+        for i in range(state.steps_per_epoch):
+            images, labels = take(train, order[i * batch_size : (i + 1) * batch_size])
+            images = augmentation(images, streams.generator("augmentation", state.step, device=device))
+            for path, module in stochastic:
+                module.reseed(streams.key("noise", path, state.step))
+            factor = schedule(state.epoch + i / state.steps_per_epoch, state.num_epochs)
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+            optimizer.zero_grad(set_to_none=True)
+            with autocast(device, precision):
+                logits = net(images)
+                state.loss = loss(logits, labels)
+            state.loss.backward()
+            optimizer.step()
+            state.step += 1
+            state.lr = optimizer.param_groups[0]["lr"]
+            state.loss = state.loss.detach()
+            sums += torch.stack([state.loss, (logits.detach().argmax(1) == labels).float().mean()])
+            for callback in callbacks:
+                callback.on_step_end(state)
+        mean_loss, accuracy = (sums / state.steps_per_epoch).tolist()
+        seconds = time.perf_counter() - epoch_start
+        state.epoch += 1
+        state.train_seconds += seconds
+        row: Metrics = {"epoch": state.epoch, "lr": state.lr, "train/loss": mean_loss, "train/accuracy": accuracy}
+        row["images_per_second"] = state.steps_per_epoch * batch_size / seconds
+        state.diverged = not math.isfinite(mean_loss)
+        if not state.diverged:
+            row |= validate(net)
+            state.diverged = not math.isfinite(row.get("val/loss") or 0.0)
+        state.history.append(row)
+        state.wall_seconds += time.perf_counter() - epoch_start
+        for callback in callbacks:
+            callback.on_epoch_end(state)
+
+
+def take(split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the images and labels at `indices`; the images keep their channels-last memory."""
+    return split.images.permute(0, 2, 3, 1).index_select(0, indices).permute(0, 3, 1, 2), split.labels[indices]
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
+    """Return the context in which convolutions and matrix products run in `precision`."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+
+
+@torch.no_grad()
+def predict(
+    net: Net, images: Tensor, *, batch_size: int, precision: str, num_samples: int = 0, streams: Streams
+) -> Tensor:
+    """Return the log-probabilities (N, num_classes), fp32, of `images` at inference.
+
+    Args:
+        images: (N, C, H, W), integers, on the device of the net.
+        num_samples: 0 for the deterministic net; with n >= 1 the probabilities are averaged over n draws of the dropout
+            masks (Gal & Ghahramani 2016, arXiv:1506.02142).
+        streams: the draws of these masks depend on it alone.
+    """
+    net.eval()
+    with monte_carlo(net, active=num_samples > 0) as dropouts:
+        batches = []
+        for first in range(0, len(images), batch_size):
+            batch = images[first : first + batch_size]
+            samples = []
+            for sample in range(max(1, num_samples)):
+                for path, module in dropouts:
+                    module.reseed(streams.key("monte_carlo", path, first, sample))
+                with autocast(images.device, precision):
+                    logits = net(batch)
+                samples.append(F.log_softmax(logits.float(), dim=1))
+            batches.append(torch.logsumexp(torch.stack(samples), dim=0) - math.log(len(samples)))
+    return torch.cat(batches)
+
+
+@contextlib.contextmanager
+def monte_carlo(net: Net, *, active: bool) -> Iterator[list[tuple[str, Any]]]:
+    """Let the dropout layers of `net` drop at inference too while the block runs; yield (path, layer) of each."""
+    dropouts: list[tuple[str, Any]] = [(p, m) for p, m in net.named_modules() if active and hasattr(m, "monte_carlo")]
+    for _, module in dropouts:
+        module.monte_carlo = True
+    try:
+        yield dropouts
+    finally:
+        for _, module in dropouts:
+            module.monte_carlo = False
+
+
+def score(log_probs: Tensor, labels: Tensor, prefix: str) -> Metrics:
+    """Return {prefix/loss: mean cross-entropy in nats, prefix/accuracy: fraction in [0, 1]}."""
+    return {
+        f"{prefix}/loss": F.nll_loss(log_probs, labels).item(),
+        f"{prefix}/accuracy": (log_probs.argmax(1) == labels).float().mean().item(),
+    }

@@ -1,0 +1,117 @@
+import copy
+from pathlib import Path
+
+import pytest
+
+from ablate import identity
+from ablate.identity import arm_name, differences, fingerprint, run_folder, scientific
+
+SETTINGS = {
+    "activation": {"_target_": "torch.nn.ReLU", "_partial_": True},
+    "optimizer": {"lr": 0.05, "betas": [0.9, 0.999]},
+    "data": {"root": "data", "train_size": None, "download": True, "cache_dir": None},
+    "trainer": {"epochs": 8, "threads": 2, "eval_batch_size": 500, "checkpoint_every": 1},
+    "tensorboard": {"enabled": True},
+    "device": "cpu",
+    "precision": "fp32",
+    "seed": 0,
+    "output_dir": "outputs",
+    "rerun": False,
+    "dry_run": False,
+}
+LEVELS = {"data": "cifar10", "activation": "relu"}
+
+
+def changed(key, value):
+    settings = copy.deepcopy(SETTINGS)
+    *path, last = key.split(".")
+    node = settings
+    for name in path:
+        node = node[name]
+    node[last] = value
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", 5),
+        ("output_dir", "/elsewhere"),
+        ("device", "cuda"),
+        ("rerun", True),
+        ("tensorboard.enabled", False),
+        ("trainer.threads", 16),
+        ("trainer.eval_batch_size", 10),
+        ("trainer.checkpoint_every", 4),
+        ("data.root", "/data"),
+        ("data.cache_dir", "/tmp"),
+    ],
+)
+def test_how_and_where_is_not_what(key, value):
+    assert fingerprint(changed(key, value), "d") == fingerprint(SETTINGS, "d")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("optimizer.lr", 0.1),
+        ("optimizer.betas", [0.9, 0.99]),
+        ("data.train_size", 100),
+        ("trainer.epochs", 9),
+        ("precision", "bf16"),
+        ("activation._target_", "torch.nn.Tanh"),
+        ("activation.slope", 0.1),
+    ],
+)
+def test_every_scientific_setting_counts(key, value):
+    assert fingerprint(changed(key, value), "d") != fingerprint(SETTINGS, "d")
+    assert list(differences(changed(key, value), SETTINGS)) == [key]
+
+
+def test_data_and_numerics_count(monkeypatch):
+    before = fingerprint(SETTINGS, "d")
+    assert fingerprint(SETTINGS, "e") != before
+    monkeypatch.setattr(identity, "NUMERICS_VERSION", identity.NUMERICS_VERSION + 1)
+    assert fingerprint(SETTINGS, "d") != before
+
+
+def test_order_of_keys_does_not_count():
+    assert fingerprint(dict(reversed(SETTINGS.items())), "d") == fingerprint(SETTINGS, "d")
+
+
+def test_an_option_added_later_orphans_no_run(monkeypatch):
+    before = fingerprint(SETTINGS, "d")
+    monkeypatch.setitem(identity.ADDED_LATER, "trainer.average", 0.0)
+    assert fingerprint(changed("trainer.average", 0.0), "d") == before
+    assert fingerprint(changed("trainer.average", 0.9), "d") != before
+
+
+def test_scientific_is_flat():
+    assert scientific(SETTINGS) == {
+        "activation._partial_": True,
+        "activation._target_": "torch.nn.ReLU",
+        "data.train_size": None,
+        "optimizer.betas": [0.9, 0.999],
+        "optimizer.lr": 0.05,
+        "precision": "fp32",
+        "trainer.epochs": 8,
+    }
+
+
+def test_arm_name_tells_what_differs_from_the_defaults():
+    assert arm_name(LEVELS, LEVELS, SETTINGS, SETTINGS) == "default"
+    tanh = changed("activation._target_", "torch.nn.Tanh")
+    assert arm_name({**LEVELS, "activation": "tanh"}, LEVELS, tanh, tanh) == "activation=tanh"
+    settings = changed("optimizer.betas", [0.5, 0.9])
+    assert arm_name(LEVELS, LEVELS, settings, SETTINGS) == "optimizer.betas=[0.5,0.9]"
+
+
+def test_run_folder_is_safe_short_and_keeps_an_existing_home(tmp_path):
+    arm = "net.widths=[[1,2],[3]]" + ",x=y/../z $(rm)" * 20
+    folder = run_folder(tmp_path, arm, "0123456789abcdef", 4)
+    assert folder.name == "seed-4"
+    assert folder.parent.parent == tmp_path / "runs"
+    assert len(folder.parent.name) < 120
+    assert not set(folder.parent.name) & set("/ $()[]'\"")
+    folder.mkdir(parents=True)
+    assert run_folder(tmp_path, "another-name", "0123456789abcdef", 5) == Path(folder.parent, "seed-5")
