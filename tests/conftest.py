@@ -38,6 +38,25 @@ def cifar_root() -> Path:
     pytest.skip("CIFAR-10 is not here: set ABLATE_DATA to the folder that holds cifar-10-batches-py")
 
 
+@pytest.fixture
+def compose():
+    """A function (overrides) -> the configuration that the command line would compose from them."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import open_dict
+
+    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+
+        def go(overrides):
+            cfg = compose("config", overrides=overrides, return_hydra_config=True)
+            HydraConfig.instance().set_config(cfg)
+            with open_dict(cfg):
+                del cfg["hydra"]
+            return cfg
+
+        yield go
+
+
 @dataclass(frozen=True)
 class TinyData:
     """48 training, 24 validation and 24 test images of 3 x 8 x 8 in 3 classes, told apart by their brightness."""

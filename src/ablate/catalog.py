@@ -81,6 +81,7 @@ def describe(where: Sequence[Path], groups: Sequence[str] = ()) -> str:
                 width,
                 initial_indent=f"  {name:<22} ",
                 subsequent_indent=" " * 25,
+                break_on_hyphens=False,
             )
     return "\n".join(lines)
 

@@ -47,6 +47,8 @@ def plan(cfg: DictConfig) -> Plan:
     defaults = catalog.default_levels()
     choices = HydraConfig.get().runtime.choices
     levels = {group: str(choices[group]) for group in defaults}
+    if missing := OmegaConf.missing_keys(cfg):
+        raise ValueError(f"{', '.join(sorted(missing))} has no default: give {min(missing)}=...")
     settings = plain(cfg)
     settings["device"] = hardware.resolve_device(settings["device"])
     settings["precision"] = hardware.resolve_precision(settings["precision"], settings["device"])
@@ -67,9 +69,9 @@ def settings_of(levels: tuple[tuple[str, str], ...]) -> dict[str, Any]:
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """Return a configuration as plain data with every interpolation resolved."""
-    settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    settings = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(settings, dict)
-    return {str(key): value for key, value in settings.items() if key != "hydra"}
+    return {str(key): value for key, value in settings.items()}
 
 
 def make_run(plan: Plan) -> Run:

@@ -71,7 +71,7 @@ def read_record(folder: Path) -> Record | None:
     path = folder / RECORD_NAME
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON ({error}); move it away and start the run again") from error

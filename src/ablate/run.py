@@ -22,7 +22,7 @@ from ablate.identity import differences
 from ablate.layers.batch_norm import estimate_population_statistics, needs_population_statistics
 from ablate.nets import ConvNet, Net
 from ablate.optimization import parameter_groups
-from ablate.record import PREDICTIONS_NAME, Metrics, Record, read_record, replacing, write_record
+from ablate.record import PREDICTIONS_NAME, Metrics, Record, finite, read_record, replacing, write_record
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams
 from ablate.training import Augmentation, Callback, Schedule, State, fit, predict, score, take
@@ -204,7 +204,8 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
     if run.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     net.to(device)
-    dataset = replace(dataset, **{name: to_device(getattr(dataset, name), device) for name in ("train", "val", "test")})
+    train, val, test = (to_device(split, device) for split in (dataset.train, dataset.val, dataset.test))
+    dataset = replace(dataset, train=train, val=val, test=test)
     optimizer = run.optimizer(parameter_groups(net, run.regularizer.l2))
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
@@ -227,7 +228,7 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
         streams=Streams(run.seed),
         precision=run.precision,
         validate=lambda net: score(examine(net, dataset.val), dataset.val.labels, "val"),
-        callbacks=[*callbacks, checkpoint],
+        callbacks=[checkpoint, *callbacks],  # an epoch that was shown is saved,
     )
     evaluation_start = time.perf_counter()
     state.metrics = {key: state.history[-1][key] for key in ("train/loss", "train/accuracy")}
@@ -251,8 +252,8 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
         status="diverged" if state.diverged else "finished",
         levels=dict(run.levels),
         settings=dict(run.settings),
-        metrics=state.metrics,
-        history=state.history,
+        metrics=finite(state.metrics),
+        history=finite(state.history),
         wall_seconds=state.wall_seconds,
         images_per_second=state.step * run.batch_size / state.train_seconds,
         peak_memory_mb=hardware.peak_memory_mb(run.device),

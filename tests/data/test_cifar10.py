@@ -102,7 +102,7 @@ def test_cache_dir_is_obeyed(batches: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["data_batch_2", "batches.meta"])
 def test_missing_file_is_named(batches: Path, name: str) -> None:
     (batches / name).unlink()
-    with pytest.raises(ValueError, match=f"{name} is missing; remove .* data.root=.* data=shapes"):
+    with pytest.raises(ValueError, match=f"{name} is missing; remove .*data.root=.*data=shapes"):
         load(batches)
 
 

@@ -54,7 +54,8 @@ def stripes(x: Array, y: Array) -> Array:
 
 
 def checkers(x: Array, y: Array) -> Array:
-    return np.sin(_FREQUENCY * x) * np.sin(_FREQUENCY * y) / _FREQUENCY
+    a, b = stripes(x, y), stripes(y, x)
+    return np.sign(a * b) * np.minimum(np.abs(a), np.abs(b))
 
 
 def dots(x: Array, y: Array) -> Array:

@@ -7,8 +7,8 @@ A step is a module with `forward`: images (N, C, H, W) float32 -> images. It may
 - `output_shape((C, H, W)) -> (C, H, W)` (unchanged where absent).
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, Self, cast
+from collections.abc import Iterable, Mapping
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -47,9 +47,8 @@ class Chain(nn.Module):
         """
         steps = list(self.steps.values())
         for position, step in enumerate(steps):
-            if hasattr(step, "fit"):
-                chosen = images[: getattr(step, "num_images", None)]
-                cast(Chain, step).fit(_transform(steps[:position], chosen))
+            if (fit := getattr(step, "fit", None)) is not None:
+                fit(_transform(steps[:position], images[: getattr(step, "num_images", None)]))
         return self
 
     def forward(self, images: Tensor) -> Tensor:
@@ -224,8 +223,8 @@ def _transform(steps: list[nn.Module], images: Tensor) -> Tensor:
 
 def _output_shape(steps: Iterable[nn.Module], shape: Shape) -> Shape:
     for step in steps:
-        if hasattr(step, "output_shape"):
-            shape = cast(Callable[[Shape], Shape], step.output_shape)(shape)
+        if (output_shape := getattr(step, "output_shape", None)) is not None:
+            shape = output_shape(shape)
     return shape
 
 

@@ -128,7 +128,9 @@ class Shapes:
         return arrays
 
     def _chunk(self, generator: np.random.Generator) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
-        labels = generator.permutation(np.arange(_CHUNK_IMAGES) % len(CLASS_NAMES))
+        # Ten images in a row hold each class once, so that any number of images is balanced.
+        rounds = np.tile(np.arange(len(CLASS_NAMES)), (_CHUNK_IMAGES // len(CLASS_NAMES), 1))
+        labels = generator.permuted(rounds, axis=1).ravel()
         place = _Place.draw(generator, _CHUNK_IMAGES, self.min_radius, self.max_radius)
         x, y = place.local()
         pixel = place.pixel()

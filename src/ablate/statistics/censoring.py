@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ablate.statistics.effects import FloatArray, Interval, check_alpha, check_margin, check_vector
+from ablate.statistics.effects import ROUNDING, FloatArray, Interval, check_alpha, check_margin, check_vector
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RankEffect:
     """The centre of symmetry of paired differences known up to bounds, judged by Wilcoxon's signed ranks.
 
@@ -92,8 +92,16 @@ def rank_effect(lower: ArrayLike, upper: ArrayLike) -> RankEffect:
         raise ValueError(f"`lower` must not exceed `upper` and both need one entry a seed, got {low} and {high}")
     if np.isnan(low + np.where(np.isinf(high), 0, high)).any():
         low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
-    i, j = np.triu_indices(low.size)
-    return RankEffect(np.sort((low[i] + low[j]) / 2), np.sort((high[i] + high[j]) / 2), low.size)
+    return RankEffect(_walsh_averages(low), _walsh_averages(high), low.size)
+
+
+def _walsh_averages(d: FloatArray) -> FloatArray:
+    """Return the ascending (d_i + d_j) / 2, i <= j; those that differ from 0 by rounding alone are 0, hence ties."""
+    i, j = np.triu_indices(d.size)
+    averages = (d[i] + d[j]) / 2
+    rounding = ROUNDING * np.abs(d[np.isfinite(d)]).max(initial=0.0)
+    averages[np.abs(averages) <= rounding] = 0.0
+    return np.sort(averages)
 
 
 @functools.lru_cache(maxsize=64)

@@ -80,7 +80,7 @@ class MeanEffect:
         """Return the interval estimate +- t_{1 - alpha/2} sd / sqrt(num_seeds), of level 1 - `alpha`.
 
         Args:
-            alpha: error level in (0, 1); the interval excludes 0 exactly when `p_value()` is below it.
+            alpha: error level in (0, 1); the interval excludes 0 exactly when `p_value()` does not exceed it.
         """
         check_alpha(alpha)
         if np.isnan(self.sd):
@@ -95,7 +95,7 @@ class MeanEffect:
     def equivalence_p_value(self, margin: float) -> float:
         """Return the larger p value of the two one-sided tests against -`margin` and `margin` (Schuirmann 1987).
 
-        It is below alpha exactly when `interval(2 * alpha)` lies inside (-margin, margin).
+        It does not exceed alpha exactly when `interval(2 * alpha)` lies inside (-margin, margin).
 
         Args:
             margin: smallest effect of interest, at least 0, in the unit of the differences.

@@ -29,7 +29,7 @@ class Change:
         return f"{self.factor}: {self.reference} -> {self.level}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Contrast:
     """A main effect (one change) or an interaction (several).
 

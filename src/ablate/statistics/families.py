@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from ablate.statistics.effects import FloatArray, check_alpha
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Holm:
     """Holm's step-down test of a family.
 

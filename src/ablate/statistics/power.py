@@ -10,6 +10,10 @@ from ablate.statistics.effects import FloatArray, check_alpha, check_margin
 
 # A claim that needs more seeds than this is out of reach.
 MAX_SEEDS = 10_000
+# A normal variable stays within this many standard deviations, but for 1e-15.
+REACH = 8.0
+# Gauss-Legendre nodes and weights on [-1, 1].
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(100)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class VerdictProbabilities:
 def difference_power(effect: float, sd: float, num_seeds: int, alpha: float = 0.05) -> float:
     """Return the probability that the two-sided paired t interval excludes 0.
 
-    P(|T| > t_{1 - alpha/2}) with T noncentral t, num_seeds - 1 degrees of freedom, noncentrality
+    P(|T| > t_{1 - alpha/2}), where T is noncentral t with num_seeds - 1 degrees of freedom and noncentrality
     effect sqrt(num_seeds) / sd.
 
     Args:
@@ -60,10 +64,14 @@ def difference_power(effect: float, sd: float, num_seeds: int, alpha: float = 0.
         alpha: two-sided error level in (0, 1).
     """
     _check_design(sd, num_seeds, alpha)
-    df, shift = num_seeds - 1, abs(effect) * num_seeds**0.5 / sd
+    shift, df = effect * num_seeds**0.5 / sd, num_seeds - 1
     critical = -special.stdtrit(df, alpha / 2)
-    # P(T > c; shift) = P(T < -c; -shift), and the left form does not cancel.
-    return float(special.nctdtr(df, -shift, -critical) + special.nctdtr(df, shift, -critical))
+    return _mean_over_spread(
+        lambda s: special.ndtr(shift - critical * s) + special.ndtr(-shift - critical * s),
+        df,
+        abs(shift) / critical,
+        (abs(shift) + REACH) / critical,
+    )
 
 
 def equivalence_power(
@@ -77,11 +85,13 @@ def equivalence_power(
         smallest_effect: margin, at least 0.
         sd: standard deviation of a paired difference, above 0, in the same unit.
         num_seeds: at least 2.
-        alpha: error level of each one-sided test, in (0, 1/2].
+        alpha: error level of each one-sided test, in (0, 1/2).
         effect: true mean difference.
     """
     _check_design(sd, num_seeds, alpha)
     check_margin(smallest_effect)
+    if alpha >= 0.5:
+        raise ValueError(f"`alpha` of a one-sided test must lie in (0, 0.5), got {alpha}; 0.05 is customary")
     se, df = sd / num_seeds**0.5, num_seeds - 1
     critical = -special.stdtrit(df, alpha)
 
@@ -89,7 +99,7 @@ def equivalence_power(
         room = np.maximum(smallest_effect / se - critical * s, 0)
         return special.ndtr(room - effect / se) - special.ndtr(-room - effect / se)
 
-    return _mean_over_spread(chance, df)
+    return _mean_over_spread(chance, df, smallest_effect / se / critical)
 
 
 def verdict_probabilities(
@@ -117,14 +127,20 @@ def verdict_probabilities(
     check_margin(smallest_effect)
     se, df = sd / num_seeds**0.5, num_seeds - 1
     critical = -special.stdtrit(df, alpha / 2)
+    needed = smallest_effect / se
 
-    def above(direction: int) -> float:
-        needed = smallest_effect / se
-        return _mean_over_spread(lambda s: special.ndtr(direction * effect / se - np.maximum(needed, critical * s)), df)
+    def above(shift: float) -> float:
+        return _mean_over_spread(
+            lambda s: special.ndtr(shift - np.maximum(needed, critical * s)),
+            df,
+            needed / critical,
+            abs(shift) / critical,
+            (abs(shift) + REACH) / critical,
+        )
 
-    greater, smaller = above(1), above(-1)
+    greater, smaller = above(effect / se), above(-effect / se)
     equal = equivalence_power(smallest_effect, sd, num_seeds, alpha_equivalence or alpha, effect)
-    return VerdictProbabilities(greater, smaller, equal, 1 - greater - smaller - equal)
+    return VerdictProbabilities(greater, smaller, equal, max(0.0, 1 - greater - smaller - equal))
 
 
 def seeds_needed(
@@ -173,22 +189,24 @@ def _first(decides: Callable[[int], bool]) -> int | None:
     return high
 
 
-# Gauss-Legendre nodes and weights on [-1, 1].
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
-
-
-def _mean_over_spread(function: Callable[[FloatArray], FloatArray], df: int) -> float:
+def _mean_over_spread(function: Callable[[FloatArray], FloatArray], df: int, *knots: float) -> float:
     """Return E[function(s)], where s is the sample's sd over the true one: df s^2 is chi-square with `df` degrees.
 
-    The density of s is 2 df s chi2(df s^2).
+    A t statistic is a normal mean over an independent s, so that its probabilities are such expectations; scipy's own
+    noncentral t is nan in parts of the range used here. With x = df s^2, the density of s is 2 df s chi2(x).
+
+    Args:
+        function: smooth between the knots.
+        df: degrees of freedom.
+        knots: where the function bends or has died away; the quadrature is split there.
     """
     low, high = np.sqrt(2 * special.gammaincinv(df / 2, [1e-14, 1 - 1e-14]) / df)
-    s = (high - low) / 2 * _NODES + (high + low) / 2
-    log_density = (
-        np.log(2 * df * s) + special.xlogy(df / 2 - 1, df * s**2) - df * s**2 / 2
-        - df / 2 * np.log(2) - special.gammaln(df / 2)
-    )  # fmt: skip
-    return float((high - low) / 2 * _WEIGHTS @ (np.exp(log_density) * function(s)))
+    edges = np.sort(np.clip([low, *knots, high], low, high))[:, None]
+    half_widths = np.diff(edges, axis=0) / 2
+    s = edges[:-1] + half_widths * (1 + NODES)
+    x = df * s**2
+    log_chi2 = special.xlogy(df / 2 - 1, x / 2) - x / 2 - special.gammaln(df / 2) - np.log(2)
+    return min(1.0, float(np.sum(half_widths * WEIGHTS * 2 * df * s * np.exp(log_chi2) * function(s))))
 
 
 def _check_design(sd: float, num_seeds: int, alpha: float) -> None:

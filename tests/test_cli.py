@@ -1,0 +1,205 @@
+"""The command line as a user meets it: in processes of its own, in an empty folder."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHAPES = "data=shapes data.num_train=300 data.num_test=60 data.val_size=60 net=micro trainer.batch_size=20"
+ALONE = f"{SHAPES} trainer.threads=1"
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def ablate(tmp_path, cache):
+    """A function (command line) -> finished process, started in an empty folder."""
+
+    def start(line, **options):
+        command = [sys.executable, "-m", "ablate", *shlex.split(line)]
+        command += [f"data.cache_dir={cache}"] if "data=shapes" in line else []
+        options = {"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+        return subprocess.Popen(command, **options)
+
+    def go(line, **options):
+        process = start(line, **options)
+        out, err = process.communicate(timeout=240)
+        return subprocess.CompletedProcess(line, process.returncode, out, err)
+
+    go.start = start
+    return go
+
+
+def only_record(folder):
+    (path,) = Path(folder).glob("runs/*/seed-*/record.json")
+    return json.loads(path.read_text())
+
+
+def results(record):
+    history = [{k: v for k, v in row.items() if k != "images_per_second"} for row in record["history"]]
+    return record["metrics"], history, record["fingerprint"]
+
+
+def test_help_lists_every_group(ablate):
+    result = ablate("--help")
+    assert result.returncode == 0
+    for word in ("usage:", "activation", "lecun_tanh", "relu*", "image_folder", "triangular", "ablate list"):
+        assert word in result.stdout
+
+
+def test_list_says_what_levels_are(ablate):
+    result = ablate("list activation net")
+    assert result.returncode == 0
+    assert "lecun_tanh" in result.stdout
+    assert "1.7159" in result.stdout
+    assert "batch_population" not in result.stdout
+    assert "no group 'nett'" in ablate("list nett").stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("activation=rleu", ["activation has no level 'rleu'", "relu"]),
+        ("data.root=nowhere data.download=false", ["nowhere", "data.root", "data=shapes"]),
+        ("data=image_folder", ["data.root has no default"]),
+        (f"{ALONE} device=cuda", ["device=cuda", "device=cpu"]),
+        (f"{ALONE} net.pool_size=8", ["pool2 would shrink its 4x4 input below 1x1"]),
+        (f"{ALONE} normalization.momentum=3", ["normalization", "momentum", "got 3"]),
+    ],
+)
+def test_errors_are_one_clear_line(ablate, tmp_path, line, words):
+    if "cuda" in line:
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("this machine has a GPU")
+    result = ablate(line)
+    assert result.returncode == 2
+    assert result.stderr.startswith("ablate: ")
+    assert "Traceback" not in result.stderr
+    assert all(word in result.stderr for word in words)
+    assert not list(tmp_path.glob("outputs/runs/*/*"))
+
+
+def test_a_run_and_the_same_run_again(ablate, tmp_path):
+    first = ablate(f"{ALONE} trainer.epochs=2")
+    assert first.returncode == 0, first.stderr
+    assert "epoch 2/2" in first.stdout
+    assert "tensorboard --logdir" in first.stdout
+    record = only_record(tmp_path / "outputs")
+    assert record["status"] == "finished"
+    assert record["levels"]["data"] == "shapes"
+    assert f"test   accuracy {100 * record['metrics']['test/accuracy']:.2f} %" in first.stdout
+    again = ablate(f"{ALONE} trainer.epochs=2 activation=relu trainer.eval_batch_size=7")
+    assert "finished already" in again.stdout
+    assert "epoch" not in again.stdout
+    anew = ablate(f"{ALONE} trainer.epochs=2 rerun=true")
+    assert "epoch 2/2" in anew.stdout
+    assert results(only_record(tmp_path / "outputs")) == results(record)
+    assert len(list(tmp_path.glob("outputs/replaced/*/seed-0.1/record.json"))) == 1
+
+
+def test_dry_run_shows_the_layers_and_trains_nothing(ablate, tmp_path):
+    result = ablate(f"{ALONE} dry_run=true net.widths=[10] net.kernel_size=5 net.convs_per_stage=1 normalization=none")
+    assert result.returncode == 0, result.stderr
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("conv1_1")]
+    assert line.split() == ["conv1_1", "Conv2d", "10x32x32", "760"]
+    assert not (tmp_path / "outputs" / "runs").exists()
+
+
+def test_a_killed_run_goes_on_and_ends_bit_for_bit_equal(ablate, tmp_path):
+    line = f"{ALONE} trainer.epochs=8 dropout=lecture regularizer=input_noise"
+    whole = ablate(f"{line} output_dir=whole")
+    assert whole.returncode == 0, whole.stderr
+    for kill in (signal.SIGKILL, signal.SIGINT):
+        process = ablate.start(f"{line} output_dir=killed", env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        for printed in process.stdout:
+            if printed.startswith("epoch ") and "left" in printed:
+                break
+        process.send_signal(kill)
+        _, err = process.communicate(timeout=60)
+        if kill == signal.SIGINT:
+            assert process.returncode == 130
+            assert "to go on from the last finished epoch" in err
+            assert "output_dir=killed" in err
+        else:
+            assert process.returncode == -signal.SIGKILL
+        assert not list(tmp_path.glob("killed/runs/*/*/record.json"))
+        assert len(list(tmp_path.glob("killed/runs/*/*/checkpoint.pt"))) == 1
+    resumed = ablate(f"{line} output_dir=killed")
+    assert "epoch 1/8" not in resumed.stdout
+    assert "epoch 8/8" in resumed.stdout
+    assert results(only_record(tmp_path / "killed")) == results(only_record(tmp_path / "whole"))
+
+
+def test_a_sweep_ends_with_a_table_and_says_what_failed(ablate, tmp_path):
+    line = f"-m {SHAPES} trainer.epochs=1 activation=relu,tanh optimizer.lr=0.05,-1 'seed=range(2)'"
+    result = ablate(f"{line} hydra/launcher=joblib hydra.launcher.n_jobs=2")
+    assert result.returncode == 1
+    assert "8 runs, device=cpu" in result.stdout
+    rows = [row.split() for row in result.stdout.splitlines() if row.startswith("activation=")]
+    assert sorted(row[:2] for row in rows) == [["activation=relu", "2"], ["activation=tanh", "2"]]
+    assert "4 of 8 runs failed" in result.stderr
+    assert "optimizer.lr=-1" in result.stderr
+    assert "Invalid learning rate" in result.stderr
+    (table,) = tmp_path.glob("outputs/sweeps/*/table.csv")
+    assert (
+        f"tensorboard --logdir {shlex.quote(str(table.parent.relative_to(tmp_path) / 'tensorboard'))}" in result.stdout
+    )
+    assert len(list(table.parent.glob("tensorboard/*/seed-*/events*"))) == 4
+    records = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/runs/*/*/record.json")]
+    assert len({record["fingerprint"] for record in records}) == 2
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert {record["environment"]["threads"] for record in records} == {max(1, cores // 2)}
+    again = ablate("-m " + line.removeprefix("-m ").replace("0.05,-1", "0.05"))
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("was finished") == 4
+
+
+def test_ones_own_level_from_a_folder_of_ones_own(ablate, tmp_path):
+    (tmp_path / "mine" / "activation").mkdir(parents=True)
+    level = "# Squared ReLU.\n# Source: me.\n_target_: squared.SquaredReLU\n_partial_: true\n"
+    (tmp_path / "mine" / "activation" / "squared_relu.yaml").write_text(level)
+    code = [
+        "import torch",
+        "class SquaredReLU(torch.nn.Module):",
+        "    def forward(self, x):",
+        "        return x.relu()**2",
+    ]
+    (tmp_path / "squared.py").write_text("\n".join(code))
+    result = ablate(f"--config-dir mine activation=squared_relu {SHAPES} trainer.epochs=1")
+    assert result.returncode == 0, result.stderr
+    assert only_record(tmp_path / "outputs")["levels"]["activation"] == "squared_relu"
+
+
+def test_an_installed_wheel_works_in_an_empty_folder(tmp_path, cache):
+    """Built as a user's pip builds it; its own conf and sweeper are used, not the repository's."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "-q", "--no-deps", "-w", tmp_path, REPOSITORY], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("ablate-*.whl")
+    site, empty = tmp_path / "site", tmp_path / "empty"
+    subprocess.run([*pip, "install", "-q", "--no-deps", "--target", site, wheel], check=True, capture_output=True)
+    empty.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "ablate", *arguments]
+        return subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True, timeout=240)
+
+    where = "import ablate.catalog, hydra_plugins.ablate_sweeper as s; print(ablate.catalog.conf_dir(), s.__file__)"
+    found = subprocess.run([sys.executable, "-c", where], cwd=empty, env=environment, capture_output=True, text=True)
+    assert found.stdout.split() == [str(site / "ablate/conf"), str(site / "hydra_plugins/ablate_sweeper.py")]
+    sweep = run("-m", *shlex.split(SHAPES), "trainer.epochs=1", "activation=relu,elu", f"data.cache_dir={cache}")
+    assert sweep.returncode == 0, sweep.stderr
+    assert len(list(empty.glob("outputs/runs/*/seed-0/record.json"))) == 2
+    record = json.loads(next(empty.glob("outputs/runs/*/seed-0/record.json")).read_text())
+    assert record["environment"]["git_commit"] is None

@@ -1,0 +1,81 @@
+"""The rooms and their ranks: a module imports from lower ranks only."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "ablate"
+RANKS = {
+    "layers": 0,
+    "seeding": 0,
+    "hardware": 0,
+    "identity": 0,
+    "record": 0,
+    "statistics": 0,
+    "tables": 0,
+    "catalog": 0,
+    "optimization": 0,
+    "regularization": 0,
+    "data": 1,
+    "nets": 1,
+    "training": 2,
+    "callbacks": 3,
+    "tensorboard": 3,
+    "run": 4,
+    "report": 5,
+    "planning": 6,
+    "cli": 7,
+    "__main__": 8,
+    "__init__": 8,
+}
+# Where each third-party package may be imported; a package that is not named may be imported anywhere.
+HYDRA_IN = {"planning", "cli"}
+NO_TORCH_IN = {"identity", "record", "tables", "catalog", "report", "cli"}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """The dotted names that a module imports, at its top or in a function."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_module_imports_from_lower_ranks_only(path):
+    mine = room(path)
+    for name in imported(path):
+        package, _, rest = name.partition(".")
+        if package == "ablate" and rest:
+            other = rest.partition(".")[0]
+            assert other == mine or RANKS[other] < RANKS[mine], f"{mine} imports {other}"
+        if package in ("hydra", "omegaconf"):
+            assert mine in HYDRA_IN, f"{mine} imports {package}"
+        if package in ("torch", "torchvision"):
+            assert mine not in NO_TORCH_IN, f"{mine} imports {package}"
+
+
+def test_every_room_has_a_rank():
+    assert {room(path) for path in FILES} == set(RANKS)
+
+
+@pytest.mark.parametrize("module", ["ablate.cli", "ablate.catalog", "ablate.report"])
+def test_light_modules_load_nothing_heavy(module):
+    code = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert module in loaded
+    assert not {"torch", "hydra", "tensorboard", "numpy"} & set(loaded)
