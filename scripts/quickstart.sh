@@ -12,5 +12,5 @@ case "$data" in
 esac
 scripts/setup.sh launchers
 echo "data: $data (sigmoid, tanh and ReLU without batch normalization, three seeds each)"
-.venv/bin/ablate -m data="$data" "${size[@]}" net=micro normalization=none activation=sigmoid,tanh,relu \
+.venv/bin/ablate -m data="$data" ${size[@]+"${size[@]}"} net=micro normalization=none activation=sigmoid,tanh,relu \
   'seed=range(3)' trainer.epochs=8 trainer.batch_size=32 hydra/launcher=joblib hydra.launcher.n_jobs=-1

@@ -40,19 +40,18 @@ def cifar_root() -> Path:
 
 @pytest.fixture
 def compose():
-    """A function (overrides) -> the configuration that the command line would compose from them."""
+    """A function (overrides) -> what the command line would compose from them, and the levels that were chosen."""
     from hydra import compose, initialize_config_dir
-    from hydra.core.hydra_config import HydraConfig
     from omegaconf import open_dict
 
     with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
 
         def go(overrides):
             cfg = compose("config", overrides=overrides, return_hydra_config=True)
-            HydraConfig.instance().set_config(cfg)
+            choices = dict(cfg.hydra.runtime.choices)
             with open_dict(cfg):
                 del cfg["hydra"]
-            return cfg
+            return cfg, choices
 
         yield go
 

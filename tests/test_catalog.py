@@ -1,13 +1,16 @@
 import pytest
 
 from ablate import catalog
+from ablate.arguments import as_sweep, check, options_first, quoted, split_folders
 
 CONF = catalog.conf_dir()
-ALL = [(group, level) for group in catalog.default_levels() for level in catalog.levels([CONF], group)]
+GROUPS = {**catalog.default_levels(), "study": ""}
+ALL = [(group, level) for group in GROUPS for level in catalog.levels([CONF], group)]
+SUBCOMMANDS = ["list", "report"]
 
 
 def test_groups_are_the_folders():
-    assert set(catalog.default_levels()) == {path.name for path in CONF.iterdir() if path.is_dir()}
+    assert set(GROUPS) == {path.name for path in CONF.iterdir() if path.is_dir()}
 
 
 @pytest.mark.parametrize(("group", "level"), ALL)
@@ -15,7 +18,7 @@ def test_every_level_says_what_it_is_and_where_it_comes_from(group, level):
     path = catalog.levels([CONF], group)[level]
     first, second = path.read_text().splitlines()[:2]
     assert first.startswith("# ")
-    assert first.endswith(".")
+    assert first.endswith((".", "?"))
     assert second.startswith("# Source: ")
     assert level == level.lower()
     description, source = catalog.caption(path)
@@ -27,7 +30,7 @@ def test_overview_names_every_level_and_marks_the_defaults():
     text = catalog.overview([CONF])
     words = set(text.replace(",", " ").split())
     for group, level in ALL:
-        assert (f"{level}*" if catalog.default_levels()[group] == level else level) in words
+        assert (f"{level}*" if GROUPS[group] == level else level) in words
         assert group in words
     assert max(map(len, text.splitlines())) <= 120
 
@@ -41,11 +44,15 @@ def test_overview_names_every_level_and_marks_the_defaults():
         ("activaton=relu", ["no key 'activaton'", "activation"]),
         ("lr=0.1", ["no key 'lr'"]),
         ("trianer.epochs=3", ["no key 'trianer.epochs'", "trainer"]),
+        ("optimizer.learning_rate=1", ["optimizer=nesterov has no key", "lr"]),
+        ("net.num_stages=3", ["net=small has no key", "there are widths"]),
+        ("lst", ["'lst' is neither", "list"]),
+        ("study=activatoin", ["study has no level", "activation"]),
     ],
 )
 def test_unknown_names_are_refused_with_the_nearest(argument, words):
-    with pytest.raises(ValueError, match=r"there is no key|has no level") as error:
-        catalog.check([argument])
+    with pytest.raises(ValueError, match=r"there is no key|has no level|has no key|neither") as error:
+        check(["-m", argument], [CONF], SUBCOMMANDS)
     assert all(word in str(error.value) for word in words)
 
 
@@ -67,16 +74,59 @@ def test_unknown_names_are_refused_with_the_nearest(argument, words):
     ],
 )
 def test_what_hydra_understands_passes(argument):
-    catalog.check([argument])
+    check(["-m", argument], [CONF], SUBCOMMANDS)
+
+
+def test_a_key_is_looked_up_in_the_chosen_level():
+    check(["optimizer=adam", "optimizer.betas=[0.5,0.9]"], [CONF], SUBCOMMANDS)
+    with pytest.raises(ValueError, match=r"optimizer=sgd has no key 'optimizer\.momentum'"):
+        check(["optimizer.momentum=0.5", "optimizer=sgd"], [CONF], SUBCOMMANDS)
+
+
+def test_several_levels_need_a_multirun():
+    with pytest.raises(ValueError, match=r"activation=relu,tanh names several levels.*-m"):
+        check(["activation=relu,tanh"], [CONF], SUBCOMMANDS)
+
+
+def test_options_come_first():
+    assert options_first(["a=1", "-m", "b=1,2", "--config-dir", "d"]) == ["-m", "--config-dir", "d", "a=1", "b=1,2"]
+    assert options_first(["a=1", "--cfg", "job"]) == ["--cfg", "job", "a=1"]
+
+
+def test_a_study_becomes_a_multirun_whose_jobs_do_not_see_it():
+    words = ["study=activation", "study.seeds=[1,2]", "data=shapes", "extra_seeds=3", "-m"]
+    assert as_sweep(words)[:-1] == [
+        "-m",
+        "data=shapes",
+        "hydra.sweeper.study='activation'",
+        "hydra.sweeper.changes=['seeds=[1,2]']",
+        "hydra.sweeper.extra_seeds=3",
+    ]
+
+
+@pytest.mark.parametrize("text", ["plain", "it's", "a\\b", "a=[1,'x']", "back\\'slash", "two\\\\'s", 'd"q'])
+def test_quoted_survives_hydras_grammar(text):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    (override,) = OverridesParser.create().parse_overrides([f"key={quoted(text)}"])
+    assert str(override.value()) == text
 
 
 def test_a_folder_of_ones_own_adds_levels(tmp_path):
     (tmp_path / "activation").mkdir()
     (tmp_path / "activation" / "mine.yaml").write_text("# Mine.\n# Source: me.\n_target_: torch.nn.ReLU\n")
     for arguments in (["--config-dir", str(tmp_path)], [f"--config-dir={tmp_path}"], ["-cd", str(tmp_path)]):
-        catalog.check([*arguments, "activation=mine"])
-        assert "mine" in catalog.overview(catalog.folders(arguments))
-        assert "Mine. [me.]" in catalog.describe(catalog.folders(arguments), ["activation"])
+        folders, words = split_folders([*arguments, "activation=mine"])
+        assert words == ["activation=mine"]
+        where = [CONF, *folders]
+        check(words, where, SUBCOMMANDS)
+        assert "mine" in catalog.overview(where)
+        assert "Mine. [me.]" in catalog.describe(where, ["activation"])
+    (tmp_path / "activation" / "relu.yaml").write_text("# Mine too.\n# Source: me.\n")
+    with pytest.raises(ValueError, match=r"relu\.yaml has the name of a level that is there already"):
+        catalog.overview([CONF, tmp_path])
+    with pytest.raises(ValueError, match="needs an existing folder"):
+        split_folders(["--config-dir", "nowhere"])
 
 
 def test_an_unknown_group_is_named():

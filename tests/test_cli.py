@@ -73,6 +73,11 @@ def test_list_says_what_levels_are(ablate):
         ("data=image_folder", ["data.root has no default"]),
         (f"{ALONE} device=cuda", ["device=cuda", "device=cpu"]),
         (f"{ALONE} net.pool_size=8", ["pool2 would shrink its 4x4 input below 1x1"]),
+        ("optimizer.learning_rate=1", ["optimizer=nesterov has no key", "lr"]),
+        (f"{ALONE} +note=hello", ["no key 'note'"]),
+        (f"{ALONE} ~augmentation", ["augmentation cannot be removed"]),
+        (f"{ALONE} +optimizer.weight_decay=1", ["regularizer.l2"]),
+        (f"{ALONE} net.num_hidden=0 dropout=hidden", ["dropout.hidden=0.5", "no place"]),
         (f"{ALONE} normalization.momentum=3", ["normalization", "momentum", "got 3"]),
     ],
 )
@@ -129,7 +134,7 @@ def test_a_killed_run_goes_on_and_ends_bit_for_bit_equal(ablate, tmp_path):
         _, err = process.communicate(timeout=60)
         if kill == signal.SIGINT:
             assert process.returncode == 130
-            assert "to go on from the last finished epoch" in err
+            assert "to go on from the last checkpoint" in err
             assert "output_dir=killed" in err
         else:
             assert process.returncode == -signal.SIGKILL
@@ -143,29 +148,80 @@ def test_a_killed_run_goes_on_and_ends_bit_for_bit_equal(ablate, tmp_path):
 
 def test_a_sweep_ends_with_a_table_and_says_what_failed(ablate, tmp_path):
     line = f"-m {SHAPES} trainer.epochs=1 activation=relu,tanh optimizer.lr=0.05,-1 'seed=range(2)'"
-    result = ablate(f"{line} hydra/launcher=joblib hydra.launcher.n_jobs=2")
+    launcher = "hydra/launcher=joblib hydra.launcher.n_jobs=2"
+    dry = ablate(f"{line} {launcher} dry_run=true")
+    assert "8 runs left" in dry.stdout
+    assert not (tmp_path / "outputs").exists()
+    result = ablate(f"{line} {launcher}")
     assert result.returncode == 1
-    assert "8 runs, device=cpu" in result.stdout
-    rows = [row.split() for row in result.stdout.splitlines() if row.startswith("activation=")]
-    assert sorted(row[:2] for row in rows) == [["activation=relu", "2"], ["activation=tanh", "2"]]
-    assert "4 of 8 runs failed" in result.stderr
-    assert "optimizer.lr=-1" in result.stderr
-    assert "Invalid learning rate" in result.stderr
-    (table,) = tmp_path.glob("outputs/sweeps/*/table.csv")
-    assert (
-        f"tensorboard --logdir {shlex.quote(str(table.parent.relative_to(tmp_path) / 'tensorboard'))}" in result.stdout
-    )
-    assert len(list(table.parent.glob("tensorboard/*/seed-*/events*"))) == 4
-    records = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/runs/*/*/record.json")]
-    assert len({record["fingerprint"] for record in records}) == 2
+    assert "8 runs left\ndevice=cpu" in result.stdout
+    assert "[8/8, 0:00 left]" in result.stdout + result.stderr
+    assert result.stderr.count("FAILED: `optimizer` cannot be made from its settings: Invalid learning rate: -1") == 4
+    rows = [row.split()[:2] for row in result.stdout.split("arm  ")[1].splitlines() if row.startswith("activation=")]
+    assert sorted(rows) == [["activation=relu", "2"], ["activation=tanh", "2"]]
+    assert "4 runs failed:" in result.stderr
+    assert "to do what is left:\n  ablate -m " in result.stderr.replace("__main__.py", "ablate")
+    (page,) = tmp_path.glob("outputs/studies/*/report.html")
+    board = page.parent.relative_to(tmp_path) / "tensorboard"
+    assert f"tensorboard --logdir {shlex.quote(str(board))}" in result.stdout
+    assert len(list((tmp_path / board).glob("*/seed-*/events*"))) == 4
+    records = {path: json.loads(path.read_text()) for path in tmp_path.glob("outputs/runs/*/*/record.json")}
+    assert len({record["fingerprint"] for record in records.values()}) == 2
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    assert {record["environment"]["threads"] for record in records} == {max(1, cores // 2)}
-    again = ablate("-m " + line.removeprefix("-m ").replace("0.05,-1", "0.05"))
+    assert {record["environment"]["threads"] for record in records.values()} == {max(1, cores // 2)}
+    written = {path: path.stat().st_mtime_ns for path in records}
+    again = ablate(line.replace("0.05,-1", "0.05,5e-2"))
     assert again.returncode == 0, again.stderr
-    assert again.stdout.count("was finished") == 4
+    assert "0 runs left" in again.stdout  # 0.05 typed twice is one arm, and its runs are shared between sweeps
+    assert written == {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/runs/*/*/record.json")}
+    report = ablate(f"report {shlex.quote(str(page.parent))}")
+    assert report.returncode == 0
+    assert "activation=relu" in report.stdout
 
 
-def test_ones_own_level_from_a_folder_of_ones_own(ablate, tmp_path):
+STUDY = """\
+# Is ReLU better than tanh?
+# Source: a test.
+base: [net=micro, data=shapes, data.num_train=300, data.num_test=60, data.val_size=60, trainer.batch_size=20,
+  trainer.epochs=2]
+grids: [{product: {activation: [relu, tanh]}}]
+seeds: 2
+tuning: {key: optimizer.lr, values: [0.01, 0.05], seeds: 3}
+looks: 2
+claims:
+  relu_wins: {text: ReLU beats tanh., form: greater, treatment: {activation: relu}, control: {activation: tanh},
+    smallest_effect: 0.02}
+"""
+
+
+def test_a_study_is_tuned_judged_reported_and_extended(ablate, tmp_path, cache):
+    (tmp_path / "mine" / "study").mkdir(parents=True)
+    (tmp_path / "mine" / "study" / "small.yaml").write_text(STUDY)
+    line = f"--config-dir mine study=small data.cache_dir={cache} hydra/launcher=joblib hydra.launcher.n_jobs=2"
+    first = ablate(line)
+    assert first.returncode == 0, first.stderr
+    assert "16 runs left" in first.stdout  # 2 arms x 2 values x 3 tuning seeds, then 2 arms x 2 seeds
+    assert "ReLU beats tanh." in first.stdout
+    (page,) = tmp_path.glob("outputs/studies/small-*/report.html")
+    assert "ReLU beats tanh." in page.read_text()
+    assert len(list(tmp_path.glob("outputs/runs/*/seed-100000?/record.json"))) == 12
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/runs/*/*/record.json")}
+    more = ablate(f"{line} extra_seeds=1")
+    assert more.returncode == 0, more.stderr
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/runs/*/*/record.json")}
+    assert written.items() <= after.items()
+    assert len(after) == len(written) + 2
+    refused = ablate(f"{line} extra_seeds=1")
+    assert refused.returncode == 2
+    assert "declares 2 looks" in refused.stderr
+    assert "varies optimizer.lr itself" in ablate(f"{line} optimizer.lr=0.2").stderr
+    changed = ablate(f"{line} study.claims.relu_wins.smallest_effect=0.001")
+    assert changed.returncode == 2
+    assert "begun with other claims" in changed.stderr
+    assert "smallest_effect: 0.001 now, 0.02 then" in changed.stderr
+
+
+def test_ones_own_level_from_a_folder_of_ones_own(tmp_path, cache):
     (tmp_path / "mine" / "activation").mkdir(parents=True)
     level = "# Squared ReLU.\n# Source: me.\n_target_: squared.SquaredReLU\n_partial_: true\n"
     (tmp_path / "mine" / "activation" / "squared_relu.yaml").write_text(level)
@@ -176,7 +232,9 @@ def test_ones_own_level_from_a_folder_of_ones_own(ablate, tmp_path):
         "        return x.relu()**2",
     ]
     (tmp_path / "squared.py").write_text("\n".join(code))
-    result = ablate(f"--config-dir mine activation=squared_relu {SHAPES} trainer.epochs=1")
+    line = f"--config-dir mine activation=squared_relu {SHAPES} trainer.epochs=1 data.cache_dir={cache}"
+    script = Path(sys.executable).with_name("ablate")
+    result = subprocess.run([script, *shlex.split(line)], cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert result.returncode == 0, result.stderr
     assert only_record(tmp_path / "outputs")["levels"]["activation"] == "squared_relu"
 

@@ -99,11 +99,17 @@ def test_scientific_is_flat():
 
 
 def test_arm_name_tells_what_differs_from_the_defaults():
-    assert arm_name(LEVELS, LEVELS, SETTINGS, SETTINGS) == "default"
-    tanh = changed("activation._target_", "torch.nn.Tanh")
-    assert arm_name({**LEVELS, "activation": "tanh"}, LEVELS, tanh, tanh) == "activation=tanh"
-    settings = changed("optimizer.betas", [0.5, 0.9])
-    assert arm_name(LEVELS, LEVELS, settings, SETTINGS) == "optimizer.betas=[0.5,0.9]"
+    assert arm_name(LEVELS, LEVELS, {}) == "default"
+    assert arm_name({**LEVELS, "activation": "tanh"}, LEVELS, {}) == "activation=tanh"
+    assert arm_name(LEVELS, LEVELS, {"optimizer.betas": [0.5, 0.9]}) == "optimizer.betas=[0.5,0.9]"
+
+
+def test_a_number_is_the_same_however_it_is_typed():
+    assert fingerprint(changed("optimizer.lr", 1), "d") == fingerprint(changed("optimizer.lr", 1.0), "d")
+    assert fingerprint(changed("optimizer.betas", [0, 1]), "d") == fingerprint(
+        changed("optimizer.betas", [0.0, 1.0]), "d"
+    )
+    assert fingerprint(changed("optimizer.lr", 1), "d") != fingerprint(changed("optimizer.lr", True), "d")
 
 
 def test_run_folder_is_safe_short_and_keeps_an_existing_home(tmp_path):

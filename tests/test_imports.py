@@ -17,6 +17,10 @@ RANKS = {
     "statistics": 0,
     "tables": 0,
     "catalog": 0,
+    "arguments": 1,
+    "study": 1,
+    "manifest": 2,
+    "judging": 3,
     "optimization": 0,
     "regularization": 0,
     "data": 1,
@@ -26,14 +30,29 @@ RANKS = {
     "tensorboard": 3,
     "run": 4,
     "report": 5,
+    "sweep": 4,
     "planning": 6,
-    "cli": 7,
-    "__main__": 8,
-    "__init__": 8,
+    "jobs": 7,
+    "cli": 8,
+    "__main__": 9,
+    "__init__": 9,
 }
 # Where each third-party package may be imported; a package that is not named may be imported anywhere.
 HYDRA_IN = {"planning", "cli"}
-NO_TORCH_IN = {"identity", "record", "tables", "catalog", "report", "cli"}
+NO_TORCH_IN = {
+    "identity",
+    "record",
+    "tables",
+    "catalog",
+    "arguments",
+    "study",
+    "manifest",
+    "judging",
+    "sweep",
+    "report",
+    "cli",
+    "statistics",
+}
 
 
 def room(path: Path) -> str:

@@ -25,6 +25,11 @@ REFUSED = {
     frozenset({("initializer", "dirac"), ("net", "mlp")}): "dirac",
     frozenset({("initializer", "lsuv"), ("normalization", "weight_standardization")}): "(?i)lsuv.*weight",
     frozenset({("normalization", "instance"), ("net", "mlp")}): "Instance acts on the maps",
+    frozenset({("dropout", "spatial"), ("net", "mlp")}): "finds no place",
+    **{
+        frozenset({("dropout", dropout), ("net", "myrtle")}): "finds no place"
+        for dropout in ("hidden", "lecture", "alpha", "monte_carlo")
+    },
     frozenset({("net", "myrtle"), ("preprocessing", "patch_whiten")}): "pool4 would shrink",
     # Fitting these two in D dimensions costs D^3: their rows have 8 x 8 images, too small for myrtle.
     frozenset({("net", "myrtle"), ("preprocessing", "whiten")}): "would shrink|positions",
@@ -68,9 +73,9 @@ def test_pairs_of_levels_train_or_are_refused(row, compose, tmp_path, small_imag
         "tensorboard.enabled=false",
         "device=cpu",
     ]
-    cfg = compose([*overrides, *data, *settings, f"data.cache_dir={tmp_path}", f"output_dir={tmp_path}"])
+    cfg, choices = compose([*overrides, *data, *settings, f"data.cache_dir={tmp_path}", f"output_dir={tmp_path}"])
     expected = [words for pair, words in REFUSED.items() if pair <= set(row.items())]
-    plan = planning.plan(cfg)
+    plan = planning.plan(cfg, choices)
     if expected:
         with pytest.raises(ValueError, match="|".join(expected)):
             start(planning.make_run(plan), plan.folder)

@@ -19,7 +19,12 @@ class StopAt(Callback):
 def board(tmp_path):
     def make(**options):
         folder = tmp_path / "runs" / "arm-00000000" / "seed-0"
-        identity = {"group": "arm-00000000", "levels": {"activation": "relu"}, "settings": {"optimizer": {"lr": 0.1}}}
+        identity = {
+            "group": "arm-00000000",
+            "levels": {"activation": "relu"},
+            "settings": {},
+            "changed": {"optimizer.lr": 0.1},
+        }
         return TensorBoard(folder, **identity, **{"scalars_every": 2, "num_mistakes": 4, **options})
 
     return make

@@ -124,7 +124,7 @@ def test_callbacks_change_nothing(train, make_run, tmp_path):
     run = make_run()
     alone = train(run)
     folder = tmp_path / "watched" / "seed-0"
-    board = TensorBoard(folder, group="g", levels={}, settings={}, scalars_every=1, num_mistakes=4)
+    board = TensorBoard(folder, group="g", levels={}, settings={}, changed={}, scalars_every=1, num_mistakes=4)
     watched = train(run, Progress(), board, Checkpoint(folder, 1, run.fingerprint), folder=folder)
     assert equal(alone.weights, watched.weights)
     assert alone.metrics == watched.metrics

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ablate.record import Metrics, replacing
+from ablate.tables import clock
 from ablate.training import Callback, State
 
 CHECKPOINT_NAME = "checkpoint.pt"
@@ -107,10 +108,3 @@ def describe(row: Metrics) -> str:
         if f"{split}/loss" in row
     ]
     return "  ".join([*parts, f"lr {row['lr']:.3g}", f"{row['images_per_second']:.0f} images/s"])
-
-
-def clock(seconds: float) -> str:
-    """Return seconds as h:mm:ss or m:ss."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,7 +1,6 @@
 """The levels of every group as they stand in the conf folders, read as text: quick, and nothing heavy is imported."""
 
 import difflib
-import re
 import shutil
 import textwrap
 from collections.abc import Sequence
@@ -19,16 +18,6 @@ def conf_dir() -> Path:
     return installed if installed.is_dir() else here.parents[1] / "conf"
 
 
-def folders(arguments: Sequence[str] = ()) -> list[Path]:
-    """Return the conf folders that a command line reads: the program's, and the one given as --config-dir."""
-    found = [conf_dir()]
-    for i, argument in enumerate(arguments):
-        name, _, value = argument.partition("=")
-        if name in ("--config-dir", "-cd"):
-            found += [Path(value or arguments[i + 1])] if value or i + 1 < len(arguments) else []
-    return found
-
-
 def default_levels() -> dict[str, str]:
     """Return the level of every group that is chosen when nothing is said, in the groups' order."""
     content = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))
@@ -36,10 +25,24 @@ def default_levels() -> dict[str, str]:
     return {k: v for entry in entries for k, v in entry.items() if not k.startswith("override ")}
 
 
+def keys() -> list[str]:
+    """Return the keys of the configuration's first level: the groups and the settings of config.yaml."""
+    content = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))
+    return [*default_levels(), *(key for key in content if key != "defaults")]
+
+
 def levels(where: Sequence[Path], group: str) -> Levels:
-    """Return {level: its file} of a group, in alphabetical order."""
-    files = [path for folder in where for path in (folder / group).glob("*.yaml")]
-    return {path.stem: path for path in sorted(files, key=lambda path: path.stem)}
+    """Return {level: its file} of a group, in alphabetical order.
+
+    Raises:
+        ValueError: two folders have a level of the same name, of which Hydra would take the first without a word.
+    """
+    found: Levels = {}
+    for path in sorted((path for folder in where for path in (folder / group).glob("*.yaml")), key=lambda p: p.stem):
+        if path.stem in found:
+            raise ValueError(f"{path} has the name of a level that is there already ({found[path.stem]}); rename it")
+        found[path.stem] = path
+    return found
 
 
 def caption(path: Path) -> tuple[str, str]:
@@ -51,9 +54,9 @@ def caption(path: Path) -> tuple[str, str]:
 
 
 def overview(where: Sequence[Path]) -> str:
-    """Return one paragraph a group with the names of its levels, the default marked by a star."""
+    """Return one paragraph a group with the names of its levels, the default marked by a star, and the studies."""
     lines = []
-    for group, default in default_levels().items():
+    for group, default in {**default_levels(), "study": ""}.items():
         names = (f"{level}*" if level == default else level for level in levels(where, group))
         lines += textwrap.wrap(", ".join(names), 118, initial_indent=f"  {group:<14} ", subsequent_indent=" " * 17)
     return "\n".join(lines)
@@ -65,7 +68,7 @@ def describe(where: Sequence[Path], groups: Sequence[str] = ()) -> str:
     Raises:
         ValueError: there is no such group.
     """
-    known = default_levels()
+    known = {**default_levels(), "study": ""}
     for group in groups:
         if group not in known:
             raise ValueError(f"there is no group {group!r}; {nearest(group, list(known))}")
@@ -84,29 +87,6 @@ def describe(where: Sequence[Path], groups: Sequence[str] = ()) -> str:
                 break_on_hyphens=False,
             )
     return "\n".join(lines)
-
-
-def check(arguments: Sequence[str]) -> None:
-    """Refuse an unknown level or an unknown key before anything is composed, and name the nearest ones.
-
-    Raises:
-        ValueError: `activation=rleu`, or `activaton=relu`.
-    """
-    where = folders(arguments)
-    known = default_levels()
-    content = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))
-    keys = [*known, *(key for key in content if key != "defaults")]
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if not equals or not re.fullmatch(r"[A-Za-z_][\w./@]*", name) or name.startswith("hydra"):
-            continue  # an option, an addition or a deletion: Hydra's own messages serve
-        if re.split(r"[./@]", name)[0] not in keys:
-            raise ValueError(f"there is no key {name!r}; {nearest(name, keys)}")
-        if name in known and re.fullmatch(r"[\w-]+(,[\w-]+)*", value):
-            names = list(levels(where, name))
-            for level in value.split(","):
-                if level not in names:
-                    raise ValueError(f"{name} has no level {level!r}; {nearest(level, names)}")
 
 
 def nearest(name: str, names: Sequence[str]) -> str:

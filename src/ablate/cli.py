@@ -1,15 +1,19 @@
-"""The command `ablate`: from the command line to a run, and back to a line that says what came of it.
+"""The command `ablate`: from the command line to a run, a sweep or a study, and back to what came of it.
 
-Bare overrides train (`ablate activation=tanh optimizer.lr=0.01`), `-m` sweeps, a first word from `SUBCOMMANDS` does
-something else without importing what training needs. Hydra composes and instantiates here and in the sweeper plugin;
-no other module knows of it.
+Bare overrides train (`ablate activation=tanh optimizer.lr=0.01`), `-m` sweeps, `study=` does a study, and a first word
+from `SUBCOMMANDS` does something else without importing what training needs. Hydra composes and instantiates; only
+this module, `planning` and the sweeper plugin know of it.
 """
 
+import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ablate import catalog
+from ablate.arguments import as_sweep, check, options_first, split_folders
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -17,14 +21,19 @@ if TYPE_CHECKING:
 USAGE = """\
 usage: ablate [KEY=VALUE ...]                train one net; what is not said is the default
        ablate -m KEY=V1,V2 'seed=range(5)'   train every combination and compare them
-       ablate list [GROUP]                   what the levels are and where they come from
+       ablate study=NAME [KEY=VALUE ...]     do a study: runs, verdicts, report
+       ablate report FOLDER                  write the report of a study, finished or not
+       ablate list [GROUP]                   what the levels and studies are and where they come from
 
   ablate activation=tanh initializer=xavier_normal normalization=none
   ablate data=shapes trainer.epochs=3 optimizer.lr=0.01
   ablate -m activation=relu,tanh 'seed=range(5)' hydra/launcher=joblib hydra.launcher.n_jobs=2
+  ablate study=activation data=shapes study.seeds=6 hydra/launcher=joblib
 
-Any key of any level can be set; `ablate --cfg job` prints them all. `dry_run=true` shows the net's layers and where the
-run would go. --config-dir DIR adds a folder of your own levels (DIR/activation/mine.yaml).
+Any key of any level can be set; `ablate --cfg job` prints them all. `dry_run=true` shows what would be done: a run's
+layers and folder, a sweep's arms, runs and time. `extra_seeds=3` adds seeds to a finished study, as one of the looks
+that it declares. --config-dir DIR adds a folder of your own levels and studies (DIR/activation/mine.yaml).
+HYDRA_FULL_ERROR=1 in the environment shows the traceback of an error.
 
 groups and their levels (* is the default):
 """
@@ -32,28 +41,58 @@ groups and their levels (* is the default):
 
 def main() -> None:
     """Run the command line of this process."""
-    arguments = sys.argv[1:]
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # a level of one's own may name a module that lies in the current folder
     try:
-        if arguments and arguments[0] in SUBCOMMANDS:
-            SUBCOMMANDS[arguments[0]](arguments[1:])
-        elif {"-h", "--help"} & set(arguments):
-            print(USAGE + catalog.overview(catalog.folders(arguments)))
+        folders, words = split_folders(sys.argv[1:])
+        where = [catalog.conf_dir(), *folders]
+        if words and words[0] in SUBCOMMANDS:
+            SUBCOMMANDS[words[0]](words[1:], where)
+        elif {"-h", "--help"} & set(words):
+            print(USAGE + catalog.overview(where))
+        elif "--version" in words:
+            print(f"ablate {version('ablate')}")
         else:
-            catalog.check(arguments)
+            check(words, where, list(SUBCOMMANDS))
+            arguments = options_first(sys.argv[1:])
+            sys.argv[1:] = as_sweep(arguments) if any(word.startswith("study=") for word in words) else arguments
             compose_and_train()
     except ValueError as error:
         fail(error)
     except KeyboardInterrupt:
-        fail("interrupted; the same command goes on from the last checkpoint", status=130)
+        print("interrupted; the same command does what is left", file=sys.stderr)
+        sys.exit(130)
 
 
-def list_levels(arguments: Sequence[str]) -> None:
+def list_levels(words: Sequence[str], where: Sequence[Path]) -> None:
     """`ablate list [GROUP ...]`: print each level, what it is and where it comes from."""
-    names = [argument for argument in arguments if not argument.startswith("-")]
-    print(catalog.describe(catalog.folders(arguments), names))
+    print(catalog.describe(where, words))
 
 
-SUBCOMMANDS = {"list": list_levels}
+def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate report FOLDER ...`: write the report of each study and say where it is.
+
+    Raises:
+        ValueError: no folder, or one that holds no study.
+    """
+    from ablate import report
+    from ablate.judging import judge
+    from ablate.manifest import MANIFEST_NAME, collect, read_manifest
+
+    if not words:
+        raise ValueError("`ablate report` needs the folder of a study, e.g. outputs/studies/activation-1a2b3c4d")
+    for word in words:
+        folder = Path(word).resolve()
+        manifest = read_manifest(folder)
+        if manifest is None:
+            raise ValueError(f"{word} holds no study: there is no {MANIFEST_NAME} in it")
+        results = collect(manifest, folder)
+        judgements = judge(results)
+        page = report.write_report(results, judgements)
+        print(f"{report.summary(results, judgements)}\n\n{page}")
+
+
+SUBCOMMANDS = {"list": list_levels, "report": write_report}
 
 
 def compose_and_train() -> None:
@@ -64,19 +103,22 @@ def compose_and_train() -> None:
     decorate(train)()
 
 
-def train(cfg: "DictConfig") -> str | None:
-    """Do the run that `cfg` describes and return its folder; Hydra's task function, in this process or a worker."""
+def train(cfg: "DictConfig") -> None:
+    """Do the run that `cfg` describes; Hydra's task function, in this process or a worker."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from ablate import planning
+    from ablate import jobs, planning
 
-    alone = HydraConfig.get().mode == RunMode.RUN
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN:
+        jobs.do_in_sweep(planning.plan(cfg, hydra.runtime.choices))
+        return
     try:
-        return planning.carry_out(planning.plan(cfg), verbose=alone)
+        jobs.do_alone(planning.plan(cfg, hydra.runtime.choices))
     except ValueError as error:
-        if not alone:
-            raise  # the sweep goes on and lists what failed
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
         fail(error)
 
 

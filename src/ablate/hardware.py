@@ -99,6 +99,8 @@ def describe(device: str, precision: str, threads: int) -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in ("ablate", "torch", "numpy", "hydra-core")},
+        "cuda": torch.version.cuda if device == "cuda" else None,
+        "cudnn": torch.backends.cudnn.version() if device == "cuda" else None,
         "git_commit": git_commit(),
     }
 

@@ -21,6 +21,7 @@ UNSCIENTIFIC = (
     "device",
     "rerun",
     "dry_run",
+    "wait",
     "tensorboard.",
     "trainer.threads",
     "trainer.eval_batch_size",
@@ -49,11 +50,18 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 def scientific(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that decide the result, flat and in a fixed order."""
     return {
-        key: value
+        key: canonical(value)
         for key, value in sorted(flatten(settings))
         if not any(key == name or (name.endswith(".") and key.startswith(name)) for name in UNSCIENTIFIC)
         and not (key in ADDED_LATER and ADDED_LATER[key] == value)
     }
+
+
+def canonical(value: Any) -> Any:
+    """Return a setting in the one form that 1, 1.0 and 1e0 share."""
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def fingerprint(settings: Mapping[str, Any], data_fingerprint: str) -> str:
@@ -73,22 +81,16 @@ def differences(mine: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, 
     return {key: (a.get(key), b.get(key)) for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)}
 
 
-def arm_name(
-    levels: Mapping[str, str],
-    default_levels: Mapping[str, str],
-    settings: Mapping[str, Any],
-    level_settings: Mapping[str, Any],
-) -> str:
+def arm_name(levels: Mapping[str, str], default_levels: Mapping[str, str], changed: Mapping[str, Any]) -> str:
     """Return a readable name: what differs from the defaults, e.g. "activation=tanh,optimizer.lr=0.01".
 
     Args:
         levels: chosen level of each group.
         default_levels: the level that is chosen when nothing is said.
-        settings: the resolved configuration.
-        level_settings: the resolved configuration of the same levels with nothing overridden.
+        changed: the settings that are not as these levels have them.
     """
     parts = [f"{group}={level}" for group, level in levels.items() if level != default_levels.get(group)]
-    parts += [f"{key}={plain(mine)}" for key, (mine, _) in differences(settings, level_settings).items()]
+    parts += [f"{key}={plain(mine)}" for key, mine in changed.items()]
     return ",".join(parts) or "default"
 
 

@@ -120,6 +120,12 @@ class ConvNet:
         Raises:
             ValueError: a layer's output would be smaller than 1x1, or a choice makes no sense in this net.
         """
+        for place, there in (("conv", bool(self.widths)), ("hidden", self.num_hidden > 0)):
+            if (rate := getattr(dropout, place, 0.0)) and not there:
+                raise ValueError(
+                    f"`dropout.{place}={rate}` finds no place in this net (net.widths={self.widths}, "
+                    f"net.num_hidden={self.num_hidden}); set it to 0, or choose another dropout or net"
+                )
         builder = _Builder(self, image_shape, num_classes, activation, normalization, dropout)
         self._check_normalization(normalization)
         sample = activation()

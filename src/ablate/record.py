@@ -13,6 +13,7 @@ from typing import Any
 SCHEMA_VERSION = 1
 RECORD_NAME = "record.json"
 PREDICTIONS_NAME = "predictions.npz"
+FAILURE_NAME = "failure.txt"  # what a job of a sweep said when it failed
 
 Metrics = dict[str, float | None]
 
@@ -25,8 +26,9 @@ class Record:
         arm: readable name of the setting, shared by all seeds of the arm.
         fingerprint: hash of the scientific settings, the data's content and the numerics' version (see `identity`).
         seed: the replicate.
-        status: "finished", or "diverged" when the loss stopped being a finite number. A diverged run is scored: its
-            accuracies are those of guessing, 1 / num_classes, and its losses are None.
+        status: "finished", or "diverged" when the training loss or a weight stopped being a finite number. A diverged
+            run is scored: its accuracies are those of guessing, 1 / num_classes, and its losses are None. A loss that
+            is not finite at inference alone is None too, and the run is finished.
         levels: the chosen level of every factor, e.g. {"activation": "relu"}.
         settings: the resolved configuration as plain data.
         metrics: final values. "train/loss" and "train/accuracy" are the last epoch's running means (training mode,

@@ -72,7 +72,7 @@ class Regularizer:
             for name, layer in net.named_children():
                 if name.startswith(("act", "fc_act")):
                     layer.register_forward_hook(
-                        lambda layer, _, output: terms.append(output.abs().mean()) if layer.training else None
+                        lambda layer, _, output: terms.append(output.float().abs().mean()) if layer.training else None
                     )
 
         def loss(logits: Tensor, labels: Tensor) -> Tensor:

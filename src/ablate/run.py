@@ -16,16 +16,16 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from ablate import hardware
-from ablate.callbacks import Checkpoint
+from ablate.callbacks import Checkpoint, Progress
 from ablate.data.dataset import Dataset, Split
 from ablate.identity import differences
-from ablate.layers.batch_norm import estimate_population_statistics, needs_population_statistics
+from ablate.layers.batch_norm import BatchNorm, estimate_population_statistics, needs_population_statistics
 from ablate.nets import ConvNet, Net
 from ablate.optimization import parameter_groups
-from ablate.record import PREDICTIONS_NAME, Metrics, Record, finite, read_record, replacing, write_record
+from ablate.record import FAILURE_NAME, PREDICTIONS_NAME, Metrics, Record, finite, read_record, replacing, write_record
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams
-from ablate.training import Augmentation, Callback, Schedule, State, fit, predict, score, take
+from ablate.training import Augmentation, Callback, Schedule, State, autocast, fit, predict, score, take
 
 CONFIG_NAME = "config.yaml"
 INITIALIZATION_IMAGES = 256  # how many training images a data-driven initializer sees
@@ -84,8 +84,10 @@ class Run:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"`trainer.{name}` must be a whole number of at least 1, got {value!r}")
-        if not isinstance(self.seed, int):
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool):
             raise ValueError(f"`seed` must be a whole number, got {self.seed!r}")
+        if "weight_decay" in getattr(self.optimizer, "keywords", {}):
+            raise ValueError("`optimizer.weight_decay` would be without effect: give regularizer.l2 instead")
         for name, try_it in (
             ("activation", self.activation),
             ("optimizer", lambda: self.optimizer([{"params": [nn.Parameter(torch.zeros(1))]}])),
@@ -104,8 +106,6 @@ class Run:
                 f"`trainer.batch_size` must not exceed the number of training images, got {self.batch_size} for "
                 f"{len(dataset.train.labels)} images; lower trainer.batch_size or raise data.train_size"
             )
-        if self.batch_size == 1 and self.levels.get("normalization", "").startswith("batch"):
-            raise ValueError("`trainer.batch_size` must be at least 2 with batch normalization, got 1")
         streams = Streams(self.seed)
         preprocessing = copy.deepcopy(self.preprocessing).fit(dataset.train.images)
         net = self.net.build(
@@ -116,23 +116,34 @@ class Run:
             dropout=self.dropout,
             front=[("preprocessing", preprocessing), *self.regularizer.front()],
         )
+        if self.batch_size == 1 and any(isinstance(layer, BatchNorm) for layer in net.modules()):
+            raise ValueError("`trainer.batch_size` must be at least 2 with batch normalization, got 1")
         first_images = dataset.train.images[:INITIALIZATION_IMAGES]
         self.initializer(net, first_images, lambda path: streams.generator("init", path))
         return net.to(memory_format=torch.channels_last)
 
 
-def start(run: Run, folder: Path, callbacks: Sequence[Callback] = (), *, rerun: bool = False) -> tuple[Record, bool]:
+class Busy(ValueError):
+    """Another process is doing the run."""
+
+
+def start(
+    run: Run, folder: Path, callbacks: Sequence[Callback] = (), *, rerun: bool = False, wait: bool = False
+) -> tuple[Record, bool]:
     """Run `run` in `folder` unless it is finished there; return its record and whether it was run now.
 
     Args:
         folder: the run's home; an unfinished run in it goes on from its checkpoint.
         rerun: set a finished run aside (`outputs/replaced/...`) and do it anew.
+        wait: where another process is doing the run, wait until it is done.
 
     Raises:
-        ValueError: the folder cannot be written, holds a run of other settings, or is being worked on.
+        Busy: another process is doing the run.
+        ValueError: the folder cannot be written or holds a run of other settings.
     """
     record = read_record(folder)
     if record is not None and not rerun:
+        check_same(run, record.fingerprint, record.settings, folder)
         return record, False
     hardware.keep_memory()
     torch.set_num_threads(run.threads)
@@ -140,10 +151,11 @@ def start(run: Run, folder: Path, callbacks: Sequence[Callback] = (), *, rerun: 
     net = run.build(dataset)  # what can be refused has been refused: from here on the folder is touched
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f".{folder.name}.lock", timeout=0)
+        lock = FileLock(folder.parent / f".{folder.name}.lock", timeout=-1 if wait else 0)
         lock.acquire()
     except Timeout as error:
-        raise ValueError(f"{folder} is being written by another process; wait for it, or stop it first") from error
+        message = f"{folder} is being written by another process; stop it, or wait for it with wait=true"
+        raise Busy(message) from error
     except OSError as error:
         raise ValueError(f"cannot write in {folder} ({error.strerror}); choose another with output_dir=...") from error
     with lock:
@@ -153,6 +165,7 @@ def start(run: Run, folder: Path, callbacks: Sequence[Callback] = (), *, rerun: 
         if record is not None:
             set_aside(folder)
             folder.mkdir()
+        (folder / FAILURE_NAME).unlink(missing_ok=True)
         claim_folder(run, folder)
         return execute(run, dataset, net, folder, callbacks), True
 
@@ -176,17 +189,22 @@ def claim_folder(run: Run, folder: Path) -> None:
     path = folder / CONFIG_NAME
     if path.exists():
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if found["fingerprint"] != run.fingerprint:
-            pairs = differences(run.settings, found["settings"]).items()
-            changed = "; ".join(f"{key} is {mine!r} here, {other!r} there" for key, (mine, other) in pairs)
-            raise ValueError(
-                f"{folder} holds a run of another configuration ({changed or 'other data or numerics'}); "
-                "move it away or choose another output_dir"
-            )
+        check_same(run, found["fingerprint"], found["settings"], folder)
         return
     content = {"fingerprint": run.fingerprint, "levels": dict(run.levels), "settings": dict(run.settings)}
     with replacing(path) as temporary:
         temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def check_same(run: Run, fingerprint: str, settings: Mapping[str, Any], folder: Path) -> None:
+    """Refuse what another run left in the folder, naming the settings that differ."""
+    if fingerprint != run.fingerprint:
+        pairs = differences(run.settings, settings).items()
+        changed = "; ".join(f"{key} is {mine!r} here, {other!r} there" for key, (mine, other) in pairs)
+        raise ValueError(
+            f"{folder} holds a run of another configuration ({changed or 'other data or numerics'}); "
+            "move it away or choose another output_dir"
+        )
 
 
 def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Sequence[Callback] = ()) -> Record:
@@ -200,6 +218,7 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
         callbacks: observers.
     """
     torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32 on every device
     device = torch.device(run.device)
     if run.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -219,6 +238,8 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
     checkpoint = Checkpoint(folder, run.checkpoint_every, run.fingerprint)
     checkpoint.restore(state)
     examine = Examination(run, dataset)
+    progress = [callback for callback in callbacks if isinstance(callback, Progress)]
+    silent = [callback for callback in callbacks if not isinstance(callback, Progress)]
     fit(
         state,
         batch_size=run.batch_size,
@@ -227,8 +248,9 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
         schedule=run.schedule,
         streams=Streams(run.seed),
         precision=run.precision,
-        validate=lambda net: score(examine(net, dataset.val), dataset.val.labels, "val"),
-        callbacks=[checkpoint, *callbacks],  # an epoch that was shown is saved,
+        validate=examine.validate,
+        # What TensorBoard wrote is there when the checkpoint is, and an epoch that is shown as done is saved.
+        callbacks=[*silent, checkpoint, *progress],
     )
     evaluation_start = time.perf_counter()
     state.metrics = {key: state.history[-1][key] for key in ("train/loss", "train/accuracy")}
@@ -273,11 +295,6 @@ class Examination:
     def __call__(self, net: Net, split: Split, num_samples: int = 0) -> Tensor:
         """Return the log-probabilities (N, num_classes) of the images of `split`; `net` trains on unharmed."""
         run = self.run
-        if needs_population_statistics(net):
-            order = torch.randperm(len(self.dataset.train.labels), generator=self.streams.generator("population"))
-            batches = order.to(split.labels.device).split(run.batch_size)
-            full = (take(self.dataset.train, batch)[0] for batch in batches if len(batch) == run.batch_size)
-            estimate_population_statistics(net, full)
         with self.preprocessing_for(net, split):
             return predict(
                 net,
@@ -287,6 +304,19 @@ class Examination:
                 num_samples=num_samples,
                 streams=self.streams,
             )
+
+    def validate(self, net: Net) -> Metrics:
+        """Return the validation metrics, after bringing the statistics of inference up to date with the weights.
+
+        The last validation leaves them as the final evaluation needs them.
+        """
+        if needs_population_statistics(net):
+            labels = self.dataset.train.labels
+            order = torch.randperm(len(labels), generator=self.streams.generator("population")).to(labels.device)
+            batches = (batch for batch in order.split(self.run.batch_size) if len(batch) == self.run.batch_size)
+            with autocast(labels.device, self.run.precision):
+                estimate_population_statistics(net, (take(self.dataset.train, batch)[0] for batch in batches))
+        return score(self(net, self.dataset.val), self.dataset.val.labels, "val")
 
     @contextlib.contextmanager
     def preprocessing_for(self, net: Net, split: Split) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Rows of text as an aligned table, as Markdown or as CSV; standard library only."""
+"""Rows of text as an aligned table, as Markdown or as CSV, and seconds as a clock; standard library only."""
 
 import csv
 import io
@@ -29,3 +29,10 @@ def comma_separated(rows: Rows) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def clock(seconds: float) -> str:
+    """Return seconds as h:mm:ss or m:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -25,7 +25,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ablate.identity import scientific
 from ablate.nets import format_layer_table, layer_table
 from ablate.training import Callback, State
 
@@ -37,6 +36,7 @@ class TensorBoard(Callback):
         folder: the run's folder.
         group: what the seeds of one arm share.
         levels, settings: see `record.Record`.
+        changed: the settings that are not as their level has them; hyperparameters beside the levels.
         scalars_every: steps between two points of train/batch_loss, at least 1.
         histograms_every: epochs between two sets of norms and histograms; 0 for none.
         num_mistakes: how many misclassified test images are shown; 0 for none.
@@ -49,6 +49,7 @@ class TensorBoard(Callback):
         group: str,
         levels: Mapping[str, str],
         settings: Mapping[str, Any],
+        changed: Mapping[str, Any],
         scalars_every: int = 10,
         histograms_every: int = 1,
         num_mistakes: int = 36,
@@ -59,7 +60,7 @@ class TensorBoard(Callback):
                 f"{scalars_every}, {histograms_every} and {num_mistakes}"
             )
         self.folder, self.group = folder, group
-        self.levels, self.settings = levels, settings
+        self.levels, self.settings, self.changed = levels, settings, changed
         self.scalars_every, self.histograms_every, self.num_mistakes = scalars_every, histograms_every, num_mistakes
         self.batch_losses: list[tuple[int, Tensor]] = []
 
@@ -67,7 +68,7 @@ class TensorBoard(Callback):
         from torch.utils.tensorboard import SummaryWriter
 
         # What was written after the checkpoint by a run that was killed is struck out.
-        self.writer = SummaryWriter(str(self.folder), purge_step=state.step + 1 if state.step else None)
+        self.writer = SummaryWriter(str(self.folder), purge_step=state.step + 1)
         if state.step == 0:
             text = json.dumps(self.settings, indent=2)
             self.writer.add_text("config", f"```json\n{text}\n```")
@@ -78,9 +79,6 @@ class TensorBoard(Callback):
     def on_step_end(self, state: State) -> None:
         if state.step % self.scalars_every == 0:
             self.batch_losses.append((state.step, state.loss))
-        last = state.step % state.steps_per_epoch == 0
-        if last and self.histograms_every and (state.epoch + 1) % self.histograms_every == 0:
-            self.write_layers(state)
 
     def on_epoch_end(self, state: State) -> None:
         if self.batch_losses:
@@ -91,6 +89,9 @@ class TensorBoard(Callback):
         for name, value in state.history[-1].items():
             if name != "epoch" and value is not None:
                 self.writer.add_scalar(name, value, state.step)
+        if self.histograms_every and state.epoch % self.histograms_every == 0:
+            self.write_layers(state)
+        self.writer.flush()  # the checkpoint that follows must not know of more than the event file
 
     def on_fit_end(self, state: State) -> None:
         for name, value in state.metrics.items():
@@ -124,9 +125,8 @@ class TensorBoard(Callback):
         """Write the hyperparameters of the session, grouped by arm."""
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-        numbers = {k: v for k, v in scientific(self.settings).items() if isinstance(v, bool | int | float | str)}
-        hparams = {k: v for k, v in numbers.items() if not k.endswith(("_target_", "_partial_"))}
-        self.add_summary(hparams_pb({**self.levels, **hparams}, trial_id=self.group))
+        changed = {key: value for key, value in self.changed.items() if isinstance(value, bool | int | float | str)}
+        self.add_summary(hparams_pb({**self.levels, **changed}, trial_id=self.group))
 
     def write_session_end(self, *, success: bool) -> None:
         """Write that the session is over, so that the HParams page counts it."""
@@ -192,7 +192,7 @@ def mistakes_sheet(state: State, num: int) -> Any:
     sheet = Image.new("RGB", (columns * (size + 4), rows * (size + caption)), "white")
     draw = ImageDraw.Draw(sheet)
     for i, index in enumerate(worst.tolist()):
-        pixels = test.images[index].permute(1, 2, 0).cpu().numpy() >> (state.dataset.bits - 8)
+        pixels = test.images[index].permute(1, 2, 0).cpu().numpy() * (255 / (2**state.dataset.bits - 1))
         image = Image.fromarray(np.repeat(pixels, 3 // pixels.shape[2], axis=2).astype(np.uint8))
         x, y = i % columns * (size + 4), i // columns * (size + caption)
         sheet.paste(image.resize((size, size), Image.Resampling.NEAREST), (x, y + caption - 2))

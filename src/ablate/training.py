@@ -43,7 +43,7 @@ class State:
         history: one row an epoch.
         train_seconds: seconds spent in training steps.
         wall_seconds: seconds spent in finished epochs, evaluation included.
-        diverged: the loss is no longer a finite number.
+        diverged: the training loss or a weight is no longer a finite number.
         metrics: final metrics, filled after the last epoch.
         test_log_probs: (N, num_classes) log-probabilities of the test images, filled after the last epoch.
     """
@@ -77,6 +77,8 @@ class Callback:
     def on_fit_end(self, state: State) -> None: ...
 
 
+SAMPLING_BATCH = 500  # one mask is drawn for so many images at once, so another number would be other masks
+
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]
 Schedule = Callable[[float, int], float]
@@ -94,7 +96,7 @@ def fit(
     validate: Callable[[Net], Metrics],
     callbacks: Sequence[Callback],
 ) -> None:
-    """Train `state.net` from `state.epoch` to `state.num_epochs`, or until the loss is no longer finite.
+    """Train `state.net` from `state.epoch` to `state.num_epochs`, or until loss or weights are no longer finite.
 
     Every epoch is a new order of all training images; what does not fill a last batch is left out of that epoch.
     Nothing is read back from the device between the first and the last step of an epoch.
@@ -105,7 +107,8 @@ def fit(
         loss: (logits, labels) -> 0-d tensor.
         schedule: (epochs done, num_epochs) -> factor on every group's initial lr.
         streams: the run's randomness.
-        precision: "fp32" or "bf16" (autocast; normalizations, loss and whitening stay in fp32).
+        precision: "fp32" or "bf16": autocast, in which weights, whitening, statistics of normalizations and the loss
+            stay in fp32.
         validate: net -> validation metrics, called after every epoch.
         callbacks: observers, called in order.
     """
@@ -145,14 +148,18 @@ def fit(
         state.train_seconds += seconds
         row: Metrics = {"epoch": state.epoch, "lr": state.lr, "train/loss": mean_loss, "train/accuracy": accuracy}
         row["images_per_second"] = state.steps_per_epoch * batch_size / seconds
-        state.diverged = not math.isfinite(mean_loss)
+        state.diverged = not (math.isfinite(mean_loss) and all_finite(net))
         if not state.diverged:
             row |= validate(net)
-            state.diverged = not math.isfinite(row.get("val/loss") or 0.0)
         state.history.append(row)
         state.wall_seconds += time.perf_counter() - epoch_start
         for callback in callbacks:
             callback.on_epoch_end(state)
+
+
+def all_finite(net: Net) -> bool:
+    """Return whether every weight is a finite number."""
+    return bool(torch.stack([p.detach().isfinite().all() for p in net.parameters()]).all())
 
 
 def take(split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
@@ -173,11 +180,13 @@ def predict(
 
     Args:
         images: (N, C, H, W), integers, on the device of the net.
+        batch_size: images a step; changes the speed only, so sampling uses `SAMPLING_BATCH` instead.
         num_samples: 0 for the deterministic net; with n >= 1 the probabilities are averaged over n draws of the dropout
             masks (Gal & Ghahramani 2016, arXiv:1506.02142).
-        streams: the draws of these masks depend on it alone.
+        streams: the draws of these masks depend on it and on the order of the images.
     """
     net.eval()
+    batch_size = SAMPLING_BATCH if num_samples else batch_size
     with monte_carlo(net, active=num_samples > 0) as dropouts:
         batches = []
         for first in range(0, len(images), batch_size):

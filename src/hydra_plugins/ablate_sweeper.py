@@ -1,72 +1,150 @@
-"""`ablate -m ...`: every combination on whichever launcher is chosen, and a table of the arms at the end."""
+"""`ablate -m ...` and `ablate study=...`: a study's runs on whichever launcher is chosen, then its report."""
 
-import hashlib
-import re
+import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import open_dict
 
 
 @dataclass
 class AblateSweeperConf:
-    """Selected by `hydra/sweeper=ablate`, which is the default."""
+    """Selected by `hydra/sweeper=ablate`, which is the default; `ablate study=...` fills the fields.
+
+    Args:
+        study: name of a file in conf/study; None for a plain sweep.
+        changes: "key=value" changes of its content.
+        extra_seeds: report seeds to add to a finished study.
+        command: the command line, where it is not that of the process.
+    """
 
     _target_: str = "hydra_plugins.ablate_sweeper.AblateSweeper"
+    study: str | None = None
+    changes: list[str] = field(default_factory=list)
+    extra_seeds: int = 0
+    command: str | None = None
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="ablate", node=AblateSweeperConf, provider="ablate")
 
 
 class AblateSweeper(BasicSweeper):
-    """Expands like Hydra's basic sweeper, decides every `auto` once for all jobs, and reports what came of them."""
+    """Turns the command line into a study, and has `ablate.sweep` do it with Hydra's launcher."""
 
-    def __init__(self) -> None:
+    def __init__(self, study: str | None, changes: Sequence[str], extra_seeds: int, command: str | None) -> None:
         super().__init__(max_batch_size=None)
+        self.study, self.changes, self.extra_seeds = study, list(changes), extra_seeds
+        self.command = command or shlex.join(["ablate", *sys.argv[1:]])
 
-    def sweep(self, arguments: list[str]) -> Any:
-        """Launch all jobs, print the table of arms and where TensorBoard finds them.
+    def sweep(self, arguments: list[str]) -> None:
+        """Do what is missing of the study and write its report; end with status 1 where runs failed."""
+        from ablate.cli import fail
 
-        A failed job does not stop the others; the process then ends with status 1 and says what failed.
-        """
-        from ablate.record import read_record
-        from ablate.report import write_sweep
+        try:
+            self.do_study(arguments)
+        except (ValueError, OSError) as error:
+            if os.environ.get("HYDRA_FULL_ERROR") == "1":
+                raise
+            fail(error)
+
+    def do_study(self, arguments: list[str]) -> None:
+        """Plan, run, judge, report."""
+        from ablate import catalog, planning, report, sweep
+        from ablate.arguments import split_folders
+        from ablate.judging import check_claims, judge
+        from ablate.manifest import Job, collect, plan_arms
+        from ablate.study import parse, patch, read_study
 
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides(list(arguments))
-        (jobs,) = self.split_arguments(overrides, None)
-        decided = self.decide(overrides, len(jobs))
-        print(f"{len(jobs)} runs{', ' if decided else ''}{', '.join(decided)}", flush=True)
-        results = self.launcher.launch([[*job, *decided] for job in jobs], initial_job_idx=0)
-        folders = [Path(str(r.return_value)) for r in results if r.status == JobStatus.COMPLETED and r.return_value]
-        finished = [(folder, record) for folder in folders if (record := read_record(folder)) is not None]
-        if finished:
-            swept = [str(o.input_line) for o in overrides if o.is_sweep_override()]
-            home = Path(self.config.output_dir) / "sweeps" / sweep_name(swept, jobs)
-            print("\n" + write_sweep(home, finished))
-            print(f"\n{home / 'table.md'}\ntensorboard --logdir {shlex.quote(str(home / 'tensorboard'))}")
-        failed = [(job, r) for job, r in zip(jobs, results, strict=True) if r.status == JobStatus.FAILED]
-        if failed:
-            print(f"\n{len(failed)} of {len(jobs)} runs failed:", file=sys.stderr)
-            for job, result in failed:
-                print(f"  {' '.join(job)}: {reason(result)}", file=sys.stderr)
-            print("the same command does what is left", file=sys.stderr)
-            sys.exit(1)
-        return results
+        if self.study is None:
+            name, definition, shared = self.as_study(overrides)
+            study = parse(name, definition)
+        else:
+            shared = [str(override.input_line) for override in overrides]
+            if swept := [str(o.input_line) for o in overrides if o.is_sweep_override()]:
+                raise ValueError(f"a study's arms are in its file, so {swept[0]} cannot be swept; see study.grids")
+            where = [catalog.conf_dir(), *split_folders(sys.argv[1:])[0]]
+            path = catalog.levels(where, "study")[self.study]
+            name, definition = self.study, patch(read_study(path), self.changes)
+            study = parse(name, definition, *catalog.caption(path)).with_overrides(shared)
+        check_claims(study)
 
-    def decide(self, overrides: Sequence[Override], num_jobs: int) -> list[str]:
-        """Return overrides that replace `auto`, so that all jobs of a sweep on this machine compute alike.
+        decided, num_workers = self.decide(overrides)
+        output_dir = Path(self.config.output_dir)
+
+        def resolve(lines: Sequence[str], value: Any) -> Any:
+            assert self.config is not None and self.hydra_context is not None
+            lines = [*lines, *([f"{study.tuning.key}={value}"] if study.tuning else [])]
+            cfg = self.hydra_context.config_loader.load_sweep_config(self.config, [*lines, *decided])
+            choices = dict(cfg.hydra.runtime.choices)
+            with open_dict(cfg):
+                del cfg["hydra"]
+            return planning.variant(cfg, choices, lines, value)
+
+        arms = plan_arms(study.arms(), study, resolve)
+        folder = sweep.study_folder(output_dir, study, definition, shared if self.study else [])
+        manifest = sweep.begin_manifest(study, definition, shared if self.study else [], self.command, arms)
+        if self.config.dry_run:
+            print(sweep.describe(collect(sweep.known_or(manifest, folder), folder), num_workers))
+            return
+        manifest = sweep.begin(manifest, folder, self.extra_seeds)
+        results = collect(manifest, folder)
+        print(sweep.describe(results, num_workers), *decided, sep="\n", flush=True)
+
+        def launch(jobs: list[Job], wait: bool) -> None:
+            assert self.launcher is not None
+            lines = [[*job.overrides, *decided, *(["wait=true"] if wait else [])] for job in jobs]
+            try:
+                self.launcher.launch(lines, initial_job_idx=0)
+            except Exception as error:  # a worker that was killed breaks the batch: the runs' folders tell what is done
+                print(f"the launcher gave up: {' '.join(str(error).split())[:300]}", file=sys.stderr)
+
+        results, failed = sweep.do_runs(manifest, folder, launch, rerun=self.config.rerun)
+        judgements = judge(results)
+        page = report.write_report(results, judgements)
+        print("\n" + report.summary(results, judgements))
+        print(f"\n{page}\ntensorboard --logdir {shlex.quote(str(folder / 'tensorboard'))}")
+        if failed:
+            print(f"\n{len(failed)} runs failed:", file=sys.stderr)
+            for home, line in failed.items():
+                print(f"  {output_dir / home}: {line}", file=sys.stderr)
+            print(f"to do what is left:\n  {self.command}", file=sys.stderr)
+            sys.exit(1)
+
+    def as_study(self, overrides: Sequence[Override]) -> tuple[str, dict[str, Any], list[str]]:
+        """Return name, definition and shared overrides of a plain sweep: one grid, no tuning, no claims."""
+        assert self.config is not None
+        (jobs,) = self.split_arguments(list(overrides), None)
+        swept = [override for override in overrides if override.is_sweep_override()]
+        axes: dict[str, list[Any]] = {}
+        for override in swept:
+            key = override.get_key_element()
+            lines = dict.fromkeys(line for job in jobs for line in job if line.startswith(f"{key}="))
+            axes[key] = [yaml.safe_load(line.partition("=")[2]) for line in lines]
+        shared = [str(override.input_line) for override in overrides if override not in swept]
+        seeds = axes.pop("seed", [self.config.seed])
+        base = [line for line in shared if not line.startswith("seed=")]
+        definition = {"base": base, "grids": [{"product": axes}], "seeds": seeds}
+        return ",".join(str(o.input_line) for o in swept) or "sweep", definition, shared
+
+    def decide(self, overrides: Sequence[Override]) -> tuple[list[str], int]:
+        """Return overrides that replace `auto`, so that all jobs here compute alike, and how many run at once.
 
         A job of a cluster decides for itself: its node is not this one.
+
+        Raises:
+            ValueError: precision is left to the nodes of a cluster, which may not agree.
         """
         from ablate import hardware
 
@@ -74,7 +152,9 @@ class AblateSweeper(BasicSweeper):
         launcher = self.config.hydra.launcher
         kind = str(launcher._target_).rpartition(".")[2]
         if kind not in ("BasicLauncher", "JoblibLauncher"):
-            return []
+            if self.config.precision == "auto":
+                raise ValueError("`precision=auto` may differ between the nodes of a cluster; say fp32 or bf16")
+            return [], int(launcher.get("array_parallelism") or 1)
         num_workers = launcher.n_jobs if kind == "JoblibLauncher" else 1
         if num_workers < 1:  # joblib counts from the end: -1 is all cores, -2 all but one
             num_workers = max(1, hardware.num_cores() + 1 + num_workers)
@@ -85,20 +165,6 @@ class AblateSweeper(BasicSweeper):
         if self.config.precision == "auto":
             values["precision"] = hardware.resolve_precision("auto", device)
         if self.config.trainer.threads == "auto":
-            values["trainer.threads"] = hardware.resolve_threads("auto", min(num_workers, num_jobs))
+            values["trainer.threads"] = hardware.resolve_threads("auto", num_workers)
         swept = {override.key_or_group for override in overrides if override.is_sweep_override()}
-        return [f"{key}={value}" for key, value in values.items() if key not in swept]
-
-
-def sweep_name(swept: Sequence[str], jobs: Sequence[Sequence[str]]) -> str:
-    """Return a folder name for a sweep: readable, safe, and the same for the same jobs."""
-    digest = hashlib.sha256("\n".join(sorted(" ".join(job) for job in jobs)).encode()).hexdigest()[:8]
-    readable = re.sub(r"[^A-Za-z0-9_.,=+-]+", "_", ",".join(swept))[:80].strip("_,.")
-    return f"{readable}-{digest}"
-
-
-def reason(result: JobReturn) -> str:
-    """Return why a job failed, in one line."""
-    error = result._return_value
-    name = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-    return name + " ".join(str(error).split())
+        return [f"{key}={value}" for key, value in values.items() if key not in swept], num_workers

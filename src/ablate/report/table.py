@@ -1,13 +1,15 @@
-"""Records side by side: one row an arm, over its seeds. No torch, so that a table appears at once."""
+"""Records side by side: one row an arm, over its seeds."""
 
-import os
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ablate.identity import plain, scientific
-from ablate.record import Record
+from ablate.manifest import Results
+from ablate.record import Record, replacing
+from ablate.report.links import link_runs
+from ablate.study import text
 from ablate.tables import aligned, comma_separated, markdown
 
 HEAD = ("seeds", "test accuracy %", "std", "val accuracy %", "train accuracy %", "diverged", "seconds a run")
@@ -51,27 +53,46 @@ def arm_rows(records: Sequence[Record]) -> list[list[str]]:
     arms: dict[str, dict[int, Record]] = defaultdict(dict)
     for record in records:
         arms[record.fingerprint][record.seed] = record
+    runs = {fingerprint: list(by_seed.values()) for fingerprint, by_seed in arms.items()}
+    best_first = sorted(runs, key=lambda f: (-mean_percent(runs[f], "test/accuracy"), labels[f]))
+    return [["arm", *HEAD], *([labels[fingerprint], *cells(runs[fingerprint])] for fingerprint in best_first)]
 
-    def mean(fingerprint: str, metric: str) -> float:
-        return 100 * statistics.fmean(run.metrics[metric] or 0.0 for run in arms[fingerprint].values())
 
-    rows = [["arm", *HEAD]]
-    for fingerprint in sorted(arms, key=lambda f: (-mean(f, "test/accuracy"), labels[f])):
-        runs = list(arms[fingerprint].values())
-        accuracies = [100 * (run.metrics["test/accuracy"] or 0.0) for run in runs]
-        rows.append(
-            [
-                labels[fingerprint],
-                str(len(runs)),
-                f"{mean(fingerprint, 'test/accuracy'):.2f}",
-                f"{statistics.stdev(accuracies):.2f}" if len(runs) > 1 else "",
-                f"{mean(fingerprint, 'val/accuracy'):.2f}",
-                f"{mean(fingerprint, 'train_eval/accuracy'):.2f}",
-                str(sum(run.status == "diverged" for run in runs)),
-                f"{statistics.fmean(run.wall_seconds for run in runs):.1f}",
-            ]
-        )
+def study_rows(results: Results) -> list[list[str]]:
+    """Return the head and one row an arm of a study, as `arm_rows`, under the study's names.
+
+    A tuned study has the chosen value of the nuisance as its last column; arms without a finished run come last.
+    """
+    tuning = results.study.tuning
+    arms = sorted(
+        results.arms, key=lambda arm: -mean_percent(list(arm.records.values()), "test/accuracy") if arm.records else 1.0
+    )
+    rows = [["arm", *HEAD, *([tuning.key] if tuning else [])]]
+    for arm in arms:
+        chosen = [text(arm.chosen.value) if arm.chosen else ""] if tuning else []
+        rows.append([arm.label, *cells(list(arm.records.values())), *chosen])
     return rows
+
+
+def mean_percent(runs: Sequence[Record], metric: str) -> float:
+    """Return the mean of an accuracy over runs, at least one, in percent; one that is null counts as 0."""
+    return 100 * statistics.fmean(run.metrics[metric] or 0.0 for run in runs)
+
+
+def cells(runs: Sequence[Record]) -> list[str]:
+    """Return what stands under `HEAD` for the runs of one arm."""
+    if not runs:
+        return ["0", "", "", "", "", "0", ""]
+    accuracies = [100 * (run.metrics["test/accuracy"] or 0.0) for run in runs]
+    return [
+        str(len(runs)),
+        f"{statistics.fmean(accuracies):.2f}",
+        f"{statistics.stdev(accuracies):.2f}" if len(runs) > 1 else "",
+        f"{mean_percent(runs, 'val/accuracy'):.2f}",
+        f"{mean_percent(runs, 'train_eval/accuracy'):.2f}",
+        str(sum(run.status == "diverged" for run in runs)),
+        f"{statistics.fmean(run.wall_seconds for run in runs):.1f}",
+    ]
 
 
 def write_sweep(folder: Path, finished: Sequence[tuple[Path, Record]]) -> str:
@@ -81,13 +102,15 @@ def write_sweep(folder: Path, finished: Sequence[tuple[Path, Record]]) -> str:
         folder: made when it is not there.
         finished: the runs' folders and records, at least one; TensorBoard follows links named <arm>/seed-<s> to them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     rows = arm_rows([record for _, record in finished])
-    (folder / "table.md").write_text(markdown(rows) + "\n", encoding="utf-8")
-    (folder / "table.csv").write_text(comma_separated(rows), encoding="utf-8")
-    for run_folder, _ in finished:
-        link = folder / "tensorboard" / run_folder.parent.name / run_folder.name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.is_symlink():
-            link.symlink_to(os.path.relpath(run_folder, link.parent), target_is_directory=True)
+    write_text(folder / "table.md", markdown(rows) + "\n")
+    write_text(folder / "table.csv", comma_separated(rows))
+    link_runs(folder / "tensorboard", {f"{run.parent.name}/{run.name}": run for run, _ in finished})
     return aligned(rows)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a file in one atomic step, into a folder that is made where it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(content, encoding="utf-8")

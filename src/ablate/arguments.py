@@ -1,0 +1,138 @@
+"""The words of a command line before Hydra sees them: brought into order, and refused early where they are mistaken."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from ablate import catalog
+
+CONFIG_DIR = ("--config-dir", "-cd")
+WITH_VALUE = (
+    *CONFIG_DIR,
+    "--config-name",
+    "-cn",
+    "--config-path",
+    "-cp",
+    "--package",
+    "-p",
+    "--cfg",
+    "-c",
+    "--info",
+    "-i",
+)
+
+
+def split_folders(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Return the folders given as --config-dir, and the other words in order."""
+    folders: list[Path] = []
+    words: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if name not in CONFIG_DIR:
+            words.append(argument)
+            continue
+        folder = Path(value if equals else next(rest, ""))
+        if not folder.is_dir():
+            raise ValueError(f"--config-dir needs an existing folder, got {str(folder)!r}")
+        folders.append(folder)
+    return folders, words
+
+
+def options_first(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with options, and what belongs to them, before the overrides, as Hydra needs them."""
+    options: list[str] = []
+    overrides: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if not argument.startswith("-"):
+            overrides.append(argument)
+            continue
+        options.append(argument)
+        if argument in WITH_VALUE and (value := next(rest, None)) is not None:
+            options.append(value)
+    return [*options, *overrides]
+
+
+def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str]) -> None:
+    """Refuse an unknown level or key before anything is composed, and name the nearest ones.
+
+    Args:
+        words: the command line without --config-dir.
+        where: the conf folders.
+        subcommands: the words that may stand first.
+
+    Raises:
+        ValueError: `activation=rleu`, `activaton=relu`, `optimizer.learning_rate=1`, `lst`, or `activation=relu,tanh`
+            without -m.
+    """
+    groups = {**catalog.default_levels(), "study": ""}
+    keys = [*catalog.keys(), "study", "extra_seeds"]
+    chosen = {**groups, **dict(word.split("=", 1) for word in words if "=" in word and word.split("=", 1)[0] in groups)}
+    option = ""
+    for word in words:
+        previous, option = option, word if word.startswith("-") else ""
+        if option or previous in WITH_VALUE:
+            continue
+        name, equals, value = word.partition("=")
+        if not equals and not word.startswith("~"):
+            raise ValueError(f"{word!r} is neither KEY=VALUE nor a subcommand; {catalog.nearest(word, subcommands)}")
+        if not re.fullmatch(r"[A-Za-z_][\w./@]*", name) or name.startswith("hydra"):
+            continue  # an addition or a deletion, or a key of Hydra's: its own messages serve
+        group, _, rest = name.partition(".")
+        if re.split(r"[/@]", group)[0] not in keys:
+            raise ValueError(f"there is no key {name!r}; {catalog.nearest(name, keys)}")
+        if name in groups and re.fullmatch(r"[\w-]+(,[\w-]+)*", value):
+            check_levels(name, value.split(","), list(catalog.levels(where, name)))
+            if "," in value and not {"-m", "--multirun"} & set(words):
+                raise ValueError(f"{word} names several levels; to train each of them, put -m before it")
+        if rest and group in groups and group != "study":
+            check_key(name, group, rest.split(".")[0], chosen[group], where)
+
+
+def check_levels(group: str, levels: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse a level that the group has not."""
+    for level in levels:
+        if level not in known:
+            raise ValueError(f"{group} has no level {level!r}; {catalog.nearest(level, known)}")
+
+
+def check_key(name: str, group: str, key: str, level: str, where: Sequence[Path]) -> None:
+    """Refuse a key that the chosen level of its group has not, where that can be told from the level's file alone."""
+    path = catalog.levels(where, group).get(level)
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path else None
+    if isinstance(content, dict) and "defaults" not in content and key not in content:
+        known = [other for other in content if not other.startswith("_")]
+        raise ValueError(f"{group}={level} has no key {name!r}; {catalog.nearest(key, known)}")
+
+
+def as_sweep(arguments: Sequence[str]) -> list[str]:
+    """Return the command line of a study as that of a multirun: no job ever sees what is the study's own."""
+    name, extra_seeds = "", "0"
+    changes, rest = [], []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key == "study":
+            name = value
+        elif key == "extra_seeds":
+            extra_seeds = value
+        elif key.startswith("study."):
+            changes.append(argument.removeprefix("study."))
+        elif argument not in ("-m", "--multirun"):
+            rest.append(argument)
+    own = {
+        "study": quoted(name),
+        "changes": f"[{','.join(map(quoted, changes))}]",
+        "extra_seeds": extra_seeds,
+        "command": quoted(shlex.join(["ablate", *arguments])),
+    }
+    return ["-m", *rest, *(f"hydra.sweeper.{key}={value}" for key, value in own.items())]
+
+
+def quoted(text: str) -> str:
+    """Return `text` as a string of Hydra's override grammar: a quote is escaped, and so are backslashes before one."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"

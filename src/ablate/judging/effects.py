@@ -1,0 +1,115 @@
+"""From the scores of a claim's cells to the effect that the statistics judge."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate.manifest import Variant, score
+from ablate.record import Record
+from ablate.statistics import Comparison, Direction, Effect, mean_effect, rank_effect, trend
+from ablate.statistics.effects import FloatArray
+from ablate.study import DIFFERENCE_FORMS, Claim
+
+# An arm's runs as they are compared: its variant, and the records by seed.
+Sample = tuple[Variant, Mapping[int, Record]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scores:
+    """The metric of all runs of a claim.
+
+    Args:
+        values: shape (num_cells, num_arms, num_seeds); nan where a run is missing, inf where its metric is null.
+        budgets: epochs that each arm was given, shape (num_cells, num_arms, 1): what a threshold that was never reached
+            lies above.
+    """
+
+    values: FloatArray
+    budgets: FloatArray
+
+
+def read_scores(cells: Sequence[Sequence[Sample]], metric: str, seeds: Sequence[int]) -> Scores:
+    """Return the scores of a claim's cells.
+
+    Args:
+        cells: by cell, its arms; equal positions are matched.
+        metric: key of `Record.metrics`.
+        seeds: what the runs are paired by.
+
+    Raises:
+        ValueError: the runs have no such metric.
+    """
+    values = [[[score(records.get(seed), metric) for seed in seeds] for _, records in cell] for cell in cells]
+    budgets = [[[variant.settings["trainer"]["epochs"]] for variant, _ in cell] for cell in cells]
+    return Scores(values=np.array(values, dtype=np.float64), budgets=np.array(budgets, dtype=np.float64))
+
+
+def is_censored(claim: Claim) -> bool:
+    """Return whether a null of the claim's metric is a value too large to see, rather than none."""
+    return claim.form == "ratio" and claim.metric.startswith("epochs_to/")
+
+
+def bounds(claim: Claim, scores: Scores) -> tuple[FloatArray, FloatArray]:
+    """Return the least and the greatest value that the effect can have in each seed, shape (num_seeds,) both.
+
+    They are equal where all runs of the seed have a value, and nan where one is missing. Arms of a cell are averaged
+    (of a ratio: the logarithms), then the cells are contrasted: the difference of treatment and control, the difference
+    of two such differences, or the change along the least-squares line over the cells, which lie at equal steps. An
+    epoch that was never reached lies above its arm's budget B: its logarithm is between log B and infinity.
+    """
+    if claim.form == "ratio":
+        # With one arm a cell and one budget this is `statistics.ratio`.
+        least = np.log(np.minimum(scores.values, scores.budgets) if is_censored(claim) else scores.values).mean(axis=1)
+        greatest = np.log(scores.values).mean(axis=1)
+        missing = np.isnan(least).any(axis=0)
+        lower, upper = least[0] - greatest[1], greatest[0] - least[1]
+        return np.where(missing, np.nan, lower), np.where(missing, np.nan, upper)
+    cells = scores.values.mean(axis=1)
+    if claim.form == "trend":
+        contrast = np.array([trend(seed[None]).estimate for seed in cells.T])
+    elif claim.form == "interaction":
+        contrast = (cells[0] - cells[1]) - (cells[2] - cells[3])
+    else:
+        contrast = cells[0] - cells[1]
+    return contrast, contrast
+
+
+def effect_of(claim: Claim, scores: Scores) -> Effect:
+    """Return the claim's effect: of the mean difference, or by signed ranks where a value was never reached."""
+    lower, upper = bounds(claim, scores)
+    return mean_effect(lower) if not np.isinf(scores.values).any() else rank_effect(lower, upper)
+
+
+def comparison_of(claim: Claim, effect: Effect) -> Comparison:
+    """Return the claim as the statistics see it."""
+    return Comparison(effect=effect, direction=direction_of(claim), smallest_effect=smallest_effect(claim))
+
+
+def direction_of(claim: Claim) -> Direction:
+    """Return what is claimed of the effect, which the form of a difference says itself."""
+    return cast(Direction, claim.form if claim.form in DIFFERENCE_FORMS else claim.direction)
+
+
+def smallest_effect(claim: Claim) -> float:
+    """Return the claim's smallest effect in the unit of its effect: a ratio's is log k."""
+    return math.log(claim.smallest_effect) if claim.form == "ratio" else claim.smallest_effect
+
+
+def in_unit(claim: Claim, value: float) -> float | None:
+    """Return an effect in the unit of the judgement, a log ratio becoming a factor; None for nan."""
+    if math.isnan(value):
+        return None
+    return float(np.exp(value)) if claim.form == "ratio" else float(value)
+
+
+def unusable(claim: Claim, scores: Scores) -> NDArray[np.bool_]:
+    """Return which scores are there and yet have no place in the claim's effect, shape of the values.
+
+    A null is one unless it is a time censored by the budget; in a ratio so is what has no logarithm.
+    """
+    null = np.isinf(scores.values) & (not is_censored(claim))
+    return null | (scores.values <= 0) if claim.form == "ratio" else null

@@ -1,0 +1,223 @@
+"""The judgements of a study: which claims can be decided, in which families, and what is shown beside."""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ablate.judging import tuning
+from ablate.judging.effects import (
+    Scores,
+    bounds,
+    comparison_of,
+    direction_of,
+    effect_of,
+    in_unit,
+    read_scores,
+    unusable,
+)
+from ablate.judging.gaps import why_missing, why_unusable
+from ablate.judging.items import Reader, item_interval, read_predictions
+from ablate.judging.judgement import Judgement
+from ablate.judging.selection import Selection, describe, select, why_not_comparable
+from ablate.manifest import ArmResult, Results
+from ablate.statistics import Effect, Verdict, bca_interval, decide, identity, improvement, mean_effect, sign_flip
+from ablate.statistics.effects import FloatArray
+from ablate.study import Claim
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What there is to decide a claim by.
+
+    Args:
+        claim, selection: the claim and its arms.
+        scores: of the report runs; None where the arms are not comparable or have no such metric.
+        obstacle: "incomplete" or "not comparable" where the claim cannot be decided, "" otherwise.
+        reason: of the obstacle.
+    """
+
+    claim: Claim
+    selection: Selection[ArmResult]
+    scores: Scores | None = None
+    obstacle: str = ""
+    reason: str = ""
+
+    @property
+    def effect(self) -> Effect:
+        """The effect; where there is an obstacle one of which nothing is known, which still counts in its family."""
+        if self.obstacle or self.scores is None:
+            return mean_effect([math.nan])
+        return effect_of(self.claim, self.scores)
+
+
+def judge(results: Results, generator_seed: int = 0) -> list[Judgement]:
+    """Return one judgement a claim, in the study's order, of a study that may be unfinished.
+
+    The claims of a family are decided together at the study's alpha, spent over its looks. Claims that cannot be
+    decided stay members, so that their number does not depend on what has been run; identities need no test and are
+    none. Reads, beside what is in `results`, the predictions of runs whose test accuracies are compared.
+
+    Args:
+        results: of the study.
+        generator_seed: of the bootstrap and of sign flips that are drawn.
+
+    Raises:
+        ValueError: a claim that names arms the study does not have, or a look that was not declared.
+    """
+    study = results.study
+    evidence = [gather(claim, results) for claim in study.claims]
+    verdicts: dict[str, Verdict] = {}
+    for family in dict.fromkeys(claim.family for claim in study.claims):
+        members = [e for e in evidence if e.claim.family == family and e.claim.form != "identity"]
+        comparisons = [comparison_of(e.claim, e.effect) for e in members]
+        decided = decide(comparisons, alpha=study.alpha, look=results.look, num_looks=study.looks)
+        verdicts |= {e.claim.name: verdict for e, verdict in zip(members, decided, strict=True)}
+    read = functools.cache(read_predictions)
+    return [conclude(e, verdicts.get(e.claim.name), results, generator_seed, read) for e in evidence]
+
+
+def gather(claim: Claim, results: Results) -> Evidence:
+    """Return what there is to decide a claim by.
+
+    Raises:
+        ValueError: the claim names arms that the study does not have.
+    """
+    selection = select(claim, results.arms)
+    if reason := why_not_comparable(selection):
+        return Evidence(claim=claim, selection=selection, obstacle="not comparable", reason=reason)
+    cells = selection.cells
+    samples = [[(arm.chosen or arm.planned.variants[0], arm.records) for arm in cell] for cell in cells]
+    try:
+        scores = read_scores(samples, claim.metric, results.study.seeds)
+    except ValueError as error:
+        return Evidence(claim=claim, selection=selection, obstacle="incomplete", reason=str(error))
+    reason = why_missing(cells, results.study) or why_unusable(claim, cells, scores)
+    obstacle = "incomplete" if reason else ""
+    return Evidence(claim=claim, selection=selection, scores=scores, obstacle=obstacle, reason=reason)
+
+
+def conclude(
+    evidence: Evidence, verdict: Verdict | None, results: Results, generator_seed: int, read: Reader
+) -> Judgement:
+    """Return the judgement of a claim.
+
+    Args:
+        evidence: of the claim.
+        verdict: of the claim in its family; None for an identity.
+        results: of the study.
+        generator_seed: see `judge`.
+        read: see `items.item_interval`.
+    """
+    claim, cells, study = evidence.claim, evidence.selection.cells, results.study
+    told: dict[str, Any] = {"outcome": evidence.obstacle, "reason": evidence.reason}
+    told |= name_sides(claim, evidence.selection)
+    if evidence.scores is not None:
+        told |= summarize(claim, evidence.scores)
+    if evidence.obstacle == "" and evidence.scores is not None:
+        if verdict is None:
+            told |= check_identity(claim, evidence.scores)
+        else:
+            told |= report_verdict(claim, verdict)
+            told |= describe_differences(claim, evidence.scores, generator_seed)
+            told["item_interval"] = item_interval(claim, cells, study.seeds, results.output_dir, read)
+    if study.tuning is not None and evidence.obstacle != "not comparable":
+        told["at_values"] = tuning.at_values(claim, cells, study)
+        told["value_sensitive"] = tuning.value_sensitive(claim, cells, study)
+        told["edges"] = tuning.edges(cells)
+    return Judgement(claim=claim, budget=budget_of([arm for cell in cells for arm in cell]), **told)
+
+
+def positions_of_sides(claim: Claim) -> tuple[list[int], list[int]]:
+    """Return the cells that are called treatment and those that are called control."""
+    return {"trend": ([-1], [0]), "interaction": ([0, 2], [1, 3])}.get(claim.form, ([0], [1]))
+
+
+def name_sides(claim: Claim, selection: Selection[ArmResult]) -> dict[str, str]:
+    """Return the labels of treatment and control: the arm's own, or what several arms have in common."""
+    labels = []
+    for side, spec in zip(positions_of_sides(claim), (claim.treatment, claim.control), strict=True):
+        arms = [arm for i in side for arm in selection.cells[i]]
+        shared = selection.specs[side[0]] if claim.form == "trend" else spec
+        labels.append(arms[0].label if len(arms) == 1 else f"{describe(shared)} (mean of {len(arms)} arms)")
+    return {"treatment": labels[0], "control": labels[1]}
+
+
+def summarize(claim: Claim, scores: Scores) -> dict[str, Any]:
+    """Return the means, the estimate and the differences of the pairs that are complete."""
+    complete = ~(np.isnan(scores.values) | unusable(claim, scores)).any(axis=(0, 1))
+    kept = Scores(values=scores.values[..., complete], budgets=scores.budgets)
+    found: dict[str, Any] = {"num_seeds": int(complete.sum())}
+    if not complete.any():
+        return found
+    lower, upper = bounds(claim, kept)
+    treatment, control = (mean_of(claim, kept.values[side]) for side in positions_of_sides(claim))
+    return found | {
+        "treatment_mean": treatment,
+        "control_mean": control,
+        "estimate": in_unit(claim, effect_of(claim, kept).estimate),
+        "differences": lower[lower == upper].tolist(),
+    }
+
+
+def mean_of(claim: Claim, values: FloatArray) -> float | None:
+    """Return the mean of scores (of a ratio: the geometric one), None where one was never reached."""
+    mean = float(np.exp(np.log(values).mean()) if claim.form == "ratio" else values.mean())
+    return mean if math.isfinite(mean) else None
+
+
+def check_identity(claim: Claim, scores: Scores) -> dict[str, Any]:
+    """Return the outcome of an identity, which must hold in every pair of matched runs."""
+    found = identity(scores.values[0].ravel(), scores.values[1].ravel(), claim.tolerance)
+    assert found.holds is not None, "missing scores are an obstacle"
+    return {"outcome": "supported" if found.holds else "contradicted", "estimate": found.largest_difference}
+
+
+def report_verdict(claim: Claim, verdict: Verdict) -> dict[str, Any]:
+    """Return the numbers of a verdict in the unit of the judgement."""
+    return {
+        "outcome": verdict.outcome.value,
+        "low": in_unit(claim, verdict.interval.lower),
+        "high": in_unit(claim, verdict.interval.upper),
+        "level": verdict.interval.level,
+        "p": verdict.p,
+        "p_adjusted": verdict.p_adjusted,
+        "equivalence_p_adjusted": verdict.equivalence_p_adjusted,
+        "further_seeds": verdict.further_seeds,
+    }
+
+
+def describe_differences(claim: Claim, scores: Scores, generator_seed: int) -> dict[str, Any]:
+    """Return what is shown beside a verdict and never decides.
+
+    A pair in which one side alone never reached the threshold has a sign, though no difference; one in which neither
+    did is a tie. Each claim has a generator of its own: what is said of it does not depend on the others.
+    """
+    lower, upper = bounds(claim, scores)
+    sign = ((lower >= 0) & (upper > 0)).astype(float) - ((upper <= 0) & (lower < 0))
+    better = -sign if direction_of(claim) == "smaller" else sign
+    found: dict[str, Any] = {"improvement": improvement(better).probability}
+    if np.array_equal(lower, upper):
+        generator = np.random.default_rng([generator_seed, *claim.name.encode()])
+        interval = bca_interval(lower, generator)
+        if math.isfinite(interval.lower) and math.isfinite(interval.upper):
+            found["bootstrap"] = (in_unit(claim, interval.lower), in_unit(claim, interval.upper))
+        flips = sign_flip(lower, generator)
+        found |= {"sign_flip_p": flips.p, "sign_flip_smallest_p": flips.smallest_p}
+    return found
+
+
+def budget_of(arms: Sequence[ArmResult]) -> str:
+    """Return net, images and epochs, e.g. "micro, 2000 images, 8 epochs"; where the arms differ, all of them."""
+    variants = [arm.chosen or arm.planned.variants[0] for arm in arms]
+    nets = [variant.levels["net"] for variant in variants]
+    images = [variant.settings["data"]["train_size"] for variant in variants]
+    epochs = [variant.settings["trainer"]["epochs"] for variant in variants]
+
+    def joined(values: Sequence[Any]) -> str:
+        return " or ".join(dict.fromkeys("all" if value is None else str(value) for value in values))
+
+    return f"{joined(nets)}, {joined(images)} images, {joined(epochs)} epoch{'s' * (set(epochs) != {1})}"

@@ -1,0 +1,88 @@
+"""What a report says of a claim."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ablate.study import Claim
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtValue:
+    """The same comparison with all arms at one value of the tuned nuisance, from tuning seeds and validation scores.
+
+    Args:
+        value: of the nuisance.
+        estimate, low, high: effect and 95 % interval, in the judgement's unit; None where runs are missing or diverged
+            without a score.
+        num_seeds: tuning seeds that are complete.
+    """
+
+    value: Any
+    estimate: float | None
+    low: float | None
+    high: float | None
+    num_seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """A claim with its verdict and the numbers it rests on, fractions staying fractions.
+
+    A claim that is incomplete has means, estimate and differences of the pairs that are complete, for orientation, but
+    neither interval nor p: drawing conclusions before the seeds are in would be a look that nobody declared.
+
+    Args:
+        claim: the claim.
+        outcome: "supported", "contradicted", "no difference", "inconclusive", "incomplete", or "not comparable".
+        reason: why a claim is incomplete or not comparable; "" otherwise.
+        treatment, control: labels of the arms that are compared; of a trend the last and the first of its order.
+        treatment_mean, control_mean: means of the metric over complete pairs (of a ratio: geometric means); None where
+            there are none, or a value was never reached.
+        estimate, low, high: the effect and its interval, in units of the metric (a ratio: as a factor; an identity: the
+            largest absolute difference, without interval); None where nothing can be estimated; an end is infinite (a
+            ratio's lower end 0) where the scores give none.
+        level: confidence of the interval, 1 - the claim's Holm level.
+        p, p_adjusted: two-sided, of no effect; adjusted for family and looks.
+        equivalence_p_adjusted: of the two one-sided tests against the smallest effect.
+        num_seeds: complete pairs, those included in which a ratio's value was never reached.
+        further_seeds: seeds to add to decide; None where decided, unknown or out of reach.
+        differences: the paired differences in the order of seeds (a ratio: log ratios), where both values are known.
+        bootstrap: 95 % BCa interval of the effect, in its unit; None where it is not defined.
+        sign_flip_p, sign_flip_smallest_p: exact sign-flip test and the smallest value it could have reached.
+        improvement: fraction of pairs in which the treatment is better, ties half; smaller is better where that is
+            what is claimed.
+        item_interval: 95 % interval of a difference of test accuracies over the draw of test images, for these nets;
+            None for other metrics and forms, and where a run diverged.
+        value_sensitive: whether moving one arm to a neighbouring value of the tuned nuisance changes the category of
+            the effect (see `ablate.judging.tuning.value_sensitive`); None where nothing is tuned.
+        at_values: the comparison at equal values of the nuisance.
+        edges: labels of arms whose best value lies on the edge of the grid.
+        budget: net, images and epochs the verdict was reached at.
+    """
+
+    claim: Claim
+    outcome: str
+    reason: str = ""
+    treatment: str = ""
+    control: str = ""
+    treatment_mean: float | None = None
+    control_mean: float | None = None
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    p: float | None = None
+    p_adjusted: float | None = None
+    equivalence_p_adjusted: float | None = None
+    num_seeds: int = 0
+    further_seeds: int | None = None
+    differences: list[float] = field(default_factory=list)
+    bootstrap: tuple[float, float] | None = None
+    sign_flip_p: float | None = None
+    sign_flip_smallest_p: float | None = None
+    improvement: float | None = None
+    item_interval: tuple[float, float] | None = None
+    value_sensitive: bool | None = None
+    at_values: list[AtValue] = field(default_factory=list)
+    edges: list[str] = field(default_factory=list)
+    budget: str = ""

@@ -1,0 +1,182 @@
+"""Which arms a claim is about, and whether they may be compared."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from ablate.identity import differences
+from ablate.manifest import ArmResult
+from ablate.study import Axes, Claim, Study, text
+
+
+class HasAxes(Protocol):
+    """A planned arm or one with results."""
+
+    @property
+    def axes(self) -> Axes: ...
+
+    @property
+    def label(self) -> str: ...
+
+
+A = TypeVar("A", bound=HasAxes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection(Generic[A]):
+    """The arms of a claim in cells, the settings between which it draws its contrast.
+
+    Args:
+        specs: by cell, the values of axes that pick its arms.
+        cells: by cell, its arms; those at equal positions match in every axis that the claim does not name.
+        mismatch: why the cells cannot be matched, "" where they can.
+    """
+
+    specs: list[Axes]
+    cells: list[list[A]]
+    mismatch: str = ""
+
+
+def check_claims(study: Study) -> None:
+    """Check before the first run that every claim finds its arms and that they match.
+
+    Raises:
+        ValueError: names the claim, what it asks for and what there is.
+    """
+    arms = study.arms()
+    for claim in study.claims:
+        if mismatch := select(claim, arms).mismatch:
+            raise ValueError(f"claim {claim.name!r}: {mismatch}")
+
+
+def select(claim: Claim, arms: Sequence[A]) -> Selection[A]:
+    """Return the arms that a claim is about.
+
+    An arm belongs to a cell whose values its axes contain. Arms of different cells are matched where they agree in all
+    axes that the claim does not name. An arm that lacks a match in another cell is left out, as where one grid varies
+    what another does not, so that cells never differ in what they are averaged over.
+
+    Raises:
+        ValueError: a cell has no arm, or an arm is in two cells: a mistake in the study file.
+    """
+    where = f"claim {claim.name!r}"
+    if claim.form == "interaction" and (claim.factor in claim.treatment or claim.factor in claim.control):
+        raise ValueError(f"{where}: `factor` {claim.factor} must not be in `treatment` or `control`, `order` has it")
+    specs = cell_specs(claim)
+    picked = [[arm for arm in arms if spec.items() <= arm.axes.items()] for spec in specs]
+    seen: set[int] = set()
+    for spec, cell in zip(specs, picked, strict=True):
+        if not cell:
+            raise ValueError(f"{where} finds no arm with {describe(spec)}; {_axes_there_are(arms)}")
+        if shared := [arm.label for arm in cell if id(arm) in seen]:
+            raise ValueError(f"{where} has arm '{shared[0]}' on both sides; name more axes in treatment and control")
+        seen |= {id(arm) for arm in cell}
+
+    named = {key for spec in specs for key in spec}
+    by_rest = [{_rest(arm, named): arm for arm in cell} for cell in picked]
+    common = [rest for rest in by_rest[0] if all(rest in found for found in by_rest)]
+    mismatch = _mismatch(specs, picked, by_rest, common)
+    cells = picked if mismatch else [[found[rest] for rest in common] for found in by_rest]
+    return Selection(specs=specs, cells=cells, mismatch=mismatch)
+
+
+def cell_specs(claim: Claim) -> list[Axes]:
+    """Return the values of axes that pick the arms of each cell of a claim.
+
+    Two cells are treatment and control. A trend has one a value of its order, all of them with the values of its
+    treatment, if any. An interaction has four: treatment and control at the second value, then at the first.
+    """
+    if claim.form == "trend":
+        return [{**claim.treatment, claim.factor: value} for value in claim.order]
+    if claim.form == "interaction":
+        return [
+            {**side, claim.factor: value}
+            for value in reversed(claim.order)
+            for side in (claim.treatment, claim.control)
+        ]
+    return [claim.treatment, claim.control]
+
+
+def why_not_comparable(selection: Selection[ArmResult]) -> str:
+    """Return what else matched arms differ in than the axes the claim sets apart, "" where nothing.
+
+    The arms are compared at equal values of the tuned nuisance. A setting may follow from a declared one by
+    interpolation, as preprocessing.bits from data.bits: its name ends alike and it has the same two values.
+    """
+    if selection.mismatch:
+        return selection.mismatch
+    first, *others = zip(selection.specs, selection.cells, strict=True)
+    for spec, cell in others:
+        declared = _apart(spec, first[0])
+        for mine, other in zip(first[1], cell, strict=True):
+            a, b = mine.planned.variants[0], other.planned.variants[0]
+            if a.fingerprint == b.fingerprint:
+                return f"{mine.label} and {other.label} are the same runs: nothing that decides a result differs"
+            found = undeclared(a.settings, b.settings, declared)
+            if found:
+                shown = "; ".join(f"{key} is {x!r} against {y!r}" for key, (x, y) in found.items())
+                return f"{mine.label} and {other.label} differ in more than {', '.join(sorted(declared))}: {shown}"
+    return ""
+
+
+def undeclared(
+    mine: Mapping[str, Any], other: Mapping[str, Any], declared: Collection[str]
+) -> dict[str, tuple[Any, Any]]:
+    """Return {key: (mine, other)} for every scientific setting that differs though no declared axis covers it.
+
+    Args:
+        mine, other: resolved configurations.
+        declared: axes: a group covers its keys ("activation": activation.*), a key itself and what lies below.
+    """
+    found = differences(mine, other)
+    axes = [axis.lstrip("+~") for axis in declared]
+    covered = {key: pair for key, pair in found.items() if any(f"{key}.".startswith(f"{axis}.") for axis in axes)}
+
+    def follows(key: str, pair: tuple[Any, Any]) -> bool:
+        return any(name.endswith(key.rpartition(".")[2]) and pair == by for name, by in covered.items())
+
+    return {key: pair for key, pair in found.items() if key not in covered and not follows(key, pair)}
+
+
+def describe(axes: Axes) -> str:
+    """Return values of axes as one would type them."""
+    return " ".join(f"{key}={text(value)}" for key, value in axes.items())
+
+
+def _apart(mine: Axes, other: Axes) -> set[str]:
+    """Return the axes in which two cells are set apart."""
+    keys = mine.keys() | other.keys()
+    return {key for key in keys if (key in mine, mine.get(key)) != (key in other, other.get(key))}
+
+
+def _rest(arm: HasAxes, named: Collection[str]) -> str:
+    """Return what an arm is at in the axes that a claim does not name."""
+    return describe({key: value for key, value in sorted(arm.axes.items()) if key not in named}) or "nothing else"
+
+
+def _mismatch(
+    specs: Sequence[Axes],
+    picked: Sequence[Sequence[A]],
+    by_rest: Sequence[Mapping[str, A]],
+    common: Sequence[str],
+) -> str:
+    """Return why the arms of the cells do not match, "" where they do."""
+    for spec, arms, found in zip(specs, picked, by_rest, strict=True):
+        if len(found) < len(arms):
+            return (
+                f"{len(arms)} arms have {describe(spec)}, and some agree in all axes that the claim does not name, so "
+                "that their matches are not known; name the same axes in treatment and control"
+            )
+    if not common:
+        rests = "; ".join(f"{describe(spec)} with {', '.join(f)}" for spec, f in zip(specs, by_rest, strict=True))
+        return f"no arms match in the axes that the claim does not name: there is {rests}; name or add them"
+    return ""
+
+
+def _axes_there_are(arms: Sequence[HasAxes]) -> str:
+    values: dict[str, list[str]] = {}
+    for arm in arms:
+        for key, value in arm.axes.items():
+            known = values.setdefault(key, [])
+            known += [shown] if (shown := text(value)) not in known else []
+    return "the axes are " + ("; ".join(f"{key}: {', '.join(known)}" for key, known in values.items()) or "none")

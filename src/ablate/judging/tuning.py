@@ -1,0 +1,107 @@
+"""What tuning runs say of a claim: the comparison at equal values, and whether it hangs on the chosen ones."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ablate.judging.effects import Scores, effect_of, in_unit, read_scores, smallest_effect, unusable
+from ablate.judging.judgement import AtValue
+from ablate.manifest import ArmResult
+from ablate.statistics import Effect
+from ablate.statistics.effects import ROUNDING
+from ablate.study import Claim, Study
+
+Cells = Sequence[Sequence[ArmResult]]
+
+
+def at_values(claim: Claim, cells: Cells, study: Study) -> list[AtValue]:
+    """Return the claim's effect with all arms at each value of the nuisance in turn, from the tuning runs."""
+    return [_at(claim, cells, study, i) for i in range(len(study.tuning.values))] if study.tuning else []
+
+
+def value_sensitive(claim: Claim, cells: Cells, study: Study) -> bool | None:
+    """Return whether the claim hangs on the chosen values of the nuisance.
+
+    The tuning runs put the effect into one of three categories: at least the smallest effect above 0, at least as much
+    below 0, in between. The claim is sensitive if the category with every arm at its chosen value changes as soon as
+    one arm moves by one step of the grid, up or down, while all others stay; runs that diverged without a score
+    there count as a change. Judged by means alone, so that a claim close to its smallest effect is called sensitive
+    rather than not.
+
+    Returns:
+        None where nothing is tuned, tuning is not complete, the metric is no tuning run's, or the claim is an identity.
+    """
+    if study.tuning is None or claim.form == "identity" or any(arm.chosen is None for cell in cells for arm in cell):
+        return None
+    chosen = [[position(arm) for arm in cell] for cell in cells]
+    here = _category(claim, cells, study, chosen)
+    if here is None:
+        return None
+    for c, cell in enumerate(chosen):
+        for a, place in enumerate(cell):
+            for neighbour in (place - 1, place + 1):
+                if 0 <= neighbour < len(study.tuning.values):
+                    moved = [list(places) for places in chosen]
+                    moved[c][a] = neighbour
+                    if _category(claim, cells, study, moved) != here:
+                        return True
+    return False
+
+
+def edges(cells: Cells) -> list[str]:
+    """Return the labels of arms whose chosen value is the first or the last of the grid."""
+    return [
+        arm.label
+        for cell in cells
+        for arm in cell
+        if arm.tuning and arm.chosen is not None and position(arm) in (0, len(arm.tuning) - 1)
+    ]
+
+
+def position(arm: ArmResult) -> int:
+    """Return the place of the chosen value in the grid of an arm whose tuning is complete."""
+    assert arm.chosen is not None
+    return arm.planned.variants.index(arm.chosen)
+
+
+def _scores(claim: Claim, cells: Cells, study: Study, places: Sequence[Sequence[int]]) -> Scores | None:
+    """Return the tuning runs' scores with each arm at its place in the grid; None where they have no such metric."""
+    # Test images are not for tuning.
+    metric = f"val/{claim.metric.removeprefix('test/')}" if claim.metric.startswith("test/") else claim.metric
+    samples = [
+        [(arm.planned.variants[i], arm.tuning[i]) for arm, i in zip(cell, row, strict=True)]
+        for cell, row in zip(cells, places, strict=True)
+    ]
+    try:
+        return read_scores(samples, metric, study.tuning_seeds)
+    except ValueError:
+        return None
+
+
+def _effect(claim: Claim, scores: Scores | None) -> Effect | None:
+    """Return the effect, None where a run is missing or has no score."""
+    if scores is None or np.isnan(scores.values).any() or unusable(claim, scores).any():
+        return None
+    return effect_of(claim, scores)
+
+
+def _category(claim: Claim, cells: Cells, study: Study, places: Sequence[Sequence[int]]) -> int | None:
+    effect = _effect(claim, _scores(claim, cells, study, places))
+    if effect is None:
+        return None
+    reached = abs(effect.estimate) >= smallest_effect(claim) * (1 - ROUNDING)
+    return int(np.sign(effect.estimate)) if reached else 0
+
+
+def _at(claim: Claim, cells: Cells, study: Study, place: int) -> AtValue:
+    assert study.tuning is not None
+    scores = _scores(claim, cells, study, [[place] * len(cell) for cell in cells])
+    effect = _effect(claim, scores)
+    interval = effect.interval(0.05) if effect else None
+    return AtValue(
+        value=study.tuning.values[place],
+        estimate=in_unit(claim, effect.estimate) if effect else None,
+        low=in_unit(claim, interval.lower) if interval else None,
+        high=in_unit(claim, interval.upper) if interval else None,
+        num_seeds=0 if scores is None else int((~np.isnan(scores.values).any(axis=(0, 1))).sum()),
+    )

@@ -1,0 +1,310 @@
+"""The state of a study on disk: which runs its arms are, which are done, and what to do next.
+
+The manifest (outputs/studies/<name>-<hash8>/manifest.json) ties arms to runs by fingerprint; whether a run is done is
+read from the run's own folder, so a study that was killed, moved on by hand or shares runs with another one needs no
+repair.
+"""
+
+import json
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ablate.identity import differences
+from ablate.record import FAILURE_NAME, Record, read_record, replacing
+from ablate.study import Arm, Axes, Study, parse
+
+MANIFEST_NAME = "manifest.json"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One setting that seeds are run of: an arm at one value of the tuned nuisance.
+
+    Args:
+        value: of the nuisance; None where nothing is tuned.
+        overrides: the command line but for the seed.
+        arm: readable name, see `record.Record`.
+        fingerprint, levels, settings: see `record.Record`.
+        home: folder of its runs, relative to the output folder.
+    """
+
+    value: Any
+    overrides: list[str]
+    arm: str
+    fingerprint: str
+    levels: dict[str, str]
+    settings: dict[str, Any]
+    home: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedArm:
+    """An arm of the study with its variants, one for each value of the tuned nuisance, in the order of the values."""
+
+    axes: Axes
+    label: str
+    variants: list[Variant]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a study is and which runs it consists of.
+
+    Args:
+        name: of the study.
+        definition: the study file's content, changes from the command line included.
+        title, source: of the study.
+        overrides: changes of every arm from the command line.
+        command: the command line that started the study.
+        arms: in the study's order.
+        looks: number of report seeds at each look so far, the present one last.
+    """
+
+    schema: int = SCHEMA_VERSION
+    name: str
+    title: str
+    source: str
+    definition: dict[str, Any]
+    overrides: list[str]
+    command: str
+    arms: list[PlannedArm]
+    looks: list[int]
+
+    def study(self) -> Study:
+        """Return the study, with the seeds of the present look."""
+        study = parse(self.name, self.definition, self.title, self.source).with_overrides(self.overrides)
+        seeds = list(study.seeds)
+        while len(seeds) < self.looks[-1]:
+            seeds.append(max(seeds) + 1)
+        return Study(**{**{name: getattr(study, name) for name in study.__dataclass_fields__}, "seeds": seeds})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run to do: a variant of an arm and a seed."""
+
+    label: str
+    variant: Variant
+    seed: int
+
+    @property
+    def home(self) -> str:
+        """Folder of the run, relative to the output folder."""
+        return f"{self.variant.home}/seed-{self.seed}"
+
+    @property
+    def overrides(self) -> list[str]:
+        return [*self.variant.overrides, f"seed={self.seed}"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmResult:
+    """What is known of an arm.
+
+    Args:
+        planned: the arm.
+        chosen: the variant that is judged; None until its tuning is complete.
+        records: of the chosen variant, by report seed; what is not there is missing.
+        tuning: by position of the variant, records by tuning seed; empty where nothing is tuned.
+        failures: by seed, the last line of what a failed run said; report and tuning runs.
+    """
+
+    planned: PlannedArm
+    chosen: Variant | None
+    records: dict[int, Record]
+    tuning: list[dict[int, Record]] = field(default_factory=list)
+    failures: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return self.planned.label
+
+    @property
+    def axes(self) -> Axes:
+        return self.planned.axes
+
+    def scores(self, metric: str, seeds: Sequence[int]) -> list[float]:
+        """Return the metric of each report seed: nan where the run is missing, inf where it is null (never reached)."""
+        return [score(self.records.get(seed), metric) for seed in seeds]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """A study's arms with what is known of them.
+
+    Args:
+        study: with the seeds of the present look.
+        manifest: of the study.
+        output_dir: folder that the runs' homes are relative to.
+        folder: of the study.
+        arms: in the study's order.
+    """
+
+    study: Study
+    manifest: Manifest
+    output_dir: Path
+    folder: Path
+    arms: list[ArmResult]
+
+    @property
+    def look(self) -> int:
+        """Which look this is, from 1."""
+        return len(self.manifest.looks)
+
+
+def score(record: Record | None, metric: str) -> float:
+    """Return a metric as a number: nan for a missing run, inf for a null (a threshold never reached, a loss diverged).
+
+    Raises:
+        ValueError: the run has no such metric.
+    """
+    if record is None:
+        return math.nan
+    if metric not in record.metrics:
+        raise ValueError(f"runs have no metric {metric!r}; there are {', '.join(sorted(record.metrics))}")
+    value = record.metrics[metric]
+    return math.inf if value is None else float(value)
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write the manifest in one atomic step."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / MANIFEST_NAME) as temporary:
+        temporary.write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """Return the manifest in `folder`, None where there is none.
+
+    Raises:
+        ValueError: it is of a schema that this version does not read.
+    """
+    path = folder / MANIFEST_NAME
+    if not path.is_file():
+        return None
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content.get("schema") != SCHEMA_VERSION:
+        raise ValueError(f"{path} has schema {content.get('schema')!r}, this version reads {SCHEMA_VERSION}")
+    arms = [
+        PlannedArm(**{**arm, "variants": [Variant(**variant) for variant in arm["variants"]]})
+        for arm in content.pop("arms")
+    ]
+    return Manifest(**content, arms=arms)
+
+
+def check_unchanged(planned: Sequence[PlannedArm], manifest: Manifest, folder: Path) -> None:
+    """Refuse to go on with a study whose arms have come to mean other runs.
+
+    Raises:
+        ValueError: names the first settings that differ.
+    """
+    for mine, known in zip(planned, manifest.arms, strict=True):
+        for new, old in zip(mine.variants, known.variants, strict=True):
+            if new.fingerprint != old.fingerprint:
+                pairs = differences(new.settings, old.settings).items()
+                shown = "; ".join(f"{key} is {now!r}, was {then!r}" for key, (now, then) in pairs)
+                raise ValueError(
+                    f"{folder} was begun with another meaning of arm '{mine.label}': "
+                    f"{shown or 'the data or the numerics'} changed; undo the change to go on, or move the folder "
+                    "away to begin again"
+                )
+
+
+def collect(manifest: Manifest, folder: Path) -> Results:
+    """Read what is known of every arm from the runs' folders."""
+    output_dir = folder.parent.parent
+    study = manifest.study()
+    return Results(
+        study=study,
+        manifest=manifest,
+        output_dir=output_dir,
+        folder=folder,
+        arms=[collect_arm(planned, study, output_dir) for planned in manifest.arms],
+    )
+
+
+def collect_arm(planned: PlannedArm, study: Study, output_dir: Path) -> ArmResult:
+    """Read what is known of one arm."""
+    tuning = [read_seeds(output_dir / v.home, study.tuning_seeds) for v in planned.variants] if study.tuning else []
+    chosen = choose(planned, study, tuning)
+    runs = [(variant.home, seed) for variant in planned.variants for seed in study.tuning_seeds]
+    runs += [(chosen.home, seed) for seed in study.seeds] if chosen else []
+    failures = {seed: found for home, seed in runs if (found := read_failure(output_dir / home / f"seed-{seed}"))}
+    records = read_seeds(output_dir / chosen.home, study.seeds) if chosen else {}
+    return ArmResult(planned=planned, chosen=chosen, records=records, tuning=tuning, failures=failures)
+
+
+def choose(planned: PlannedArm, study: Study, tuning: Sequence[dict[int, Record]]) -> Variant | None:
+    """Return the variant of the best mean validation score, the smaller value at a tie; None while runs are missing."""
+    if study.tuning is None:
+        return planned.variants[0]
+    if any(len(records) < study.tuning.seeds for records in tuning):
+        return None
+    means = [statistics.fmean(score(r, study.tuning.metric) for r in records.values()) for records in tuning]
+    return planned.variants[means.index(max(means))]
+
+
+def read_seeds(home: Path, seeds: Sequence[int]) -> dict[int, Record]:
+    """Return the records of the finished seeds."""
+    found = ((seed, read_record(home / f"seed-{seed}")) for seed in seeds)
+    return {seed: record for seed, record in found if record is not None}
+
+
+def read_failure(folder: Path) -> str:
+    """Return the last line of what a failed run said, "" where none failed or it has finished since."""
+    try:
+        lines = (folder / FAILURE_NAME).read_text(encoding="utf-8").strip().splitlines()
+    except OSError:
+        return ""
+    return "" if (folder / "record.json").exists() or not lines else lines[-1]
+
+
+def missing_runs(results: Results) -> Iterator[Job]:
+    """Yield the runs to do next, in the order of seeds: tuning runs first, then report runs of the arms that are tuned.
+
+    Called again when these are done, until it yields nothing. A run that two arms share is yielded once.
+    """
+    seen: set[str] = set()
+    study = results.study
+    jobs = [
+        Job(label=arm.label, variant=variant, seed=seed)
+        for seed in study.tuning_seeds
+        for arm in results.arms
+        for variant, records in zip(arm.planned.variants, arm.tuning, strict=True)
+        if seed not in records
+    ] + [
+        Job(label=arm.label, variant=arm.chosen, seed=seed)
+        for seed in study.seeds
+        for arm in results.arms
+        if arm.chosen is not None and seed not in arm.records
+    ]
+    for job in jobs:
+        if job.home not in seen:
+            seen.add(job.home)
+            yield job
+
+
+def num_runs(study: Study, arms: Sequence[PlannedArm]) -> int:
+    """Return how many different runs the whole study is (tuned arms that share a variant counted apart)."""
+    tuned = {(variant.home, seed) for arm in arms for variant in arm.variants for seed in study.tuning_seeds}
+    return len(tuned) + len({a.variants[0].home for a in arms}) * len(study.seeds)
+
+
+def plan_arms(arms: Sequence[Arm], study: Study, resolve: Any) -> list[PlannedArm]:
+    """Return the arms with their variants resolved.
+
+    Args:
+        arms: `study.arms()`.
+        study: gives the values of the tuned nuisance.
+        resolve: (overrides, value) -> Variant.
+    """
+    values = study.tuning.values if study.tuning else [None]
+    return [
+        PlannedArm(axes=arm.axes, label=arm.label, variants=[resolve(arm.overrides, value) for value in values])
+        for arm in arms
+    ]

@@ -1,0 +1,244 @@
+"""A study in TensorBoard: one aggregated run an arm, beside the links to its runs.
+
+| tag | meaning | x axis |
+|---|---|---|
+| <scalar>/mean, /lower, /upper | mean over seeds, pointwise 95 % t interval, of the history's scalars | epoch |
+| final/<metric> | mean over seeds of a final metric; what the HParams page shows, one row an arm | - |
+| verdicts, answer | the claims' verdicts as text, in the run "study" | - |
+
+The run "study" also holds the layout of the custom scalars page, whose margin charts show the bands. TensorBoard's own
+writer is used: torch's needs seconds to import.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablate.identity import flatten, scientific
+from ablate.manifest import ArmResult, Results
+from ablate.record import Record
+from ablate.report.circumstances import progress
+from ablate.report.curves import band, history
+from ablate.report.findings import answer, findings
+from ablate.report.links import folder_names, link_runs
+from ablate.report.markdown import verdict_rows
+from ablate.study import text
+from ablate.tables import markdown
+
+if TYPE_CHECKING:
+    from ablate.judging import Judgement
+
+FOLDER = "tensorboard-arms"
+STUDY_RUN = "study"
+HEADLINE = ("test/accuracy", "val/accuracy", "train_eval/accuracy", "test/loss")
+
+Scalar = bool | int | float | str
+
+
+def link_study(results: Results, folder: Path) -> None:
+    """Link the report runs that have begun as `folder`/tensorboard/<arm>/seed-<s>."""
+    names = folder_names(arm.label for arm in results.arms)
+    runs = {
+        f"{name}/seed-{seed}": results.output_dir / arm.chosen.home / f"seed-{seed}"
+        for name, arm in zip(names, results.arms, strict=True)
+        if arm.chosen is not None
+        for seed in results.study.seeds
+    }
+    link_runs(folder / "tensorboard", {name: run for name, run in runs.items() if run.is_dir()})
+
+
+def write_arm_board(results: Results, judgements: "Sequence[Judgement]", folder: Path) -> None:
+    """Write one aggregated run an arm under `folder`/tensorboard-arms, from scratch.
+
+    Old event files there are removed, and nothing else.
+    """
+    home = folder / FOLDER
+    for old in sorted(home.rglob("events.out.tfevents.*")):
+        old.unlink()
+    arms = [arm for arm in results.arms if arm.records]
+    names = folder_names([STUDY_RUN, *(arm.label for arm in arms)])[1:]
+    hparams = varying_hparams(arms)
+    for name, arm, own in zip(names, arms, hparams, strict=True):
+        write_arm(home / name, name, arm, own)
+    write_study(home / STUDY_RUN, results, judgements, hparams)
+
+
+def varying_hparams(arms: Sequence[ArmResult]) -> list[dict[str, Scalar]]:
+    """Return the levels and scalar settings of each arm that are not the same in all of them.
+
+    Values of one name are made of one type, since a column of the HParams page has one. A single arm has its levels.
+    """
+    flat: list[dict[str, Any]] = []
+    for arm in arms:
+        record = next(iter(arm.records.values()))
+        settings = {
+            key: value
+            for key, value in scientific(record.settings).items()
+            if not key.rpartition(".")[2].startswith("_")
+        }
+        # Of a group that is one setting only, the level says it all.
+        flat.append({**settings, **dict(flatten(arm.axes)), **record.levels})
+    keys = sorted({key for own in flat for key in own})
+    if len(arms) > 1:
+        keys = [key for key in keys if len({text(own.get(key)) for own in flat}) > 1]
+    else:
+        keys = [key for key in keys if key in next(iter(arms[0].records.values())).levels] if arms else []
+    kinds = {key: {type(own[key]) for own in flat if key in own} for key in keys}
+    return [{key: as_hparam(own[key], kinds[key]) for key in keys if key in own} for own in flat]
+
+
+def as_hparam(value: Any, kinds: set[type]) -> Scalar:
+    """Return a value as what HParams takes: numbers among numbers as they are, all else as text."""
+    if kinds <= {int, float}:
+        return float(value)
+    return value if kinds in ({bool}, {str}) else text(value)
+
+
+def write_arm(folder: Path, name: str, arm: ArmResult, hparams: Mapping[str, Scalar]) -> None:
+    """Write bands, final means and hyperparameters of one arm."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    records = list(arm.records.values())
+    writer = EventFileWriter(str(folder))
+    try:
+        add(writer, hparams_pb(dict(hparams), trial_id=name))
+        for key in scalars(records):
+            curve = band(history(records, key))
+            ends = zip(curve.mean.tolist(), curve.low.tolist(), curve.high.tolist(), strict=True)
+            for epoch, (mean, low, high) in enumerate(ends, start=1):
+                if mean == mean:
+                    # One seed has no interval; a band of no width keeps the line of the mean visible.
+                    triple = (mean, low if low == low else mean, high if high == high else mean)
+                    values = zip(("mean", "lower", "upper"), triple, strict=True)
+                    add(
+                        writer,
+                        Summary(value=[Summary.Value(tag=f"{key}/{end}", simple_value=v) for end, v in values]),
+                        epoch,
+                    )
+        finals = [Summary.Value(tag=f"final/{key}", simple_value=mean) for key, mean in final_means(records).items()]
+        add(writer, Summary(value=finals), max(len(record.history) for record in records))
+        add(writer, session_end())
+    finally:
+        writer.close()
+
+
+def scalars(records: Sequence[Record]) -> list[str]:
+    """Return the keys of the runs' histories, without the epoch itself."""
+    found = {key: None for record in records for entry in record.history for key in entry if key != "epoch"}
+    return list(found)
+
+
+def final_means(records: Sequence[Record]) -> dict[str, float]:
+    """Return the mean over seeds of each final metric that every run has."""
+    keys = {key: None for record in records for key in record.metrics}
+    means = {}
+    for key in keys:
+        values = [value for record in records if (value := record.metrics.get(key)) is not None]
+        if len(values) == len(records):
+            means[key] = sum(values) / len(values)
+    return means
+
+
+def write_study(
+    folder: Path, results: Results, judgements: "Sequence[Judgement]", hparams: Sequence[Mapping[str, Scalar]]
+) -> None:
+    """Write what belongs to no arm: layout of the charts, columns of the HParams page, verdicts."""
+    from tensorboard.plugins.hparams.summary_v2 import Discrete, HParam, Metric, hparams_config_pb
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    records = [record for arm in results.arms for record in arm.records.values()]
+    names = sorted({key for own in hparams for key in own})
+    columns = [HParam(name, Discrete(sorted({own[name] for own in hparams if name in own}))) for name in names]
+    known = set(final_means(records))
+    metrics = [Metric(f"final/{key}", display_name=f"{key} (mean)") for key in HEADLINE if key in known]
+    writer = EventFileWriter(str(folder))
+    try:
+        add(writer, hparams_config_pb(columns, metrics))
+        add(writer, layout(scalars(records)))
+        told = answer(judgements) if judgements else "no claims"
+        add(writer, text_summary("answer", f"**{told}**; {progress(results).sentence()}"))
+        if judgements:
+            add(writer, text_summary("verdicts", markdown(verdict_rows(findings(results, judgements)))))
+    finally:
+        writer.close()
+
+
+def layout(keys: Sequence[str]) -> Any:
+    """Return the custom scalars page: a margin chart for each scalar, accuracies first."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.custom_scalar import layout_pb2, metadata
+
+    groups: dict[str, list[str]] = {"accuracy": [], "loss": [], "training": []}
+    for key in keys:
+        last = key.rpartition("/")[2]
+        groups[last if last in groups else "training"].append(key)
+    categories = [
+        layout_pb2.Category(
+            title=f"{title}: mean over seeds, 95 % t interval",
+            chart=[chart(key) for key in found],
+        )
+        for title, found in groups.items()
+        if found
+    ]
+    content = layout_pb2.Layout(category=categories).SerializeToString()
+    summary = Summary()
+    summary.value.add(
+        tag=metadata.CONFIG_SUMMARY_TAG, metadata=metadata.create_summary_metadata(), tensor=string_tensor(content)
+    )
+    return summary
+
+
+def chart(key: str) -> Any:
+    """Return the margin chart of one scalar."""
+    from tensorboard.plugins.custom_scalar import layout_pb2
+
+    series = layout_pb2.MarginChartContent.Series(value=f"{key}/mean", lower=f"{key}/lower", upper=f"{key}/upper")
+    return layout_pb2.Chart(title=key, margin=layout_pb2.MarginChartContent(series=[series]))
+
+
+def text_summary(tag: str, content: str) -> Any:
+    """Return a summary that the text page shows as Markdown."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.text import metadata
+
+    summary = Summary()
+    summary.value.add(
+        tag=tag, metadata=metadata.create_summary_metadata(tag, ""), tensor=string_tensor(content.encode())
+    )
+    return summary
+
+
+def session_end() -> Any:
+    """Return the summary that says a row of the HParams page is complete."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.hparams import metadata
+    from tensorboard.plugins.hparams.api_pb2 import Status
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+
+    data = HParamsPluginData(session_end_info=SessionEndInfo(status=Status.STATUS_SUCCESS))
+    summary = Summary()
+    summary.value.add(
+        tag=metadata.SESSION_END_INFO_TAG, metadata=metadata.create_summary_metadata(data), tensor=metadata.NULL_TENSOR
+    )
+    return summary
+
+
+def string_tensor(content: bytes) -> Any:
+    """Return bytes as a tensor of one string, shape (1,)."""
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto
+    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+    from tensorboard.compat.proto.types_pb2 import DT_STRING
+
+    shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])
+    return TensorProto(dtype=DT_STRING, string_val=[content], tensor_shape=shape)
+
+
+def add(writer: Any, summary: Any, step: int = 0) -> None:
+    """Write a summary as an event of now."""
+    import time
+
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))

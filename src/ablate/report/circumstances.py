@@ -1,0 +1,165 @@
+"""Under which circumstances the verdicts came about: what is missing, failed or differs, and how to do it again."""
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ablate.identity import differences
+from ablate.manifest import ArmResult, Results
+from ablate.record import Record
+from ablate.report.wording import plural
+from ablate.study import TUNING_SEED, text
+
+if TYPE_CHECKING:
+    from ablate.judging import Judgement
+
+Rows = list[list[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How much of the study is done.
+
+    Args:
+        done, planned: report runs.
+        tuning_done, tuning_planned: tuning runs.
+        failed: runs that raised an error and have not finished since.
+        diverged: report runs whose loss stopped being a number; they are done, and scored as guessing.
+    """
+
+    done: int
+    planned: int
+    tuning_done: int
+    tuning_planned: int
+    failed: int
+    diverged: int
+
+    @property
+    def is_complete(self) -> bool:
+        return self.done == self.planned and self.tuning_done == self.tuning_planned
+
+    def sentence(self) -> str:
+        """Return how much is done, in words."""
+        parts = [f"{self.done:,} of {plural(self.planned, 'report run')}"]
+        if self.tuning_planned:
+            parts.append(f"{self.tuning_done:,} of {plural(self.tuning_planned, 'tuning run')}")
+        return f"{' and '.join(parts)} done" + (f", {self.failed} failed" if self.failed else "")
+
+
+def progress(results: Results) -> Progress:
+    """Return how much of the study is done."""
+    study = results.study
+    return Progress(
+        done=sum(len(arm.records) for arm in results.arms),
+        planned=len(results.arms) * len(study.seeds),
+        tuning_done=sum(len(records) for arm in results.arms for records in arm.tuning),
+        tuning_planned=sum(len(arm.planned.variants) for arm in results.arms) * len(study.tuning_seeds),
+        failed=sum(len(arm.failures) for arm in results.arms),
+        diverged=sum(record.status == "diverged" for record in records_of(results)),
+    )
+
+
+def records_of(results: Results) -> list[Record]:
+    """Return the report runs' records in the study's order."""
+    return [record for arm in results.arms for record in arm.records.values()]
+
+
+def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[str, str]]:
+    """Return (what, value) of what all verdicts hold for: budget, seeds, tuning, error level."""
+    study, seeds = results.study, results.study.seeds
+    budgets = list(dict.fromkeys(judgement.budget for judgement in judgements if judgement.budget))
+    consecutive = seeds == list(range(seeds[0], seeds[0] + len(seeds))) and len(seeds) > 2
+    listed = f"{seeds[0]} to {seeds[-1]}" if consecutive else ", ".join(map(str, seeds))
+    rows = [
+        ("Budget", "; ".join(budgets) or budget(results)),
+        ("Arms and seeds", f"{plural(len(results.arms), 'arm')} × {plural(len(seeds), 'seed')} ({listed})"),
+    ]
+    if study.tuning:
+        values = ", ".join(map(text, study.tuning.values))
+        number = plural(study.tuning.seeds, "seed")
+        rows.append(
+            ("Tuning", f"{study.tuning.key} of every arm over {values} on validation images, {number} of its own")
+        )
+    else:
+        rows.append(("Tuning", "none: every arm runs with the settings it was given"))
+    if judgements:
+        looks = f"look {results.look} of {study.looks}"
+        rows.append(("Error level", f"{study.alpha:g} a family of claims (Holm) over all looks; this is {looks}"))
+    return rows
+
+
+def budget(results: Results) -> str:
+    """Return net, data and epochs where all arms share them."""
+    variants = [arm.planned.variants[0] for arm in results.arms]
+    nets, data = ({variant.levels.get(group) for variant in variants} for group in ("net", "data"))
+    epochs = {variant.settings.get("trainer", {}).get("epochs") for variant in variants}
+    parts = [str(next(iter(found))) for found in (nets, data) if len(found) == 1 and None not in found]
+    parts += [plural(int(next(iter(epochs))), "epoch")] if len(epochs) == 1 and None not in epochs else []
+    return ", ".join(parts) or "differs between arms"
+
+
+def failures(results: Results) -> Rows:
+    """Return head and rows of the runs that failed or diverged."""
+    rows = [["arm", "seed", "what happened"]]
+    for arm in results.arms:
+        for seed, line in sorted(arm.failures.items()):
+            kind = "tuning run failed" if seed >= TUNING_SEED else "failed"
+            rows.append([arm.label, str(seed), f"{kind}: {line}"])
+        diverged = [str(seed) for seed, record in sorted(arm.records.items()) if record.status == "diverged"]
+        if diverged:
+            rows.append(
+                [arm.label, ", ".join(diverged), "diverged: the loss was no longer a number; scored as guessing"]
+            )
+    return rows
+
+
+def undeclared(results: Results) -> Rows:
+    """Return head and rows of the settings in which arms differ although no axis and no tuning says so.
+
+    A group axis declares all settings of its group.
+    """
+    declared = {axis.lstrip("+~") for arm in results.arms for axis in arm.axes}
+    declared |= {results.study.tuning.key} if results.study.tuning else set()
+    reference = results.arms[0] if results.arms else None
+    rows = [["arm", "setting", "value", f"in {reference.label if reference else ''}"]]
+    for arm in results.arms[1:]:
+        assert reference is not None
+        for key, (mine, other) in differences(settings_of(arm), settings_of(reference)).items():
+            if not any(key == axis or key.startswith(f"{axis}.") for axis in declared):
+                rows.append([arm.label, key, text(mine), text(other)])
+    return rows
+
+
+def settings_of(arm: ArmResult) -> dict[str, Any]:
+    """Return the settings an arm is judged with, of its first variant until one is chosen."""
+    return (arm.chosen or arm.planned.variants[0]).settings
+
+
+def environment(results: Results) -> Rows:
+    """Return head and rows of the machine and the versions; what differs between runs is listed with counts."""
+    records = records_of(results)
+    found: dict[str, Counter[str]] = {}
+    for record in records:
+        for key, value in record.environment.items():
+            for name, item in value.items() if isinstance(value, dict) else ((key, value),):
+                found.setdefault(name, Counter())[str(item)] += 1
+    rows = [["", "", ""]]
+    for name, counts in found.items():
+        shown = "; ".join(
+            value if len(counts) == 1 else f"{value} ({plural(count, 'run')})" for value, count in counts.most_common(5)
+        )
+        rows.append([name.replace("_", " "), shown, "differs between runs" if len(counts) > 1 else ""])
+    return rows
+
+
+def command_with(results: Results, *more: str) -> str:
+    """Return the command line that began the study, with other seeds to add; it goes on with what is missing."""
+    fallback = shlex.join(["ablate", f"study={results.study.name}", *results.manifest.overrides])
+    try:
+        words = shlex.split(results.manifest.command or fallback)
+    except ValueError:  # an unclosed quotation mark: the words are not known
+        words = shlex.split(fallback)
+    kept = [word for word in words if not word.startswith(("extra_seeds=", "dry_run="))]
+    return shlex.join([*kept, *more])

@@ -1,0 +1,125 @@
+"""Means over seeds with 95 % t intervals, in the shape that plots and TensorBoard want; numpy is loaded when used."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ablate.manifest import Results
+from ablate.record import Record
+from ablate.study import text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Band:
+    """A mean over seeds along an axis.
+
+    Args:
+        mean: shape (num_points,); nan where no seed has a value.
+        low, high: limits of the pointwise 95 % t interval, shape (num_points,); nan with fewer than two seeds.
+    """
+
+    mean: "FloatArray"
+    low: "FloatArray"
+    high: "FloatArray"
+
+
+def band(values: "FloatArray") -> Band:
+    """Return mean +- t_{0.975, n - 1} sd / sqrt(n) at each point, n being the seeds that have a value there.
+
+    Args:
+        values: shape (num_seeds, num_points), nan where a seed has none.
+    """
+    import numpy as np
+    from scipy.special import stdtrit
+
+    known = np.isfinite(values)
+    n = known.sum(axis=0)
+    filled = np.where(known, values, 0.0)
+    mean = np.divide(filled.sum(axis=0), n, out=np.full(n.shape, np.nan), where=n > 0)
+    squares = np.where(known, (filled - np.where(n > 0, mean, 0.0)) ** 2, 0.0).sum(axis=0)
+    variance = np.divide(squares, n - 1, out=np.full(n.shape, np.nan), where=n > 1)
+    half_width = stdtrit(np.maximum(n - 1, 1), 0.975) * np.sqrt(variance / np.maximum(n, 1))
+    return Band(mean=mean, low=mean - half_width, high=mean + half_width)
+
+
+def history(records: Sequence[Record], key: str) -> "FloatArray":
+    """Return a scalar of the runs' histories by epoch, shape (num_seeds, num_epochs), nan where there is none.
+
+    A run that diverged is shown with its score, guessing, from there on, so that the mean does not rise because the
+    worst run has left it; a loss has no such score.
+    """
+    import numpy as np
+
+    num_epochs = max((len(record.history) for record in records), default=0)
+    values = np.full((len(records), num_epochs), np.nan)
+    for row, record in zip(values, records, strict=True):
+        for epoch, entry in enumerate(record.history):
+            value = entry.get(key)
+            row[epoch] = np.nan if value is None else value
+        score = record.metrics.get(key)
+        if record.status == "diverged" and score is not None:
+            row[np.isnan(row)] = score
+    return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairTable:
+    """Mean test accuracy for each pair of values of two axes.
+
+    Args:
+        row_axis, column_axis: keys of the axes.
+        rows, columns: their values, as text.
+        means: by row and column, fractions in [0, 1]; None where no run has finished.
+        num_arms: how many arms each mean is over.
+    """
+
+    row_axis: str
+    column_axis: str
+    rows: list[str]
+    columns: list[str]
+    means: list[list[float | None]]
+    num_arms: int
+
+
+def pair_tables(results: Results, most: int = 12) -> list[PairTable]:
+    """Return a table for each pair of varied axes whose every cell holds the same settings of all other axes.
+
+    Cells over different settings would show the others' effects as an interaction, hence none of a leave-one-out grid.
+
+    Args:
+        results: of the study.
+        most: at most so many tables.
+    """
+    values: dict[str, dict[str, Any]] = {}
+    for arm in results.arms:
+        for axis, value in arm.axes.items():
+            values.setdefault(axis, {})[text(value)] = value
+    axes = [axis for axis, found in values.items() if len(found) > 1]
+    pairs = [(a, b) for i, a in enumerate(axes) for b in axes[i + 1 :]]
+    tables = (pair_table(results, a, b, list(values[a]), list(values[b])) for a, b in pairs)
+    return [table for table in tables if table is not None][:most]
+
+
+def pair_table(results: Results, a: str, b: str, rows: list[str], columns: list[str]) -> PairTable | None:
+    """Return the table of axes `a` and `b`, None where it is not balanced."""
+    others: dict[tuple[str, str], set[str]] = {(row, column): set() for row in rows for column in columns}
+    scores: dict[tuple[str, str], list[float]] = {cell: [] for cell in others}
+    for arm in results.arms:
+        if a not in arm.axes or b not in arm.axes:
+            return None
+        cell = (text(arm.axes[a]), text(arm.axes[b]))
+        others[cell].add(" ".join(f"{key}={text(value)}" for key, value in arm.axes.items() if key not in (a, b)))
+        accuracies = [record.metrics["test/accuracy"] or 0.0 for record in arm.records.values()]
+        scores[cell] += [sum(accuracies) / len(accuracies)] if accuracies else []
+    settings = next(iter(others.values()))
+    if not settings or any(found != settings for found in others.values()):
+        return None
+    complete = {cell: sum(found) / len(found) for cell, found in scores.items() if len(found) == len(settings)}
+    means = [[complete.get((row, column)) for column in columns] for row in rows]
+    return PairTable(row_axis=a, column_axis=b, rows=rows, columns=columns, means=means, num_arms=len(settings))

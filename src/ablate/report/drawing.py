@@ -1,0 +1,118 @@
+"""What all figures of a report share: their style, and the way from matplotlib to a piece of a page."""
+
+import contextlib
+import hashlib
+import html
+import io
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+INK, MUTED, RULE, SHADE = "#1b2127", "#5b6470", "#d5dae0", "#edf0f3"
+
+# The page has the same fonts in the same order, so that text is as wide as it was measured.
+STYLE: Any = {
+    "font.family": ["sans-serif", "DejaVu Sans"],  # the second has the symbols of the outcomes
+    "font.sans-serif": ["Helvetica Neue", "Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
+    "font.size": 9.5,
+    "text.color": INK,
+    "text.parse_math": False,  # a label may hold a dollar sign
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.unicode_minus": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.6,
+    "svg.fonttype": "none",
+}
+
+FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 1 / 3, 0.5, 2 / 3, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10, 20, 50, 100)
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Draw as a report does while the block runs."""
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure of that size in inches; a page is 11 inches wide."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def to_svg(figure: "Figure", alt: str) -> str:
+    """Return the figure as an <svg> element: text stays text, nothing is loaded from elsewhere.
+
+    Args:
+        figure: drawn inside `style()`.
+        alt: what the figure shows, for those who do not see it.
+    """
+    import matplotlib
+
+    text = io.StringIO()
+    # The names of shapes are salted, since a page holds several figures and a name must be unique in it.
+    with matplotlib.rc_context({"svg.hashsalt": hashlib.sha256(alt.encode()).hexdigest()}):
+        figure.savefig(
+            text, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :].strip()
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    svg = re.sub(r"\n\s*", "\n", svg)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(alt)}"', 1)
+
+
+def limits(values: Sequence[float | None], margin: float = 0.07) -> tuple[float, float]:
+    """Return limits of an axis around the finite ones of `values`, a little apart from them."""
+    finite = [value for value in values if value is not None and math.isfinite(value)] or [0.0]
+    low, high = min(finite), max(finite)
+    room = margin * (high - low) or 0.1 * abs(high) or 1.0
+    return low - room, high + room
+
+
+def whisker(ax: "Axes", y: float, low: float | None, high: float | None, colour: str, width: float = 2.0) -> None:
+    """Draw an interval from `low` to `high` at height `y`; an end outside the axis is an arrow."""
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return
+    left, right = ax.get_xlim()
+    ax.plot([max(low, left), min(high, right)], [y, y], color=colour, linewidth=width, solid_capstyle="butt", zorder=3)
+    for end, edge, marker in ((low, left, "<"), (high, right, ">")):
+        if (end < left) if marker == "<" else (end > right):
+            ax.plot([edge], [y], marker=marker, color=colour, markersize=5, clip_on=False, zorder=3)
+
+
+def factor_ticks(axis: "Axis", low: float, high: float) -> None:
+    """Mark factors on an axis of natural logarithms that spans `low` to `high`, at most eight of them."""
+    inside = [factor for factor in FACTORS if low <= math.log(factor) <= high]
+    step = math.ceil(len(inside) / 8)
+    one = inside.index(1) if 1 in inside else 0
+    kept = inside[one % step :: step] if step > 1 else inside
+    axis.set_ticks(
+        [math.log(factor) for factor in kept],
+        [f"×{factor:.2g}" if factor >= 0.1 else f"×{factor:g}" for factor in kept],
+    )

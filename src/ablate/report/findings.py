@@ -1,0 +1,203 @@
+"""Each claim's verdict as it is told: one sentence, its numbers in words, and what to know before believing it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ablate.manifest import Results
+from ablate.report.circumstances import command_with
+from ablate.report.wording import LOOKS, Look, Unit, mean_score, percent, plural, probability, unit_of
+from ablate.study import text
+
+if TYPE_CHECKING:
+    from ablate.judging import Judgement
+
+
+@dataclass(frozen=True)
+class Note:
+    """What to know when reading a verdict.
+
+    Args:
+        text: a sentence.
+        kind: "warning" for what weakens the verdict, "step" for what to do, "remark" otherwise.
+        command: the command line to type, "" where there is none.
+    """
+
+    text: str
+    kind: str = "remark"
+    command: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A judgement in words.
+
+    Args:
+        judgement: what is told.
+        number: of the claim, from 1; its anchor is claim-<number>.
+        unit: of the effect.
+        effect, interval, ours: "" where there is nothing to tell; `ours` is what stands beside the published number.
+        notes: most important first.
+        numbers: (what, value) of everything the verdict rests on.
+        at_values: head and rows of the comparison at equal values of the tuned nuisance; [] where nothing is tuned.
+    """
+
+    judgement: "Judgement"
+    number: int
+    unit: Unit
+    effect: str
+    interval: str
+    ours: str
+    notes: list[Note]
+    numbers: list[tuple[str, str]]
+    at_values: list[list[str]]
+
+    @property
+    def anchor(self) -> str:
+        return f"claim-{self.number}"
+
+    @property
+    def look(self) -> Look:
+        return LOOKS[self.judgement.outcome]
+
+    @property
+    def slug(self) -> str:
+        """The outcome as a name in a style sheet."""
+        return self.judgement.outcome.replace(" ", "-")
+
+
+def findings(results: Results, judgements: "Sequence[Judgement]") -> list[Finding]:
+    """Return what is told of each judgement, in the study's order."""
+    return [finding(results, judgement, number) for number, judgement in enumerate(judgements, start=1)]
+
+
+def finding(results: Results, judgement: "Judgement", number: int) -> Finding:
+    """Return what is told of one judgement."""
+    unit = unit_of(judgement.claim)
+    effect = "" if judgement.estimate is None else unit.effect(judgement.estimate)
+    return Finding(
+        judgement=judgement,
+        number=number,
+        unit=unit,
+        effect=effect,
+        interval=unit.interval(judgement.low, judgement.high),
+        ours=" ".join(part for part in (effect, means(judgement)) if part),
+        notes=notes(results, judgement),
+        numbers=numbers(judgement, unit),
+        at_values=at_values(results, judgement, unit),
+    )
+
+
+def answer(judgements: "Sequence[Judgement]") -> str:
+    """Return the counts of outcomes in one sentence, e.g. "3 supported, 1 contradicted"."""
+    counts = Counter(judgement.outcome for judgement in judgements)
+    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in LOOKS if counts[outcome]) or "nothing was claimed"
+
+
+def means(judgement: "Judgement") -> str:
+    """Return both arms' means, "" where one is not known."""
+    if judgement.treatment_mean is None or judgement.control_mean is None:
+        return ""
+    metric = judgement.claim.metric
+    return f"({mean_score(judgement.treatment_mean, metric)} against {mean_score(judgement.control_mean, metric)})"
+
+
+def sensitivity(key: str) -> str:
+    """Return the mark of a verdict that depends on the tuned nuisance `key`."""
+    return "lr-sensitive" if key == "optimizer.lr" else f"sensitive to {key}"
+
+
+def notes(results: Results, judgement: "Judgement") -> list[Note]:
+    """Return what to know when reading a verdict."""
+    study, claim = results.study, judgement.claim
+    found = [Note(judgement.reason, "warning")] if judgement.reason else []
+    if judgement.value_sensitive and study.tuning:
+        key = study.tuning.key
+        found.append(Note(f"{sensitivity(key)}: a neighbouring {key} of either arm would turn the verdict", "warning"))
+    if judgement.edges and study.tuning:
+        arms = ", ".join(judgement.edges)
+        found.append(
+            Note(f"best {study.tuning.key} on the edge of the grid: {arms}; widen study.tuning.values", "warning")
+        )
+    if judgement.outcome == "inconclusive":
+        found.append(further(results, judgement))
+    if claim.note:
+        found.append(Note(claim.note))
+    return found
+
+
+def further(results: Results, judgement: "Judgement") -> Note:
+    """Return what would decide an inconclusive claim."""
+    if judgement.further_seeds is None:
+        return Note("no number of further seeds within reach is expected to decide it", "step")
+    seeds = f"about {plural(judgement.further_seeds, 'further seed')} would decide it"
+    if results.look >= results.study.looks:
+        looks = plural(results.study.looks, "declared look")
+        return Note(
+            f"{seeds}, but the {looks} at the data {'is' if results.study.looks == 1 else 'are'} used up", "step"
+        )
+    return Note(f"{seeds}:", "step", command_with(results, f"extra_seeds={judgement.further_seeds}"))
+
+
+def numbers(judgement: "Judgement", unit: Unit) -> list[tuple[str, str]]:
+    """Return (what, value) of everything the verdict rests on; what is not known is left out."""
+    claim, level = judgement.claim, percent(judgement.level)
+    rows = [
+        (judgement.treatment, mean_score(judgement.treatment_mean, claim.metric), judgement.treatment_mean),
+        (judgement.control, mean_score(judgement.control_mean, claim.metric), judgement.control_mean),
+        ("effect", unit.effect(judgement.estimate), judgement.estimate),
+        (f"{level} t interval, adjusted", unit.interval(judgement.low, judgement.high), judgement.low),
+        ("least effect that matters", least(judgement, unit), least(judgement, unit) or None),
+        ("p of no effect, adjusted (alone)", both_p(judgement), judgement.p_adjusted),
+        (
+            "p of a relevant effect, adjusted",
+            probability(judgement.equivalence_p_adjusted),
+            judgement.equivalence_p_adjusted,
+        ),
+        ("sign-flip p (least reachable)", sign_flip(judgement), judgement.sign_flip_p),
+        ("95 % bootstrap interval", unit.interval(*(judgement.bootstrap or (None, None))), judgement.bootstrap),
+        (
+            "95 % interval over test images",
+            unit.interval(*(judgement.item_interval or (None, None))),
+            judgement.item_interval,
+        ),
+        (
+            "treatment ahead at equal seed",
+            f"{100 * (judgement.improvement or 0):.0f} % of pairs",
+            judgement.improvement,
+        ),
+        ("pairs of seeds", str(judgement.num_seeds), judgement.num_seeds),
+    ]
+    return [(what or "arm", value) for what, value, known in rows if known is not None]
+
+
+def least(judgement: "Judgement", unit: Unit) -> str:
+    """Return the smallest effect of interest, or the tolerance of an identity, as it is shown."""
+    claim = judgement.claim
+    if unit.is_factor:
+        return f"×{claim.smallest_effect:.3g} or ×{1 / claim.smallest_effect:.3g}"
+    value = claim.tolerance if claim.form == "identity" else claim.smallest_effect
+    return f"±{unit.effect(value).lstrip('+')}"
+
+
+def both_p(judgement: "Judgement") -> str:
+    """Return the adjusted p value with the unadjusted one."""
+    return f"{probability(judgement.p_adjusted)} ({probability(judgement.p)})"
+
+
+def sign_flip(judgement: "Judgement") -> str:
+    """Return the sign-flip p value with the least one that so many pairs can give."""
+    least_p = judgement.sign_flip_smallest_p
+    return probability(judgement.sign_flip_p) + (f" ({probability(least_p)})" if least_p is not None else "")
+
+
+def at_values(results: Results, judgement: "Judgement", unit: Unit) -> list[list[str]]:
+    """Return head and rows of the comparison with both arms at one value of the tuned nuisance."""
+    if not judgement.at_values or results.study.tuning is None:
+        return []
+    rows = [[results.study.tuning.key, "effect on validation", "95 % t interval", "seeds"]]
+    for row in judgement.at_values:
+        interval = unit.interval(row.low, row.high)
+        rows.append([text(row.value), unit.effect(row.estimate), interval or "–", str(row.num_seeds)])
+    return rows

@@ -1,0 +1,43 @@
+"""Names that are safe as folders, and links by which TensorBoard finds runs under them."""
+
+import os
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+MAX_NAME_LENGTH = 100
+
+
+def folder_names(labels: Iterable[str]) -> list[str]:
+    """Return a folder name for each label: readable, safe for a shell, and no two alike.
+
+    Parts of a label are told apart by a comma; any other unusual character becomes "_".
+    """
+    names: list[str] = []
+    for label in labels:
+        safe = re.sub(r"[^A-Za-z0-9_.,=+-]", "_", re.sub(r"\s+", ",", label.strip()))
+        name = stem = safe[:MAX_NAME_LENGTH].strip(".,-") or "arm"
+        number = 2
+        while name in names:
+            name, number = f"{stem}-{number}", number + 1
+        names.append(name)
+    return names
+
+
+def link_runs(folder: Path, runs: Mapping[str, Path]) -> None:
+    """Make `folder`/<name> a relative link to each run's folder; an old link is turned, anything else is left alone.
+
+    Args:
+        folder: made where it is not there.
+        runs: {name: run's folder}; a name may have several parts, <arm>/seed-<s>.
+    """
+    for name, run in runs.items():
+        link = folder / name
+        target = os.path.relpath(run, link.parent)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if (link.is_symlink() and os.readlink(link) == target) or (link.exists() and not link.is_symlink()):
+            continue
+        temporary = link.with_name(f".{uuid.uuid4().hex}")
+        temporary.symlink_to(target, target_is_directory=True)
+        temporary.replace(link)

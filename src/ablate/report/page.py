@@ -1,0 +1,117 @@
+"""The report of a study: one page that needs nothing else, and the same as Markdown and CSV."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablate.manifest import Results
+from ablate.report import arm_plots, effect_plots
+from ablate.report.board import link_study, write_arm_board
+from ablate.report.circumstances import command_with, environment, failures, progress, setting, undeclared
+from ablate.report.curves import band, pair_tables
+from ablate.report.findings import Finding, answer, findings
+from ablate.report.markdown import to_markdown
+from ablate.report.table import study_rows, write_text
+from ablate.report.wording import LOOKS, percent, probability
+from ablate.tables import comma_separated
+
+if TYPE_CHECKING:
+    from ablate.judging import Judgement
+
+TEMPLATES = Path(__file__).parent / "templates"
+CSV_CLAIM = ("name", "text", "form", "metric", "smallest_effect", "family", "source", "published")
+CSV_NUMBERS = (
+    "outcome", "reason", "treatment", "control", "treatment_mean", "control_mean", "estimate", "low", "high", "level",
+    "p", "p_adjusted", "equivalence_p_adjusted", "num_seeds", "further_seeds", "sign_flip_p", "sign_flip_smallest_p",
+    "improvement", "value_sensitive", "budget",
+)  # fmt: skip
+
+
+def write_report(results: Results, judgements: "Sequence[Judgement]") -> Path:
+    """Write report.html, report.md, table.csv, verdicts.csv and the views for TensorBoard into the study's folder.
+
+    A study that has not finished is reported as far as it has come.
+
+    Returns:
+        The path of report.html.
+    """
+    told = findings(results, judgements)
+    path = results.folder / "report.html"
+    write_text(results.folder / "table.csv", comma_separated(study_rows(results)))
+    write_text(results.folder / "verdicts.csv", comma_separated(csv_rows(judgements)))
+    write_text(results.folder / "report.md", to_markdown(results, judgements, told))
+    write_text(path, to_html(results, judgements, told))
+    link_study(results, results.folder)
+    write_arm_board(results, judgements, results.folder)
+    return path
+
+
+def csv_rows(judgements: "Sequence[Judgement]") -> list[list[str]]:
+    """Return head and one row a claim, numbers in the metric's own unit and to the last digit."""
+    rows = [[*CSV_CLAIM, *CSV_NUMBERS]]
+    for judgement in judgements:
+        values = [getattr(judgement.claim, name) for name in CSV_CLAIM]
+        values += [getattr(judgement, name) for name in CSV_NUMBERS]
+        rows.append(["" if value is None else str(value) for value in values])
+    return rows
+
+
+def to_html(results: Results, judgements: "Sequence[Judgement]", told: Sequence[Finding]) -> str:
+    """Return the page: text escaped, style and figures inside, no script."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environ = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environ.filters |= {"probability": probability, "percent": percent}
+    tables = pair_tables(results)
+    return environ.get_template("report.html").render(
+        study=results.study,
+        answer=answer(judgements),
+        looks=LOOKS,
+        counts={name: sum(j.outcome == name for j in judgements) for name in LOOKS},
+        progress=progress(results),
+        setting=setting(results, judgements),
+        command=command_with(results),
+        findings=told,
+        strips={f.number: Markup(effect_plots.strip(f)) for f in told if f.judgement.differences},
+        forest=Markup(effect_plots.forest(told)),
+        arms=arm_view(results),
+        learning_curves=[Markup(svg) for svg in arm_plots.learning_curves(results)],
+        tuning_curves=Markup(arm_plots.tuning_curves(results)),
+        heat_maps=[(table, Markup(arm_plots.heat_map(table))) for table in tables],
+        failures=failures(results),
+        undeclared=undeclared(results),
+        environment=environment(results)[1:],
+        limits={"arms": arm_plots.ARMS_A_PANEL * arm_plots.MOST_PANELS, "tuning": arm_plots.MOST_TUNING_PANELS},
+    )
+
+
+def arm_view(results: Results) -> dict[str, Any]:
+    """Return the table of arms, and for each row where its mean and 95 % t interval lie between 0 and 100 % of a rail.
+
+    A rail reaches from the lowest to the highest end of all intervals.
+    """
+    import numpy as np
+
+    rows = study_rows(results)
+    by_label = {arm.label: arm for arm in results.arms}
+    spans: list[tuple[float, float, float] | None] = []
+    for row in rows[1:]:
+        accuracies = [100 * (r.metrics["test/accuracy"] or 0.0) for r in by_label[row[0]].records.values()]
+        if not accuracies:
+            spans.append(None)
+            continue
+        curve = band(np.array(accuracies)[:, None])
+        mean, low, high = float(curve.mean[0]), float(curve.low[0]), float(curve.high[0])
+        spans.append((mean, low, high) if low == low else (mean, mean, mean))
+    known = [span for span in spans if span]
+    left, right = min((s[1] for s in known), default=0.0), max((s[2] for s in known), default=1.0)
+    width = max(right - left, 1e-9)
+    rails = [tuple(round(100 * (end - left) / width, 2) for end in span) if span else None for span in spans]
+    return {"head": rows[0], "rows": list(zip(rows[1:], rails, strict=True)), "left": left, "right": right}

@@ -1,0 +1,134 @@
+"""How verdicts, effects and numbers are put into words, and into signs that need no colour."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ablate.manifest import ArmResult
+from ablate.study import Claim, text
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an outcome is marked.
+
+    Args:
+        symbol: tells the outcome apart without colour.
+        marker: the same for a plot, as matplotlib names it.
+        colour: ink, dark enough on white to be read (contrast above 4.5), apart for the colour-blind.
+    """
+
+    symbol: str
+    marker: str
+    colour: str
+
+
+LOOKS = {
+    "supported": Look("✓", "o", "#00704f"),
+    "contradicted": Look("✗", "X", "#b5400d"),
+    "no difference": Look("≈", "s", "#0a63a5"),
+    "inconclusive": Look("?", "D", "#7d5c00"),
+    "incomplete": Look("…", "P", "#5b6470"),
+    "not comparable": Look("≠", "v", "#8a3a76"),
+}
+
+# Okabe and Ito's colours without yellow, which is lost on white; the second round is dashed.
+ARM_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#4d4d4d")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What the effect of a claim is measured in.
+
+    Args:
+        name: "points" for accuracies, "factor" for ratios, else what follows the number, or nothing.
+        scale: from the metric's unit to what is shown.
+    """
+
+    name: str
+    scale: float = 1.0
+
+    @property
+    def is_factor(self) -> bool:
+        return self.name == "factor"
+
+    def number(self, value: float | None) -> str:
+        """Return one effect without its unit, "–" where there is none."""
+        if value is None or math.isnan(value):
+            return "–"
+        if math.isinf(value):
+            return "∞" if value > 0 else "−∞"
+        return f"×{value:.3g}" if self.is_factor else signed(self.scale * value, 2 if self.name == "points" else None)
+
+    def effect(self, value: float | None) -> str:
+        """Return one effect with its unit."""
+        shown = self.number(value)
+        return shown if shown == "–" or self.is_factor or not self.name else f"{shown} {self.name}"
+
+    def interval(self, low: float | None, high: float | None) -> str:
+        """Return an interval without its unit, "" where there is none."""
+        if low is None or high is None:
+            return ""
+        return f"[{self.number(low)}, {self.number(high)}]"
+
+
+def is_accuracy(metric: str) -> bool:
+    """Return whether a metric is a fraction that people read in percent."""
+    return metric.rpartition("/")[2] == "accuracy"
+
+
+def unit_of(claim: Claim) -> Unit:
+    """Return what the effect of a claim is measured in."""
+    if claim.form == "ratio":
+        return Unit("factor")
+    if is_accuracy(claim.metric):
+        return Unit("points", 100.0)
+    return Unit("epochs" if claim.metric.startswith("epochs_to/") else "")
+
+
+def signed(value: float, decimals: int | None = None) -> str:
+    """Return a number with its sign; 3 significant digits where `decimals` is None or would round it to 0."""
+    if decimals is None or (value != 0 and abs(value) < 0.5 * 10**-decimals):
+        shown = f"{value:+.3g}"
+    else:
+        shown = f"{value:+.{decimals}f}"
+    return shown.replace("-", "−")
+
+
+def mean_score(value: float | None, metric: str) -> str:
+    """Return the mean of a metric, accuracies in percent."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "never reached" if metric.startswith("epochs_to/") else "∞"
+    if is_accuracy(metric):
+        return f"{100 * value:.2f} %"
+    return f"{value:.3g}".replace("-", "−") + (" epochs" if metric.startswith("epochs_to/") else "")
+
+
+def probability(p: float | None) -> str:
+    """Return a p value; "–" where there is none."""
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def percent(level: float) -> str:
+    """Return a confidence level, e.g. "95 %" or "98.75 %"."""
+    return f"{100 * level:.4g} %"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return "1 run", "2 runs"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def short_names(arms: Sequence[ArmResult]) -> tuple[str, list[str]]:
+    """Return (what is varied, a name for each arm), leaving out what all arms' names would repeat.
+
+    Arms that name the same axes are told apart by the values alone; otherwise nothing is left out.
+    """
+    axes = [tuple(arm.axes) for arm in arms]
+    if not arms or not axes[0] or len(set(axes)) > 1:
+        return "", [arm.label for arm in arms]
+    return " · ".join(axes[0]), [" · ".join(text(value) for value in arm.axes.values()) for arm in arms]

@@ -1,0 +1,322 @@
+"""A study as plain data: what is varied, how often, and what is claimed before the first run.
+
+A study file (conf/study/*.yaml) holds
+
+    base: [net=micro, trainer.epochs=10]       overrides that all arms share
+    grids:                                     the arms: the union of
+      - product: {activation: [relu, tanh], normalization: [none, batch]}
+      - zip: {optimizer.lr: [0.1, 0.2], trainer.batch_size: [64, 128]}
+      - leave_one_out: {normalization: [batch, none], augmentation: [crop_flip, none]}   [default, ablated]
+      - add_one_in: {normalization: [batch, none], augmentation: [crop_flip, none]}
+    seeds: 5                                   a number, or a list
+    tuning: {key: optimizer.lr, values: [0.01, 0.1], seeds: 3, metric: val/accuracy}     or null
+    alpha: 0.05                                error level of each family of claims, over all looks
+    looks: 2                                   how often verdicts may be drawn: 1 + how often seeds may be added
+    claims: {name: {...}}                      see `Claim`
+"""
+
+import copy
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+# Tuning runs have seeds of their own, so that no score that chose a value is used to judge it.
+TUNING_SEED = 1_000_000
+MIN_TUNING_SEEDS = 3  # with two, the winner's luck has been seen to make a verdict
+
+DIFFERENCE_FORMS = ("greater", "smaller", "equivalent")
+FORMS = (*DIFFERENCE_FORMS, "ratio", "trend", "interaction", "identity")
+GRIDS = ("product", "zip", "leave_one_out", "add_one_in")
+
+Axes = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A sentence that a study can support or contradict.
+
+    Args:
+        name: short, unique in the study.
+        text: the sentence, for people.
+        form: "greater", "smaller", "equivalent": treatment - control of the metric.
+            "ratio": treatment / control of a positive metric; `direction` says which side is claimed, `smallest_effect`
+            is the factor k > 1 ("k times faster": smaller on epochs_to/...; null, never reached, is censored).
+            "trend": the change of the metric over `order`, the ordered values of one axis; `direction` as above.
+            "interaction": (treatment - control at the second value of `factor`) - (the same at its first value), where
+            `order` holds the two values of the axis `factor`; `direction` as above.
+            "identity": |treatment - control| <= `tolerance` in every seed.
+        metric: key of `Record.metrics`, e.g. test/accuracy.
+        treatment, control: values of axes that pick arms; what they leave open is averaged over, matched by the
+            other axes. Empty for "trend", whose arms are all that have `factor` in `order`.
+        smallest_effect: least difference that matters, in units of the metric; for a ratio the factor k.
+        direction: "greater" or "smaller", for ratio, trend and interaction.
+        factor, order: see the forms.
+        tolerance: of an identity.
+        family: claims of one family share the error level; by default all claims of a study are one family.
+        source: where the sentence comes from.
+        published: what the literature found, with its source; empty where nothing verified is known.
+        note: what else to know when reading the verdict.
+    """
+
+    name: str
+    text: str
+    form: str
+    metric: str = "test/accuracy"
+    treatment: Axes = field(default_factory=dict)
+    control: Axes = field(default_factory=dict)
+    smallest_effect: float = 0.0
+    direction: str = ""
+    factor: str = ""
+    order: list[Any] = field(default_factory=list)
+    tolerance: float = 0.0
+    family: str = "all"
+    source: str = ""
+    published: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"claim {self.name!r}"
+        if self.form not in FORMS:
+            raise ValueError(f"{where}: `form` must be one of {', '.join(FORMS)}, got {self.form!r}")
+        if self.form not in (*DIFFERENCE_FORMS, "identity") and self.direction not in ("greater", "smaller"):
+            raise ValueError(f"{where}: `direction` must be greater or smaller for {self.form}, got {self.direction!r}")
+        if self.form != "trend" and not (self.treatment and self.control):
+            raise ValueError(f"{where}: `treatment` and `control` must each name values of axes")
+        if self.form in ("trend", "interaction") and not (self.factor and len(self.order) >= 2):
+            raise ValueError(
+                f"{where}: `factor` must be an axis and `order` its values, got {self.factor!r}, {self.order}"
+            )
+        if self.form == "interaction" and len(self.order) != 2:
+            raise ValueError(f"{where}: `order` must have two values for an interaction, got {self.order}")
+        if self.form == "ratio" and not self.smallest_effect > 1:
+            raise ValueError(f"{where}: `smallest_effect` of a ratio is a factor above 1, got {self.smallest_effect}")
+        if self.form != "identity" and not self.smallest_effect > 0:
+            raise ValueError(f"{where}: `smallest_effect` must be above 0, got {self.smallest_effect}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How a nuisance is tuned: the same values and as many seeds for every arm, scored on validation images.
+
+    Args:
+        key: the setting, e.g. optimizer.lr.
+        values: in increasing order, at least two.
+        seeds: how many tuning seeds, at least 3; report runs use others.
+        metric: what is maximized, a key of `Record.metrics` that starts with val/.
+    """
+
+    key: str
+    values: list[Any]
+    seeds: int = MIN_TUNING_SEEDS
+    metric: str = "val/accuracy"
+
+    def __post_init__(self) -> None:
+        if len(self.values) < 2 or sorted(self.values) != self.values:
+            raise ValueError(f"`tuning.values` must be at least two, in increasing order, got {self.values}")
+        if self.seeds < MIN_TUNING_SEEDS:
+            raise ValueError(
+                f"`tuning.seeds` must be at least {MIN_TUNING_SEEDS}, got {self.seeds}: with fewer the winner's luck "
+                "makes verdicts"
+            )
+        if self.metric != "val/accuracy":
+            raise ValueError(f"`tuning.metric` must be val/accuracy: test images are not for tuning, got {self.metric}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One setting of all axes.
+
+    Args:
+        axes: the value of every axis that the study varies and this arm's grid names.
+        overrides: the whole command line of the arm but for seed and tuned nuisance.
+    """
+
+    axes: Axes
+    overrides: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """A readable name within the study."""
+        return " ".join(f"{key}={text(value)}" for key, value in self.axes.items()) or "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """See the module; `name` is the file's stem, `title` and `source` its first comment lines."""
+
+    name: str
+    title: str = ""
+    source: str = ""
+    base: list[str] = field(default_factory=list)
+    grids: list[dict[str, dict[str, list[Any]]]] = field(default_factory=lambda: [{"product": {}}])
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])
+    tuning: Tuning | None = None
+    alpha: float = 0.05
+    looks: int = 1
+    claims: list[Claim] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if len(set(self.seeds)) != len(self.seeds) or not self.seeds or min(self.seeds) < 0:
+            raise ValueError(f"`study.seeds` must be different numbers of at least 0, got {self.seeds}")
+        if max(self.seeds) >= TUNING_SEED:
+            raise ValueError(
+                f"`study.seeds` must lie below {TUNING_SEED}, where tuning seeds begin, got {max(self.seeds)}"
+            )
+        if not 0 < self.alpha < 0.5:
+            raise ValueError(f"`study.alpha` must lie in (0, 0.5), got {self.alpha}")
+        if self.looks < 1:
+            raise ValueError(f"`study.looks` must be at least 1, got {self.looks}")
+        for grid in self.grids:
+            if len(grid) != 1 or next(iter(grid)) not in GRIDS:
+                raise ValueError(f"each of `study.grids` must be one of {', '.join(GRIDS)}, got {list(grid)}")
+        if self.tuning and any(self.tuning.key in axes for grid in self.grids for axes in grid.values()):
+            raise ValueError(f"`tuning.key` {self.tuning.key} is an axis of the grids too; drop it from one of them")
+
+    @property
+    def tuning_seeds(self) -> list[int]:
+        """The seeds of tuning runs; none where nothing is tuned."""
+        return [TUNING_SEED + i for i in range(self.tuning.seeds)] if self.tuning else []
+
+    def arms(self) -> list[Arm]:
+        """Return the arms in the grids' order, each once."""
+        found: dict[tuple[str, ...], Arm] = {}
+        for grid in self.grids:
+            for axes in combinations(grid):
+                own = [f"{key}={text(value)}" for key, value in axes.items()]
+                kept = [override for override in self.base if key_of(override) not in axes]
+                arm = Arm(axes=axes, overrides=(*kept, *own))
+                found.setdefault(tuple(sorted(arm.overrides)), arm)
+        return list(found.values())
+
+    def with_overrides(self, overrides: Sequence[str]) -> "Study":
+        """Return the study with `overrides` in place of what its base says of the same keys.
+
+        Raises:
+            ValueError: an override would be one with a grid's axis or with the tuned nuisance.
+        """
+        axes = {key for grid in self.grids for keys in grid.values() for key in keys} | {"seed"}
+        axes |= {self.tuning.key} if self.tuning else set()
+        for override in overrides:
+            if key_of(override) in axes:
+                raise ValueError(
+                    f"study {self.name} varies {key_of(override)} itself, so {override} would be lost; change "
+                    "study.grids, study.seeds or study.tuning instead"
+                )
+        keys = {key_of(override) for override in overrides}
+        base = [override for override in self.base if key_of(override) not in keys]
+        return Study(**{**shallow(self), "base": [*base, *overrides]})
+
+
+def combinations(grid: Mapping[str, Mapping[str, list[Any]]]) -> Iterator[Axes]:
+    """Yield the settings of one grid.
+
+    Raises:
+        ValueError: zipped axes of different lengths, or an ablation axis without its two levels.
+    """
+    ((kind, axes),) = grid.items()
+    keys = list(axes)
+    if kind == "product":
+        yield from (dict(zip(keys, values, strict=True)) for values in itertools.product(*axes.values()))
+    elif kind == "zip":
+        lengths = {key: len(values) for key, values in axes.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"zipped axes must be of one length, got {lengths}")
+        yield from (dict(zip(keys, values, strict=True)) for values in zip(*axes.values(), strict=True))
+    else:
+        for key, values in axes.items():
+            if len(values) != 2:
+                raise ValueError(f"{kind} needs [default, ablated] for {key}, got {values}")
+        whole, changed = (0, 1) if kind == "leave_one_out" else (1, 0)
+        yield {key: axes[key][whole] for key in keys}
+        yield from ({key: axes[key][changed if key == one else whole] for key in keys} for one in keys)
+
+
+def parse(name: str, content: Mapping[str, Any], title: str = "", source: str = "") -> Study:
+    """Return the study that the content of a study file describes.
+
+    Raises:
+        ValueError: an unknown key, or a value that the study refuses.
+    """
+    content = dict(content)
+    known = {f.name for f in fields(Study)} - {"name", "title", "source"}
+    if unknown := set(content) - known:
+        raise ValueError(f"study {name} has no key {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+    if isinstance(content.get("seeds"), int):
+        content["seeds"] = list(range(content["seeds"]))
+    if content.get("tuning"):
+        content["tuning"] = _build(Tuning, "tuning", content["tuning"])
+    claims = content.get("claims") or {}
+    content["claims"] = [_build(Claim, f"claim {key!r}", {"name": key, **value}) for key, value in claims.items()]
+    return Study(name=name, title=title, source=source, **content)
+
+
+def patch(content: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Return the content of a study file changed by "key.key=value" assignments, values being YAML.
+
+    Raises:
+        ValueError: an assignment goes through something that is not a mapping.
+    """
+    content = copy.deepcopy(content)
+    for assignment in assignments:
+        path, _, value = assignment.partition("=")
+        *parents, last = path.split(".")
+        # A claim's metric or an axis may hold dots; a key that is there as a whole is meant as a whole.
+        node = content
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ValueError(f"study.{assignment}: {parent} is not a mapping; give it as a whole")
+        node[last] = yaml.safe_load(value)
+    return content
+
+
+def key_of(override: str) -> str:
+    """Return the key of an override string "key=value", without a leading + or ~."""
+    return override.partition("=")[0].lstrip("+~")
+
+
+def text(value: Any) -> str:
+    """Return a value as Hydra's override grammar takes it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(text(item) for item in value)}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{text(item)}' for key, item in value.items())}}}"
+    if isinstance(value, float):
+        return repr(value)
+    return str(value) if not isinstance(value, str) or re.fullmatch(r"[\w./@:+-]+", value) else f"'{value}'"
+
+
+def shallow(study: Study) -> dict[str, Any]:
+    """Return the fields of a study by name."""
+    return {f.name: getattr(study, f.name) for f in fields(study)}
+
+
+def read_study(path: Path) -> dict[str, Any]:
+    """Return the content of a study file.
+
+    Raises:
+        ValueError: it is not a YAML mapping.
+    """
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a mapping (base, grids, seeds, claims, ...)")
+    return content
+
+
+def _build(kind: type, where: str, content: Mapping[str, Any]) -> Any:
+    known = {f.name for f in fields(kind)}
+    if unknown := set(content) - known:
+        raise ValueError(f"{where} has no key {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+    try:
+        return kind(**content)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from error

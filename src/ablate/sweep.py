@@ -1,0 +1,263 @@
+"""Doing a study's runs: what is missing is launched until nothing is, and what is going on is told meanwhile.
+
+How runs are launched and how overrides become a variant is given from outside; Hydra is not known here.
+"""
+
+import hashlib
+import json
+import re
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ablate.identity import UNSCIENTIFIC
+from ablate.manifest import (
+    Job,
+    Manifest,
+    PlannedArm,
+    Results,
+    check_unchanged,
+    collect,
+    missing_runs,
+    read_failure,
+    read_manifest,
+    write_manifest,
+)
+from ablate.record import read_record
+from ablate.study import Study, key_of
+from ablate.tables import clock
+
+FIXED = ("claims", "alpha", "looks")  # what decides the verdicts and not the runs: fixed before the first run
+MAX_LOSSES = 2  # how often a run is launched again whose worker died without a word
+
+
+def study_folder(output_dir: Path, study: Study, definition: dict[str, Any], overrides: Sequence[str]) -> Path:
+    """Return the home of a study: its name and the hash of what it says, where data lie and the like left out.
+
+    Args:
+        output_dir: the program's output folder.
+        study: gives the name.
+        definition: the content of the study file.
+        overrides: changes of every arm from the command line.
+    """
+    meant = sorted(override for override in overrides if not is_unscientific(key_of(override)))
+    runs = {key: value for key, value in definition.items() if key not in FIXED}
+    content = {"definition": runs, "overrides": meant}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    name = re.sub(r"[^A-Za-z0-9_.,=+-]+", "_", study.name)[:80].strip("_,.")
+    return output_dir / "studies" / f"{name}-{digest}"
+
+
+def is_unscientific(key: str) -> bool:
+    """Return whether a setting says how or where, not what."""
+    return any(key == name or (name.endswith(".") and key.startswith(name)) for name in UNSCIENTIFIC)
+
+
+def known_or(manifest: Manifest, folder: Path) -> Manifest:
+    """Return the manifest in `folder`, or `manifest` where nothing has begun."""
+    return read_manifest(folder) or manifest
+
+
+def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0) -> Manifest:
+    """Return the manifest to work on: the new one, or the one in the folder if it means the same, and write it.
+
+    Args:
+        manifest: of the study as it is asked for now.
+        folder: of the study.
+        extra_seeds: report seeds to add to those there are; a further look.
+
+    Raises:
+        ValueError: an arm has come to mean other runs; seeds are added to a study that is not finished, or more often
+            than it declared.
+    """
+    known = read_manifest(folder)
+    if known is not None:
+        check_unchanged(manifest.arms, known, folder)
+        for key in FIXED:
+            if (now := manifest.definition.get(key)) != (then := known.definition.get(key)):
+                raise ValueError(
+                    f"{folder} was begun with other {key} ({changes(then, now)}), and what is claimed is fixed "
+                    "before the first run; undo the change, or copy the study under another name (its runs are shared)"
+                )
+        manifest = replace(manifest, looks=known.looks)
+    if extra_seeds < 0:
+        raise ValueError(f"`extra_seeds` must be at least 0, got {extra_seeds}")
+    if extra_seeds:
+        study = manifest.study()
+        if known is None or next(missing_runs(collect(manifest, folder)), None) is not None:
+            raise ValueError("`extra_seeds` adds to a finished study, and runs are missing; finish it without first")
+        if len(manifest.looks) >= study.looks:
+            raise ValueError(
+                f"study {study.name} declares {study.looks} looks at its data and has had them all, so more seeds "
+                "would raise the error level; declare more with study.looks=... before the first run"
+            )
+        manifest = replace(manifest, looks=[*manifest.looks, manifest.looks[-1] + extra_seeds])
+    write_manifest(manifest, folder)
+    return manifest
+
+
+def changes(then: Any, now: Any) -> str:
+    """Return what is not the same, the entries of a mapping one by one."""
+    if not isinstance(then, dict) or not isinstance(now, dict):
+        return f"{now!r} now, {then!r} then"
+    differing = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+    return "; ".join(f"{key}: {changes(then.get(key), now.get(key))}" for key in differing)
+
+
+def do_runs(
+    manifest: Manifest, folder: Path, launch: Callable[[list[Job], bool], None], rerun: bool = False
+) -> tuple[Results, dict[str, str]]:
+    """Launch what is missing until nothing is; return the results and what failed, {home: last line of its error}.
+
+    A run that failed is not tried again in this call; one whose worker died without a word is, `MAX_LOSSES` times.
+
+    Args:
+        manifest: what `begin` returned.
+        folder: of the study.
+        launch: (jobs, wait) does the jobs and returns when they are over, whatever became of them; with `wait`, a run
+            that another process is doing is waited for.
+        rerun: do all runs once more, the finished ones too.
+    """
+    launched: Counter[str] = Counter()
+    failed: dict[str, str] = {}
+    while True:
+        results = collect(manifest, folder)
+        jobs = [job for job in missing_runs(results) if job.home not in failed]
+        if rerun:
+            undone = [replace(arm, records={}, tuning=[{} for _ in arm.tuning]) for arm in results.arms]
+            jobs = [
+                job
+                for job in missing_runs(replace(results, arms=undone))
+                if not launched[job.home] and job.home not in failed
+            ]
+        for job in jobs:
+            if launched[job.home] > MAX_LOSSES:
+                failed[job.home] = "its worker died without a word, again and again (out of memory?)"
+        jobs = [job for job in jobs if job.home not in failed]
+        if not jobs:
+            return results, failed
+        for job in jobs:
+            (results.output_dir / job.home / "failure.txt").unlink(missing_ok=True)
+        with Watch(jobs, results.output_dir):
+            launch(jobs, any(launched[job.home] for job in jobs))
+        for job in jobs:
+            launched[job.home] += 1
+            if line := read_failure(results.output_dir / job.home):
+                failed[job.home] = line
+
+
+class Watch:
+    """Tells of every run of a batch when it finishes or fails, with the number done and the time left.
+
+    Launchers return when all is over, and a cluster's jobs print elsewhere: so a thread looks at the runs' folders.
+    """
+
+    def __init__(self, jobs: Sequence[Job], output_dir: Path, every_seconds: float = 0.5) -> None:
+        self.pending = {job.home: job for job in jobs}
+        self.written = {home: self.modified(output_dir / home) for home in self.pending}
+        self.output_dir, self.every_seconds, self.total = output_dir, every_seconds, len(jobs)
+        self.start = time.monotonic()
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop.set()
+        self.thread.join()
+        self.look()
+
+    def watch(self) -> None:
+        while not self.stop.wait(self.every_seconds):
+            self.look()
+
+    def look(self) -> None:
+        """Print a line for each run that has ended since the last look."""
+        for home, job in list(self.pending.items()):
+            folder = self.output_dir / home
+            if (modified := self.modified(folder)) and modified != self.written[home]:
+                record = read_record(folder)
+                assert record is not None
+                accuracy = 100 * (record.metrics["test/accuracy"] or 0.0)
+                ended = f"test accuracy {accuracy:.2f} %  {record.wall_seconds:.1f} s"
+                ended += "  diverged, scored as guessing" if record.status == "diverged" else ""
+            elif line := read_failure(folder):
+                ended = f"FAILED: {line}"
+            else:
+                continue
+            del self.pending[home]
+            done = self.total - len(self.pending)
+            left = (time.monotonic() - self.start) / done * len(self.pending)
+            tuned = "" if job.variant.value is None else f" at {job.variant.value}"
+            where = sys.stderr if ended.startswith("FAILED") else sys.stdout
+            print(
+                f"[{done}/{self.total}, {clock(left)} left] {job.label}{tuned} seed {job.seed}  {ended}",
+                file=where,
+                flush=True,
+            )
+
+    @staticmethod
+    def modified(folder: Path) -> int:
+        """Return when the record in `folder` was written, 0 where there is none."""
+        try:
+            return (folder / "record.json").stat().st_mtime_ns
+        except OSError:
+            return 0
+
+
+def describe(results: Results, num_workers: int) -> str:
+    """Return what a study consists of, what is done, and an estimate of the time left from the finished runs."""
+    study = results.study
+    lines = [f"study {study.name}: {len(results.arms)} arms, {len(study.seeds)} seeds each"]
+    if study.tuning:
+        tuning = study.tuning
+        lines.append(
+            f"{tuning.key} tuned over {tuning.values} with {tuning.seeds} seeds each, then fixed for the report"
+        )
+    else:
+        lines.append("nothing is tuned: every arm has the settings of its overrides")
+    seconds: list[float] = []
+    for arm in results.arms:
+        records = [*arm.records.values(), *(record for found in arm.tuning for record in found.values())]
+        seconds += [record.wall_seconds for record in records]
+        tuned = (
+            f", {sum(map(len, arm.tuning))} of {len(arm.tuning) * len(study.tuning_seeds)} tuning"
+            if study.tuning
+            else ""
+        )
+        lines.append(f"  {arm.label}: {len(arm.records)} of {len(study.seeds)} runs done{tuned}")
+    left = sum(1 for _ in missing_runs(results))
+    tuned_later = sum(len(study.seeds) for arm in results.arms if arm.chosen is None)
+    lines.append(f"{left + tuned_later} runs left")
+    if seconds and left:
+        mean = sum(seconds) / len(seconds)
+        lines.append(
+            f"about {clock(mean * (left + tuned_later) / num_workers)} at {mean:.1f} s a run, {num_workers} at once"
+        )
+    return "\n".join(lines)
+
+
+def begin_manifest(
+    study: Study, definition: dict[str, Any], overrides: Sequence[str], command: str, arms: list[PlannedArm]
+) -> Manifest:
+    """Return the manifest of a study that has had no look yet."""
+    return Manifest(
+        name=study.name,
+        title=study.title,
+        source=study.source,
+        definition=definition,
+        overrides=list(overrides),
+        command=command,
+        arms=arms,
+        looks=[len(study.seeds)],
+    )

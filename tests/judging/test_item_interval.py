@@ -1,0 +1,118 @@
+"""The interval over test images, from the predictions that runs left."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ablate.judging import judge
+from ablate.record import PREDICTIONS_NAME
+from ablate.statistics import accuracy_difference
+
+NUM_IMAGES = 60
+SEEDS = 4
+CLAIM = {
+    "text": "",
+    "form": "greater",
+    "smallest_effect": 0.05,
+    "treatment": {"activation": "relu"},
+    "control": {"activation": "tanh"},
+}
+GRIDS = [{"product": {"activation": ["relu", "tanh"], "normalization": ["none", "batch"]}}]
+
+
+@pytest.fixture
+def made(make_results, tmp_path) -> Any:
+    """A function (claim) -> (its results, predictions by arm's label, true classes) with files of predictions."""
+
+    def make(**claim: Any) -> Any:
+        definition = {"grids": GRIDS, "seeds": SEEDS, "claims": {"it": {**CLAIM, **claim}}}
+
+        def metrics(axes: dict[str, str], seed: int, value: Any) -> dict[str, float | None]:
+            accuracy = 0.5 + 0.01 * seed * len(axes["activation"])
+            return {"test/accuracy": accuracy, "val/accuracy": accuracy}
+
+        results = make_results(definition, metrics, output_dir=tmp_path)
+        rng = np.random.default_rng(0)
+        labels = rng.integers(0, 10, NUM_IMAGES).astype(np.int16)
+        predictions = {}
+        for arm in results.arms:
+            right = rng.random((SEEDS, NUM_IMAGES)) < (0.8 if arm.axes["activation"] == "relu" else 0.5)
+            predictions[arm.label] = np.where(right, labels, (labels + 1) % 10).astype(np.int16)
+            for seed in range(SEEDS):
+                write(tmp_path / arm.chosen.home / f"seed-{seed}", predictions[arm.label][seed], labels)
+        return results, predictions, labels
+
+    return make
+
+
+def write(folder: Path, predictions: Any, labels: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(folder / PREDICTIONS_NAME, predictions=predictions, labels=labels)
+
+
+def run(results: Any, label: str, seed: int) -> Path:
+    (arm,) = (arm for arm in results.arms if arm.label == label)
+    return results.output_dir / arm.chosen.home / f"seed-{seed}"
+
+
+BATCH = {f"{side}": {**CLAIM[side], "normalization": "batch"} for side in ("treatment", "control")}
+RELU, TANH = "activation=relu normalization=batch", "activation=tanh normalization=batch"
+
+
+def test_it_is_that_of_the_paired_predictions(made) -> None:
+    results, predictions, labels = made(**BATCH)
+    (found,) = judge(results)
+    expected = accuracy_difference(predictions[RELU], predictions[TANH], labels).item_interval
+    assert found.item_interval == (expected.lower, expected.upper)
+
+
+def test_matched_arms_are_averaged(made) -> None:
+    results, predictions, labels = made()
+    (found,) = judge(results)
+    right = {label: (rows == labels).mean(axis=0) for label, rows in predictions.items()}
+    e = sum(right[label] * (1 if "relu" in label else -1) for label in right) / 2
+    middle = (found.item_interval[0] + found.item_interval[1]) / 2
+    half_width = (found.item_interval[1] - found.item_interval[0]) / 2
+    assert middle == pytest.approx(e.mean())
+    # Student's t of 59 degrees at 97.5 %.
+    assert half_width == pytest.approx(2.0009953781 * e.std(ddof=1) / NUM_IMAGES**0.5)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"metric": "val/accuracy"},
+        {"form": "identity", "tolerance": 1.0},
+        {"form": "ratio", "direction": "greater", "smallest_effect": 1.1},
+    ],
+)
+def test_other_metrics_and_forms_have_none(made, claim: dict[str, Any]) -> None:
+    (found,) = judge(made(**BATCH, **claim)[0])
+    assert found.item_interval is None
+    assert found.outcome != "incomplete"
+
+
+def test_a_diverged_run_leaves_none(made) -> None:
+    results, _, labels = made(**BATCH)
+    write(run(results, TANH, 2), np.full(NUM_IMAGES, -1), labels)
+    assert judge(results)[0].item_interval is None
+
+
+def test_other_test_images_leave_none(made) -> None:
+    results, predictions, labels = made(**BATCH)
+    write(run(results, TANH, 2), predictions[TANH][2], labels[::-1])
+    assert judge(results)[0].item_interval is None
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 half a file"])
+def test_a_file_that_cannot_be_read_leaves_none(made, content: bytes | None) -> None:
+    results, _, _ = made(**BATCH)
+    path = run(results, RELU, 0) / PREDICTIONS_NAME
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    (found,) = judge(results)
+    assert found.item_interval is None
+    assert found.p is not None

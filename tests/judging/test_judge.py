@@ -1,0 +1,392 @@
+"""Judgements of every form against numbers worked out by hand, families, and studies that are not finished."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ablate.judging import judge
+from ablate.statistics import mean_effect
+
+ACTIVATIONS = [{"product": {"activation": ["relu", "tanh"]}}]
+SIDES = {"treatment": {"activation": "relu"}, "control": {"activation": "tanh"}}
+MET = {"text": "A claim.", "form": "greater", "smallest_effect": 0.05, **SIDES}
+NOISE = [0.0, 0.01, -0.01, 0.02, -0.02, 0.0]
+
+
+def define(claims: dict[str, Any], grids: list[Any] = ACTIVATIONS, seeds: int = 6, **options: Any) -> dict[str, Any]:
+    return {"grids": grids, "seeds": seeds, "claims": claims, **options}
+
+
+def scores(relu: Any, tanh: Any, metric: str = "test/accuracy") -> Any:
+    return lambda axes, seed, value: {metric: (relu if axes["activation"] == "relu" else tanh)[seed]}
+
+
+def one(make_results: Any, claim: dict[str, Any], metrics: Any, seeds: int = 6, **options: Any) -> Any:
+    (judgement,) = judge(make_results(define({"it": {**MET, **claim}}, seeds=seeds), metrics, **options))
+    return judgement
+
+
+def test_a_difference_by_hand(make_results) -> None:
+    found = one(make_results, {}, scores([0.60, 0.62, 0.64], [0.50, 0.50, 0.50]), seeds=3)
+    # Mean 0.12, standard error 0.02 / sqrt(3); Student's t of 2 degrees: p = 1 - t / sqrt(2 + t^2), t^2 = 108.
+    half_width = 4.302652730 * 0.02 / 3**0.5
+    assert found.outcome == "supported"
+    assert (found.treatment, found.control) == ("activation=relu", "activation=tanh")
+    assert found.treatment_mean == pytest.approx(0.62)
+    assert found.control_mean == pytest.approx(0.50)
+    assert found.estimate == pytest.approx(0.12)
+    assert (found.low, found.high) == pytest.approx((0.12 - half_width, 0.12 + half_width))
+    assert found.level == pytest.approx(0.95)
+    assert found.p == found.p_adjusted == pytest.approx(1 - (108 / 110) ** 0.5)
+    assert found.num_seeds == 3
+    assert found.differences == pytest.approx([0.10, 0.12, 0.14])
+    assert found.further_seeds is None
+    # All three differences are above 0: of 8 sign patterns two reach the observed sum.
+    assert found.sign_flip_p == found.sign_flip_smallest_p == 0.25
+    assert found.improvement == 1.0
+    # The mean of three draws from three values lies between the smallest and the largest.
+    assert 0.0999 < found.bootstrap[0] < 0.12 < found.bootstrap[1] < 0.1401
+    assert found.budget == "micro, 2000 images, 8 epochs"
+    assert (found.value_sensitive, found.at_values, found.edges, found.reason) == (None, [], [], "")
+
+
+@pytest.mark.parametrize(
+    ("form", "effect", "spread", "outcome"),
+    [
+        ("greater", 0.2, 1, "supported"),
+        ("greater", -0.2, 1, "contradicted"),
+        ("smaller", -0.2, 1, "supported"),
+        ("smaller", 0.2, 1, "contradicted"),
+        ("equivalent", 0.001, 1, "supported"),
+        ("equivalent", -0.2, 1, "contradicted"),
+        ("greater", 0.001, 1, "no difference"),
+        ("greater", 0.1, 10, "inconclusive"),
+        # Surely above 0, surely below the smallest effect.
+        ("greater", 0.03, 0.5, "no difference"),
+    ],
+)
+def test_outcomes_of_a_difference(make_results, form: str, effect: float, spread: float, outcome: str) -> None:
+    found = one(make_results, {"form": form}, scores([0.5 + effect + spread * e for e in NOISE], [0.5] * 6))
+    assert found.outcome == outcome
+    assert found.estimate == pytest.approx(effect)
+    assert (found.further_seeds is not None) == (outcome == "inconclusive")
+    assert (found.low <= 0 <= found.high) == (found.p_adjusted > 0.05)
+
+
+def test_smaller_is_better_where_it_is_claimed(make_results) -> None:
+    relu, tanh = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.2, 0.3, 0.4, 0.4, 0.4, 0.7]
+    for form, improvement in (("smaller", 4.5 / 6), ("greater", 1.5 / 6), ("equivalent", 1.5 / 6)):
+        assert one(make_results, {"form": form}, scores(relu, tanh)).improvement == pytest.approx(improvement)
+
+
+def test_a_ratio_is_a_factor(make_results) -> None:
+    relu, tanh = [2, 2, 1, 2, 4, 2], [4, 8, 4, 4, 8, 8]
+    claim = {"form": "ratio", "direction": "smaller", "metric": "epochs_to/x", "smallest_effect": 2.0}
+    found = one(make_results, claim, scores(relu, tanh, "epochs_to/x"))
+    # log2 of the ratios: -1, -2, -2, -1, -1, -2.
+    interval = mean_effect(np.log(2) * np.array([-1, -2, -2, -1, -1, -2])).interval(0.05)
+    assert found.outcome == "supported"
+    assert found.estimate == pytest.approx(2**-1.5)
+    assert (found.low, found.high) == pytest.approx((math.exp(interval.lower), math.exp(interval.upper)))
+    assert found.differences == pytest.approx(np.log(2) * np.array([-1, -2, -2, -1, -1, -2]))
+    assert (found.treatment_mean, found.control_mean) == pytest.approx((2 ** (6 / 6), 2 ** (15 / 6)))
+    assert 0.25 <= found.bootstrap[0] < found.estimate < found.bootstrap[1] <= 0.5
+    assert found.improvement == 1.0
+    # The other direction is contradicted, and a larger factor is not reached.
+    assert one(make_results, {**claim, "direction": "greater"}, scores(relu, tanh, "epochs_to/x")).outcome == (
+        "contradicted"
+    )
+    assert one(make_results, {**claim, "smallest_effect": 9.0}, scores(relu, tanh, "epochs_to/x")).outcome == (
+        "no difference"
+    )
+
+
+def test_a_threshold_never_reached_is_censored(make_results) -> None:
+    claim = {"form": "ratio", "direction": "smaller", "metric": "epochs_to/x", "smallest_effect": 1.5}
+    found = one(make_results, claim, scores([4] * 6, [None] * 5 + [8], "epochs_to/x"))
+    # Every ratio is at most 4 / 8; with 6 pairs the signed ranks reach p = 2 / 64.
+    assert found.outcome == "supported"
+    assert (found.low, found.high) == pytest.approx((0.0, 0.5))
+    assert found.p == pytest.approx(2 / 64)
+    assert found.num_seeds == 6
+    assert found.differences == pytest.approx([math.log(0.5)])
+    assert (found.treatment_mean, found.control_mean) == (pytest.approx(4), None)
+    assert found.improvement == 1.0
+    assert (found.bootstrap, found.sign_flip_p) == (None, None)
+
+
+def test_a_trend_by_hand(make_results) -> None:
+    levels = {"sigmoid": 0.1, "tanh": 0.2, "relu": 0.4}
+    claim = {
+        "text": "",
+        "form": "trend",
+        "direction": "greater",
+        "factor": "activation",
+        "order": list(levels),
+        "smallest_effect": 0.05,
+    }
+    definition = define({"it": claim}, [{"product": {"activation": ["relu", "tanh", "sigmoid"]}}])
+    # Along the line through three equal steps the change is last - first, here with the noise of the last.
+    results = make_results(
+        definition, lambda axes, s, value: levels[axes["activation"]] + NOISE[s] * (axes["activation"] == "relu")
+    )
+    (found,) = judge(results)
+    assert found.outcome == "supported"
+    assert found.estimate == pytest.approx(0.3)
+    assert found.differences == pytest.approx([0.3 + e for e in NOISE])
+    assert (found.treatment, found.control) == ("activation=relu", "activation=sigmoid")
+    assert (found.treatment_mean, found.control_mean) == pytest.approx((0.4, 0.1))
+
+
+def test_an_interaction_by_hand(make_results) -> None:
+    table = {("relu", "batch"): 0.8, ("tanh", "batch"): 0.75, ("relu", "none"): 0.6, ("tanh", "none"): 0.3}
+    claim = {
+        **MET,
+        "form": "interaction",
+        "direction": "smaller",
+        "factor": "normalization",
+        "order": ["none", "batch"],
+    }
+    grids = [{"product": {"activation": ["relu", "tanh"], "normalization": ["none", "batch"]}}]
+
+    def metrics(axes: dict[str, str], seed: int, value: Any) -> float:
+        cell = (axes["activation"], axes["normalization"])
+        return table[cell] + NOISE[seed] * (cell == ("relu", "batch"))
+
+    (found,) = judge(make_results(define({"it": claim}, grids), metrics))
+    # (0.8 - 0.75) - (0.6 - 0.3).
+    assert found.outcome == "supported"
+    assert found.estimate == pytest.approx(-0.25)
+    assert found.differences == pytest.approx([-0.25 + e for e in NOISE])
+    assert (found.treatment, found.control) == ("activation=relu (mean of 2 arms)", "activation=tanh (mean of 2 arms)")
+    assert (found.treatment_mean, found.control_mean) == pytest.approx((0.7, 0.525))
+
+
+def test_what_is_left_open_is_averaged(make_results) -> None:
+    table = {("relu", "batch"): 0.8, ("tanh", "batch"): 0.7, ("relu", "none"): 0.6, ("tanh", "none"): 0.3}
+    grids = [{"product": {"activation": ["relu", "tanh"], "normalization": ["none", "batch"]}}]
+    results = make_results(
+        define({"it": MET}, grids),
+        lambda axes, s, v: table[axes["activation"], axes["normalization"]] + NOISE[s] * (axes["activation"] == "relu"),
+    )
+    (found,) = judge(results)
+    assert found.estimate == pytest.approx(0.2)
+    assert found.differences == pytest.approx([0.2 + e for e in NOISE])
+    assert found.treatment == "activation=relu (mean of 2 arms)"
+
+
+def test_an_identity_holds_in_every_pair_or_not_at_all(make_results) -> None:
+    claim = {"form": "identity", "smallest_effect": 0.0, "tolerance": 0.0015}
+    close = one(make_results, claim, scores([0.5, 0.501, 0.6], [0.5, 0.5, 0.6]), seeds=3)
+    assert (close.outcome, close.p, close.low) == ("supported", None, None)
+    assert close.estimate == pytest.approx(0.001)
+    assert close.differences == pytest.approx([0, 0.001, 0])
+    apart = one(make_results, claim, scores([0.5, 0.498, 0.6], [0.5, 0.5, 0.6]), seeds=3)
+    assert apart.outcome == "contradicted"
+    assert apart.estimate == pytest.approx(0.002)
+    # Differences of matched arms do not cancel.
+    grids = [{"product": {"activation": ["relu", "tanh"], "normalization": ["none", "batch"]}}]
+    results = make_results(
+        define({"it": {**MET, **claim}}, grids),
+        lambda axes, s, v: 0.5 + (axes["activation"] == "relu") * (0.1 if axes["normalization"] == "none" else -0.1),
+    )
+    (found,) = judge(results)
+    assert found.outcome == "contradicted"
+    assert found.estimate == pytest.approx(0.1)
+
+
+def test_a_diverged_run_is_scored_as_guessing(make_results) -> None:
+    def metrics(axes: dict[str, str], seed: int, value: Any) -> dict[str, float | None]:
+        if axes["activation"] == "tanh":
+            return {"test/accuracy": 0.1, "test/loss": None}
+        return {"test/accuracy": 0.5 + NOISE[seed], "test/loss": 1.0}
+
+    found = one(make_results, {}, metrics)
+    assert found.outcome == "supported"
+    assert found.control_mean == pytest.approx(0.1)
+    lost = one(make_results, {"metric": "test/loss", "form": "smaller"}, metrics)
+    assert lost.outcome == "incomplete"
+    assert lost.reason == "activation=tanh: 6 of 6 runs have no test/loss, 6 diverged"
+    assert (lost.estimate, lost.num_seeds, lost.differences) == (None, 0, [])
+
+
+def test_a_null_is_censored_only_where_it_is_a_time(make_results) -> None:
+    ratio = {"form": "ratio", "direction": "smaller", "smallest_effect": 1.5}
+    values = ([1.0, 1.0, 1.0, 1.0, 1.0, 1.0], [1.5, 1.5, None, 1.5, 1.5, 1.5])
+    lost = one(make_results, {**ratio, "metric": "test/loss"}, scores(*values, "test/loss"))
+    assert (lost.outcome, lost.num_seeds) == ("incomplete", 5)
+    assert lost.estimate == pytest.approx(1 / 1.5)
+    assert "activation=tanh: 1 of 6 runs have no test/loss above 0, 1 diverged" in lost.reason
+    late = one(make_results, {"form": "smaller", "metric": "epochs_to/x"}, scores(*values, "epochs_to/x"))
+    assert (late.outcome, late.num_seeds) == ("incomplete", 5)
+
+
+def test_a_ratio_of_nothing_is_incomplete(make_results) -> None:
+    claim = {"form": "ratio", "direction": "greater", "smallest_effect": 1.5}
+    found = one(make_results, claim, scores([0.5] * 6, [0.5, 0.0, 0.5, 0.5, 0.5, 0.5]))
+    assert (found.outcome, found.reason) == ("incomplete", "activation=tanh: 1 of 6 runs have no test/accuracy above 0")
+
+
+def test_missing_runs_are_counted(make_results) -> None:
+    def metrics(axes: dict[str, str], seed: int, value: Any) -> float | None:
+        if axes["activation"] == "relu":
+            return None if seed == 5 else 0.6 + 0.01 * seed
+        return None if seed in (1, 2) else 0.5
+
+    failures = {"activation=tanh": {2: "out of memory"}, "activation=relu": {3: "failed, then finished"}}
+    found = one(make_results, {}, metrics, failures=failures)
+    assert found.outcome == "incomplete"
+    assert (
+        found.reason == "activation=relu: 1 of 6 runs are missing; activation=tanh: 2 of 6 runs are missing, 1 failed"
+    )
+    # What is there is shown, and nothing is concluded from it.
+    assert found.num_seeds == 3
+    assert found.differences == pytest.approx([0.10, 0.13, 0.14])
+    assert found.estimate == pytest.approx(0.37 / 3)
+    assert found.treatment_mean == pytest.approx(0.5 + 0.37 / 3)
+    assert (
+        found.low is found.p is found.p_adjusted is found.further_seeds is found.bootstrap is found.sign_flip_p is None
+    )
+
+
+def test_a_study_without_any_run_is_incomplete(make_results) -> None:
+    identity = {**MET, "form": "identity"}
+    for found in judge(make_results(define({"a": MET, "b": identity}), lambda axes, seed, value: None)):
+        assert (found.outcome, found.estimate, found.num_seeds) == ("incomplete", None, 0)
+        assert found.reason.count("6 of 6 runs are missing") == 2
+
+
+def test_an_unknown_metric_is_named_and_spoils_no_other_claim(make_results) -> None:
+    claims = {"typo": {**MET, "metric": "test/acuracy"}, "right": MET}
+    typo, right = judge(make_results(define(claims), scores([0.7 + e for e in NOISE], [0.5] * 6)))
+    assert typo.outcome == "incomplete"
+    assert "test/acuracy" in typo.reason and "test/accuracy" in typo.reason
+    assert right.outcome == "supported"
+
+
+def test_one_seed_decides_nothing(make_results) -> None:
+    found = one(make_results, {}, scores([0.9], [0.1]), seeds=1)
+    assert (found.outcome, found.bootstrap, found.p) == ("inconclusive", None, 1.0)
+    assert (found.low, found.high) == (-math.inf, math.inf)
+
+
+def test_two_seeds_are_described(make_results) -> None:
+    found = one(make_results, {}, scores([0.9, 0.8], [0.1, 0.1]), seeds=2)
+    assert (found.sign_flip_p, found.sign_flip_smallest_p) == (0.5, 0.5)
+    assert found.bootstrap is None or 0.7 <= found.bootstrap[0] <= found.bootstrap[1] <= 0.8
+
+
+def test_claims_of_a_family_share_the_error_level(make_results) -> None:
+    rng = np.random.default_rng(3)
+    base = rng.normal(0, 0.01, 6)
+    effects = {"relu": 0.0, "a": 0.08, "b": 0.025, "c": 0.001}
+    noise = {name: rng.normal(0, 0.02, 6) for name in effects}
+    claims = {
+        name: {
+            "text": "",
+            "form": "greater",
+            "smallest_effect": 0.01,
+            "treatment": {"activation": name},
+            "control": {"activation": "relu"},
+        }
+        for name in "abc"
+    }
+    definition = define(claims, [{"product": {"activation": list(effects)}}])
+
+    def metrics(axes: dict[str, str], seed: int, value: Any) -> float:
+        name = axes["activation"]
+        return float(0.5 + base[seed] + effects[name] + noise[name][seed])
+
+    together = judge(make_results(definition, metrics))
+    p = [
+        stats.ttest_1samp(
+            [metrics({"activation": n}, s, 0) - metrics({"activation": "relu"}, s, 0) for s in range(6)], 0
+        )
+        for n in "abc"
+    ]
+    p = [test.pvalue for test in p]
+    assert [j.p for j in together] == pytest.approx(p)
+    # Holm: the ordered p times 3, 2, 1, and never below the one before.
+    order = np.argsort(p)
+    adjusted = np.minimum(np.maximum.accumulate(np.array(p)[order] * [3, 2, 1]), 1)
+    assert [together[i].p_adjusted for i in order] == pytest.approx(adjusted)
+    assert together[0].p_adjusted < 0.05 < together[2].p_adjusted
+    assert together[order[0]].level == pytest.approx(1 - 0.05 / 3)
+    for j in together:
+        assert (j.low <= 0 <= j.high) == (j.p_adjusted > 0.05)
+
+    apart = judge(make_results({**definition, "claims": {n: {**c, "family": n} for n, c in claims.items()}}, metrics))
+    assert [j.p_adjusted for j in apart] == pytest.approx(p)
+    assert [j.level for j in apart] == pytest.approx([0.95] * 3)
+    # What is shown beside does not depend on the company.
+    assert [j.bootstrap for j in apart] == [j.bootstrap for j in together]
+
+
+def test_claims_that_cannot_be_decided_stay_in_their_family(make_results) -> None:
+    grids = [{"product": {"activation": ["relu", "tanh", "elu", "selu"]}}]
+    relu_over = {
+        name: {**MET, "control": {"activation": level}}
+        for name, level in zip("abc", ["tanh", "elu", "selu"], strict=True)
+    }
+    claims = {**relu_over, "same": {**MET, "form": "identity", "tolerance": 1.0}}
+
+    def change(axes: dict[str, Any], settings: dict[str, Any]) -> None:
+        settings["data"]["bits"] = 12 if axes["activation"] == "selu" else 8
+
+    def metrics(axes: dict[str, str], seed: int, value: Any) -> float | None:
+        return {"relu": 0.8 + NOISE[seed], "tanh": 0.5, "elu": None, "selu": 0.5}[axes["activation"]]
+
+    judgements = judge(make_results(define(claims, grids), metrics, change=change))
+    assert [j.outcome for j in judgements] == ["supported", "incomplete", "not comparable", "supported"]
+    # Three claims, the identity not among them.
+    assert judgements[0].level == pytest.approx(1 - 0.05 / 3)
+    assert judgements[0].p_adjusted == pytest.approx(3 * judgements[0].p)
+
+
+def test_the_error_level_is_spent_over_the_looks(make_results) -> None:
+    results = make_results(
+        define({"it": MET}, looks=2, alpha=0.04), scores([0.7 + e for e in NOISE], [0.5] * 6), look=2
+    )
+    (found,) = judge(results)
+    assert found.level == pytest.approx(0.98)
+    assert found.p_adjusted == pytest.approx(2 * found.p)
+    with pytest.raises(ValueError, match="look"):
+        judge(dataclasses.replace(results, study=dataclasses.replace(results.study, looks=1)))
+
+
+def test_a_judgement_can_be_repeated(make_results) -> None:
+    results = make_results(
+        define({"it": MET}, seeds=25), scores([0.5 + s * 7 % 25 / 100 for s in range(25)], [0.5] * 25)
+    )
+    assert judge(results) == judge(results)
+    (one,), (other,) = judge(results), judge(results, generator_seed=1)
+    assert one.bootstrap != other.bootstrap
+    assert (one.estimate, one.p, one.low) == (other.estimate, other.p, other.low)
+
+
+def test_budgets_that_differ_are_all_named(make_results) -> None:
+    claim = {**MET, "treatment": {"net": "small"}, "control": {"net": "tiny"}}
+    grids = [{"product": {"net": ["small", "tiny"], "trainer.epochs": [1, 4]}}]
+    results = make_results(
+        define({"it": claim}, grids),
+        lambda axes, seed, value: 0.5,
+        change=lambda axes, settings: settings["data"].update(train_size=None),
+    )
+    (found,) = judge(results)
+    assert found.budget == "small or tiny, all images, 1 or 4 epochs"
+
+
+def test_a_single_epoch_is_one(make_results) -> None:
+    definition = {**define({"it": MET}), "base": ["trainer.epochs=1"]}
+    (found,) = judge(make_results(definition, lambda axes, seed, value: 0.5))
+    assert found.budget == "micro, 2000 images, 1 epoch"
+
+
+def test_a_claim_about_arms_that_are_not_there_is_refused(make_results) -> None:
+    claim = {**MET, "treatment": {"activation": "gelu"}}
+    with pytest.raises(ValueError, match="claim 'it' finds no arm with activation=gelu; the axes are activation: relu"):
+        judge(make_results(define({"it": claim}), lambda axes, seed, value: 0.5))
