@@ -23,19 +23,19 @@ ALPHA = 0.05
 TEXT = """\
 # A/A comparisons of real trainings
 
-Written by `scripts/aa_training.py` from the records of {num_runs} runs of one setting, seeds {seeds}, no number typed by
-hand. Setting: {arm}; {net}, {images} training images, {epochs} epochs. `{metric}`: mean {mean:.4f}, standard deviation
-over seeds {sd:.4f}; {diverged} diverged.
+Written by `scripts/aa_training.py` from the records of {num_runs} runs of one setting, seeds {seeds}; no number is
+typed by hand. Setting: {arm}; {net}, {images} training images, {epochs} epochs. `{metric}`: mean {mean:.4f}, standard
+deviation over seeds {sd:.4f}; {diverged} diverged.
 
 The runs were split {num_splits} times at random (generator seed {generator_seed}) into two disjoint blocks of seeds.
-Nothing differs between the blocks, so that "different" (supported or contradicted) is a false verdict; its rate is to be
-at most {alpha:g} %. With a smallest effect of 0 every interval that excludes 0 counts, which is the strictest test of the
-interval; with one above 0 the estimate must reach it too.
+Nothing differs between the blocks, so that "different" (supported or contradicted) is a false verdict; its rate is to
+be at most {alpha:g} %. With a smallest effect of 0 every interval that excludes 0 counts, which is the strictest test
+of the interval; with one above 0 the estimate must reach it too.
 
 Seeds of the two blocks are paired in the order in which they were drawn, hence arbitrarily: unlike in a study, paired
 runs share neither initial weights nor the order of batches. Rates are in percent ± the standard error of {num_splits}
-random splits. The splits share the same {num_runs} runs and so are not independent trials of training: the error says how
-well the rate is known for these runs, not how much other {num_runs} runs would change it.
+random splits. The splits share the same {num_runs} runs and so are not independent trials of training: the error says
+how well the rate is known for these runs, not how much {num_runs} other runs would change it.
 """
 
 

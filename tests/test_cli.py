@@ -1,5 +1,6 @@
 """The command line as a user meets it: in processes of its own, in an empty folder."""
 
+import csv
 import json
 import os
 import shlex
@@ -179,6 +180,33 @@ def test_a_sweep_ends_with_a_table_and_says_what_failed(ablate, tmp_path):
     assert "activation=relu" in report.stdout
 
 
+def test_a_killed_sweep_goes_on_and_does_nothing_twice(ablate, tmp_path):
+    line = f"-m {SHAPES} trainer.epochs=2 activation=relu,tanh 'seed=range(3)' hydra/launcher=joblib"
+    whole = ablate(f"{line} output_dir=whole")
+    assert whole.returncode == 0, whole.stderr
+    process = ablate.start(f"{line} output_dir=killed", start_new_session=True)
+    for printed in process.stdout:
+        if printed.startswith("[1/6"):
+            break
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("killed/runs/*/*/record.json")}
+    assert 1 <= len(done) < 6
+    resumed = ablate(f"{line} output_dir=killed")
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"{6 - len(done)} runs left" in resumed.stdout
+    assert (
+        done.items() <= {path: path.stat().st_mtime_ns for path in tmp_path.glob("killed/runs/*/*/record.json")}.items()
+    )
+
+    def table(folder):
+        (path,) = tmp_path.glob(f"{folder}/studies/*/table.csv")
+        rows = list(csv.reader(path.read_text().splitlines()))
+        return [[cell for cell, head in zip(row, rows[0], strict=True) if "seconds" not in head] for row in rows]
+
+    assert table("killed") == table("whole")
+
+
 STUDY = """\
 # Is ReLU better than tanh?
 # Source: a test.
@@ -259,5 +287,6 @@ def test_an_installed_wheel_works_in_an_empty_folder(tmp_path, cache):
     sweep = run("-m", *shlex.split(SHAPES), "trainer.epochs=1", "activation=relu,elu", f"data.cache_dir={cache}")
     assert sweep.returncode == 0, sweep.stderr
     assert len(list(empty.glob("outputs/runs/*/seed-0/record.json"))) == 2
+    assert len(list(empty.glob("outputs/studies/*/report.html"))) == 1
     record = json.loads(next(empty.glob("outputs/runs/*/seed-0/record.json")).read_text())
     assert record["environment"]["git_commit"] is None

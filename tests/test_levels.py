@@ -85,7 +85,6 @@ def test_pairs_of_levels_train_or_are_refused(row, compose, tmp_path, small_imag
     assert record.levels == {**record.levels, **row}
     assert 0 <= record.metrics["test/accuracy"] <= 1
     if record.status == "finished":
-        assert math.isfinite(record.metrics["test/loss"])
         assert math.isfinite(record.metrics["train/loss"])
     else:
         assert record.status == "diverged"

@@ -183,10 +183,17 @@ class Study:
         return [TUNING_SEED + i for i in range(self.tuning.seeds)] if self.tuning else []
 
     def arms(self) -> list[Arm]:
-        """Return the arms in the grids' order, each once."""
+        """Return the arms in the grids' order, each once.
+
+        An axis that one grid names and another does not has, in the arms of the other, the value that `base` gives it.
+        """
         found: dict[tuple[str, ...], Arm] = {}
+        named = {key for grid in self.grids for axes in grid.values() for key in axes}
+        given = dict(override.split("=", 1) for override in self.base if "=" in override)
+        shared = {key: yaml.safe_load(given[key]) for key in sorted(named & given.keys())}
         for grid in self.grids:
-            for axes in combinations(grid):
+            for own_axes in combinations(grid):
+                axes = {**shared, **own_axes}
                 own = [f"{key}={text(value)}" for key, value in axes.items()]
                 kept = [override for override in self.base if key_of(override) not in axes]
                 arm = Arm(axes=axes, overrides=(*kept, *own))

@@ -46,9 +46,10 @@ def study_folder(output_dir: Path, study: Study, definition: dict[str, Any], ove
         definition: the content of the study file.
         overrides: changes of every arm from the command line.
     """
+    base = [override for override in definition.get("base", []) if not is_unscientific(key_of(override))]
     meant = sorted(override for override in overrides if not is_unscientific(key_of(override)))
     runs = {key: value for key, value in definition.items() if key not in FIXED}
-    content = {"definition": runs, "overrides": meant}
+    content = {"definition": {**runs, "base": base}, "overrides": meant}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]
     name = re.sub(r"[^A-Za-z0-9_.,=+-]+", "_", study.name)[:80].strip("_,.")
     return output_dir / "studies" / f"{name}-{digest}"

@@ -32,6 +32,15 @@ def test_what_a_claim_leaves_open_is_matched() -> None:
     ]
 
 
+def test_the_order_in_which_grids_name_their_axes_does_not_matter() -> None:
+    one, other = {"dropout": ["none"], "net": ["tiny"]}, {"net": ["tiny"], "dropout": ["none"]}
+    grids = [{"product": {"activation": ["relu"], **one}}, {"product": {"activation": ["tanh"], **other}}]
+    assert picked(grids, **RELU_OVER_TANH) == [
+        ["activation=relu dropout=none net=tiny"],
+        ["activation=tanh net=tiny dropout=none"],
+    ]
+
+
 def test_arms_without_a_match_are_left_out() -> None:
     grids = [{"product": {"activation": ["relu", "tanh"]}}, {"product": {"activation": ["relu"], "dropout.p": [0.1]}}]
     assert picked(grids, **RELU_OVER_TANH) == [["activation=relu"], ["activation=tanh"]]
@@ -152,7 +161,9 @@ def test_an_axis_covers_itself_what_lies_below_and_what_follows(declared: set[st
     assert list(undeclared(mine, other, declared)) == found
 
 
-def test_only_equal_values_follow() -> None:
+def test_only_equal_values_of_the_like_name_follow() -> None:
+    mine, other = {"data": {"bits": 8}, "net": {"width": 8}}, {"data": {"bits": 12}, "net": {"width": 12}}
+    assert undeclared(mine, other, {"data.bits"}) == {"net.width": (8, 12)}
     mine, other = (
         {"data": {"bits": 8}, "augmentation": {"bits": 8}},
         {"data": {"bits": 12}, "augmentation": {"bits": 9}},

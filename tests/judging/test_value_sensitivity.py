@@ -78,6 +78,21 @@ def test_a_claim_is_sensitive_if_one_step_of_one_arm_changes_its_category(
     assert judge_curves(make_results, relu, tanh, form=form).value_sensitive is sensitive
 
 
+@pytest.mark.parametrize(("dip", "sensitive"), [(0.4, False), (0.2, False), (0.0, True)])
+def test_averaged_arms_move_one_at_a_time(make_results, dip: float, sensitive: bool) -> None:
+    def metrics(axes: dict[str, str], seed: int, value: int) -> float:
+        return 0.3 if axes["activation"] == "tanh" else 0.6 if value == 2 else dip
+
+    definition = {
+        "grids": [{"product": {"activation": ["relu", "tanh"], "normalization": ["none", "batch"]}}],
+        "tuning": {"key": "optimizer.lr", "values": VALUES},
+        "claims": {"it": CLAIM},
+    }
+    (found,) = judge(make_results(definition, metrics))
+    # One of two arms away from its value: (0.6 + dip) / 2 - 0.3; both of them: dip - 0.3.
+    assert found.value_sensitive is sensitive
+
+
 def test_edges_are_named(make_results) -> None:
     assert judge_curves(make_results, [0.1, 0.2, 0.3, 0.4], [0.1, 0.4, 0.3, 0.2]).edges == ["activation=relu"]
     assert judge_curves(make_results, [0.1, 0.2, 0.3, 0.2], [0.1, 0.4, 0.3, 0.2]).edges == []

@@ -98,8 +98,6 @@ def test_it_prints_the_rates_of_the_splits_it_drew(script, folder, monkeypatch, 
             expected.append((str(block), f"{smallest:g}", f"{hits / 2:.1f}"))
     rows = [line.split("|") for line in text.splitlines() if line.startswith("| ")][2:]
     assert [(row[1].strip(), row[2].strip(), row[3].split("±")[0].strip()) for row in rows] == expected
-    # Blocks of ten reach an effect of two standard errors seldom, and the half of them call it different.
-    assert 0 < float(expected[0][2]) < 15
 
 
 def test_rates_of_a_line_sum_to_one(script) -> None:

@@ -65,9 +65,7 @@ def bounds(claim: Claim, scores: Scores) -> tuple[FloatArray, FloatArray]:
         # With one arm a cell and one budget this is `statistics.ratio`.
         least = np.log(np.minimum(scores.values, scores.budgets) if is_censored(claim) else scores.values).mean(axis=1)
         greatest = np.log(scores.values).mean(axis=1)
-        missing = np.isnan(least).any(axis=0)
-        lower, upper = least[0] - greatest[1], greatest[0] - least[1]
-        return np.where(missing, np.nan, lower), np.where(missing, np.nan, upper)
+        return least[0] - greatest[1], greatest[0] - least[1]
     cells = scores.values.mean(axis=1)
     if claim.form == "trend":
         contrast = np.array([trend(seed[None]).estimate for seed in cells.T])

@@ -117,9 +117,9 @@ def conclude(
     told |= name_sides(claim, evidence.selection)
     if evidence.scores is not None:
         told |= summarize(claim, evidence.scores)
-    if evidence.obstacle == "" and evidence.scores is not None:
+    if evidence.scores is not None and not evidence.obstacle:
         if verdict is None:
-            told |= check_identity(claim, evidence.scores)
+            told["outcome"] = "supported" if holds(claim, evidence.scores) else "contradicted"
         else:
             told |= report_verdict(claim, verdict)
             told |= describe_differences(claim, evidence.scores, generator_seed)
@@ -154,11 +154,13 @@ def summarize(claim: Claim, scores: Scores) -> dict[str, Any]:
     if not complete.any():
         return found
     lower, upper = bounds(claim, kept)
+    is_identity = claim.form == "identity"
+    estimate = np.abs(kept.values[0] - kept.values[1]).max() if is_identity else effect_of(claim, kept).estimate
     treatment, control = (mean_of(claim, kept.values[side]) for side in positions_of_sides(claim))
     return found | {
         "treatment_mean": treatment,
         "control_mean": control,
-        "estimate": in_unit(claim, effect_of(claim, kept).estimate),
+        "estimate": in_unit(claim, estimate),
         "differences": lower[lower == upper].tolist(),
     }
 
@@ -169,11 +171,11 @@ def mean_of(claim: Claim, values: FloatArray) -> float | None:
     return mean if math.isfinite(mean) else None
 
 
-def check_identity(claim: Claim, scores: Scores) -> dict[str, Any]:
-    """Return the outcome of an identity, which must hold in every pair of matched runs."""
-    found = identity(scores.values[0].ravel(), scores.values[1].ravel(), claim.tolerance)
-    assert found.holds is not None, "missing scores are an obstacle"
-    return {"outcome": "supported" if found.holds else "contradicted", "estimate": found.largest_difference}
+def holds(claim: Claim, scores: Scores) -> bool:
+    """Return whether an identity holds in every pair of matched runs, none of which is missing."""
+    found = identity(scores.values[0].ravel(), scores.values[1].ravel(), claim.tolerance).holds
+    assert found is not None, "a missing run is an obstacle"
+    return found
 
 
 def report_verdict(claim: Claim, verdict: Verdict) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ablate.identity import flatten, scientific
 from ablate.manifest import ArmResult, Results
 from ablate.record import Record
-from ablate.report.circumstances import progress
+from ablate.report.circumstances import progress, records_of
 from ablate.report.curves import band, history
 from ablate.report.findings import answer, findings
 from ablate.report.links import folder_names, link_runs
@@ -148,7 +148,7 @@ def write_study(
     from tensorboard.plugins.hparams.summary_v2 import Discrete, HParam, Metric, hparams_config_pb
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-    records = [record for arm in results.arms for record in arm.records.values()]
+    records = records_of(results)
     names = sorted({key for own in hparams for key in own})
     columns = [HParam(name, Discrete(sorted({own[name] for own in hparams if name in own}))) for name in names]
     known = set(final_means(records))
@@ -160,7 +160,10 @@ def write_study(
         told = answer(judgements) if judgements else "no claims"
         add(writer, text_summary("answer", f"**{told}**; {progress(results).sentence()}"))
         if judgements:
-            add(writer, text_summary("verdicts", markdown(verdict_rows(findings(results, judgements)))))
+            add(
+                writer,
+                text_summary("verdicts", markdown([row[:5] for row in verdict_rows(findings(results, judgements))])),
+            )
     finally:
         writer.close()
 

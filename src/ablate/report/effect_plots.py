@@ -56,7 +56,7 @@ def strip(finding: Finding) -> str:
         whisker(ax, 0, low, high, colour, width=2.4)
         if estimate is not None:
             ax.plot([estimate], [0], finding.look.marker, color=colour, markersize=8, markeredgecolor="white", zorder=4)
-        ax.set_yticks([1, 0], ["each seed", "mean"])
+        ax.set_yticks([1, 0], ["each seed", "largest" if judgement.claim.form == "identity" else "mean"])
         finish(ax, finding)
         alt = (
             f"Claim {finding.number}, paired differences: {len(dots)} seeds, mean {finding.effect or 'unknown'}, "

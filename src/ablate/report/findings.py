@@ -114,7 +114,7 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
     found = [Note(judgement.reason, "warning")] if judgement.reason else []
     if judgement.value_sensitive and study.tuning:
         key = study.tuning.key
-        found.append(Note(f"{sensitivity(key)}: a neighbouring {key} of either arm would turn the verdict", "warning"))
+        found.append(Note(f"{sensitivity(key)}: another answer with one arm at a neighbouring {key}", "warning"))
     if judgement.edges and study.tuning:
         arms = ", ".join(judgement.edges)
         found.append(
@@ -146,8 +146,12 @@ def numbers(judgement: "Judgement", unit: Unit) -> list[tuple[str, str]]:
     rows = [
         (judgement.treatment, mean_score(judgement.treatment_mean, claim.metric), judgement.treatment_mean),
         (judgement.control, mean_score(judgement.control_mean, claim.metric), judgement.control_mean),
-        ("effect", unit.effect(judgement.estimate), judgement.estimate),
-        (f"{level} t interval, adjusted", unit.interval(judgement.low, judgement.high), judgement.low),
+        (
+            "largest difference" if claim.form == "identity" else "effect",
+            unit.effect(judgement.estimate),
+            judgement.estimate,
+        ),
+        (f"{level} interval, adjusted", unit.interval(judgement.low, judgement.high), judgement.low),
         ("least effect that matters", least(judgement, unit), least(judgement, unit) or None),
         ("p of no effect, adjusted (alone)", both_p(judgement), judgement.p_adjusted),
         (
@@ -163,7 +167,7 @@ def numbers(judgement: "Judgement", unit: Unit) -> list[tuple[str, str]]:
             judgement.item_interval,
         ),
         (
-            "treatment ahead at equal seed",
+            "treatment better at equal seed",
             f"{100 * (judgement.improvement or 0):.0f} % of pairs",
             judgement.improvement,
         ),
@@ -196,7 +200,7 @@ def at_values(results: Results, judgement: "Judgement", unit: Unit) -> list[list
     """Return head and rows of the comparison with both arms at one value of the tuned nuisance."""
     if not judgement.at_values or results.study.tuning is None:
         return []
-    rows = [[results.study.tuning.key, "effect on validation", "95 % t interval", "seeds"]]
+    rows = [[results.study.tuning.key, "effect on validation", "95 % interval", "seeds"]]
     for row in judgement.at_values:
         interval = unit.interval(row.low, row.high)
         rows.append([text(row.value), unit.effect(row.estimate), interval or "–", str(row.num_seeds)])
