@@ -1,7 +1,8 @@
 import pytest
 
 from ablate import catalog
-from ablate.arguments import as_sweep, check, options_first, quoted, split_folders
+from ablate.arguments import as_sweep, check, options_first, split_folders
+from ablate.study import quoted
 
 CONF = catalog.conf_dir()
 GROUPS = {**catalog.default_levels(), "study": ""}

@@ -165,6 +165,8 @@ def test_a_sweep_ends_with_a_table_and_says_what_failed(ablate, tmp_path):
     (page,) = tmp_path.glob("outputs/studies/*/report.html")
     board = page.parent.relative_to(tmp_path) / "tensorboard"
     assert f"tensorboard --logdir {shlex.quote(str(board))}" in result.stdout
+    states = [row["state"] for row in csv.DictReader((page.parent / "runs.csv").read_text().splitlines())]
+    assert sorted(states) == ["failed"] * 4 + ["finished"] * 4
     assert len(list((tmp_path / board).glob("*/seed-*/events*"))) == 4
     records = {path: json.loads(path.read_text()) for path in tmp_path.glob("outputs/runs/*/*/record.json")}
     assert len({record["fingerprint"] for record in records.values()}) == 2

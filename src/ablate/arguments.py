@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from ablate import catalog
+from ablate.study import quoted
 
 CONFIG_DIR = ("--config-dir", "-cd")
 WITH_VALUE = (
@@ -130,9 +131,3 @@ def as_sweep(arguments: Sequence[str]) -> list[str]:
         "command": quoted(shlex.join(["ablate", *arguments])),
     }
     return ["-m", *rest, *(f"hydra.sweeper.{key}={value}" for key, value in own.items())]
-
-
-def quoted(text: str) -> str:
-    """Return `text` as a string of Hydra's override grammar: a quote is escaped, and so are backslashes before one."""
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"

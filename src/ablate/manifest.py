@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ablate.identity import differences
-from ablate.record import FAILURE_NAME, Record, read_record, replacing
+from ablate.record import FAILURE_NAME, RECORD_NAME, Record, read_record, replacing
 from ablate.study import Arm, Axes, Study, parse
+from ablate.tables import comma_separated
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
@@ -261,7 +262,7 @@ def read_failure(folder: Path) -> str:
         lines = (folder / FAILURE_NAME).read_text(encoding="utf-8").strip().splitlines()
     except OSError:
         return ""
-    return "" if (folder / "record.json").exists() or not lines else lines[-1]
+    return "" if (folder / RECORD_NAME).exists() or not lines else lines[-1]
 
 
 def missing_runs(results: Results) -> Iterator[Job]:
@@ -289,10 +290,34 @@ def missing_runs(results: Results) -> Iterator[Job]:
             yield job
 
 
-def num_runs(study: Study, arms: Sequence[PlannedArm]) -> int:
-    """Return how many different runs the whole study is (tuned arms that share a variant counted apart)."""
-    tuned = {(variant.home, seed) for arm in arms for variant in arm.variants for seed in study.tuning_seeds}
-    return len(tuned) + len({a.variants[0].home for a in arms}) * len(study.seeds)
+def write_runs(manifest: Manifest, folder: Path) -> None:
+    """Write runs.csv: every run of the study with its state, told from what lies in the run's folder.
+
+    States: finished (diverged runs too), failed, begun (a checkpoint or at least a configuration is there), to do; and
+    not chosen for the report runs of an arm whose tuning is not over.
+    """
+    results = collect(manifest, folder)
+    rows = [["arm", "value", "seed", "state", "folder"]]
+    for arm in results.arms:
+        runs: list[tuple[Variant | None, int]] = []
+        runs += [(variant, seed) for variant in arm.planned.variants for seed in results.study.tuning_seeds]
+        runs += [(arm.chosen, seed) for seed in results.study.seeds]
+        for variant, seed in runs:
+            home = f"{variant.home}/seed-{seed}" if variant else ""
+            value = "" if variant is None or variant.value is None else str(variant.value)
+            state = state_of(results.output_dir / home) if home else "not chosen"
+            rows.append([arm.label, value, str(seed), state, home])
+    with replacing(folder / "runs.csv") as temporary:
+        temporary.write_text(comma_separated(rows), encoding="utf-8")
+
+
+def state_of(folder: Path) -> str:
+    """Return the state of the run in `folder`, see `write_runs`."""
+    if (folder / RECORD_NAME).exists():
+        return "finished"
+    if (folder / FAILURE_NAME).exists():
+        return "failed"
+    return "begun" if (folder / "config.yaml").exists() else "to do"
 
 
 def plan_arms(arms: Sequence[Arm], study: Study, resolve: Any) -> list[PlannedArm]:

@@ -299,7 +299,13 @@ def text(value: Any) -> str:
         return f"{{{','.join(f'{key}:{text(item)}' for key, item in value.items())}}}"
     if isinstance(value, float):
         return repr(value)
-    return str(value) if not isinstance(value, str) or re.fullmatch(r"[\w./@:+-]+", value) else f"'{value}'"
+    return str(value) if not isinstance(value, str) or re.fullmatch(r"[\w./@:+-]+", value) else quoted(value)
+
+
+def quoted(text: str) -> str:
+    """Return `text` as a string of Hydra's override grammar: a quote is escaped, and so are backslashes before one."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 
 def shallow(study: Study) -> dict[str, Any]:

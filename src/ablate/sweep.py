@@ -28,8 +28,9 @@ from ablate.manifest import (
     read_failure,
     read_manifest,
     write_manifest,
+    write_runs,
 )
-from ablate.record import read_record
+from ablate.record import FAILURE_NAME, RECORD_NAME, read_record
 from ablate.study import Study, key_of
 from ablate.tables import clock
 
@@ -141,11 +142,12 @@ def do_runs(
             if launched[job.home] > MAX_LOSSES:
                 failed[job.home] = "its worker died without a word, again and again (out of memory?)"
         jobs = [job for job in jobs if job.home not in failed]
+        write_runs(manifest, folder)
         if not jobs:
             return results, failed
         for job in jobs:
-            (results.output_dir / job.home / "failure.txt").unlink(missing_ok=True)
-        with Watch(jobs, results.output_dir):
+            (results.output_dir / job.home / FAILURE_NAME).unlink(missing_ok=True)
+        with Watch(jobs, results.output_dir, lambda: write_runs(manifest, folder)):
             launch(jobs, any(launched[job.home] for job in jobs))
         for job in jobs:
             launched[job.home] += 1
@@ -159,7 +161,10 @@ class Watch:
     Launchers return when all is over, and a cluster's jobs print elsewhere: so a thread looks at the runs' folders.
     """
 
-    def __init__(self, jobs: Sequence[Job], output_dir: Path, every_seconds: float = 0.5) -> None:
+    def __init__(
+        self, jobs: Sequence[Job], output_dir: Path, write: Callable[[], None], every_seconds: float = 0.5
+    ) -> None:
+        self.write, self.last_written = write, time.monotonic()
         self.pending = {job.home: job for job in jobs}
         self.written = {home: self.modified(output_dir / home) for home in self.pending}
         self.output_dir, self.every_seconds, self.total = output_dir, every_seconds, len(jobs)
@@ -183,7 +188,10 @@ class Watch:
             self.look()
 
     def look(self) -> None:
-        """Print a line for each run that has ended since the last look."""
+        """Print a line for each run that has ended since the last look; write the states of all once a minute."""
+        if time.monotonic() - self.last_written > 60:
+            self.write()
+            self.last_written = time.monotonic()
         for home, job in list(self.pending.items()):
             folder = self.output_dir / home
             if (modified := self.modified(folder)) and modified != self.written[home]:
@@ -211,7 +219,7 @@ class Watch:
     def modified(folder: Path) -> int:
         """Return when the record in `folder` was written, 0 where there is none."""
         try:
-            return (folder / "record.json").stat().st_mtime_ns
+            return (folder / RECORD_NAME).stat().st_mtime_ns
         except OSError:
             return 0
 

@@ -114,7 +114,9 @@ class AblateSweeper(BasicSweeper):
         judgements = judge(results)
         page = report.write_report(results, judgements)
         print("\n" + report.summary(results, judgements))
-        print(f"\n{page}\ntensorboard --logdir {shlex.quote(str(folder / 'tensorboard'))}")
+        print(f"\n{page}")
+        for view in ("tensorboard", "tensorboard-arms"):  # the runs, and one aggregated run an arm
+            print(f"tensorboard --logdir {shlex.quote(str(folder / view))}")
         if failed:
             print(f"\n{len(failed)} runs failed:", file=sys.stderr)
             for home, line in failed.items():

@@ -1,0 +1,139 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ablate import catalog
+from ablate.study import MIN_TUNING_SEEDS, TUNING_SEED, Study, parse, patch, read_study, text
+
+CONF = catalog.conf_dir() / "study"
+CLAIM = {"text": "A beats B.", "form": "greater", "treatment": {"a": 1}, "control": {"a": 2}, "smallest_effect": 0.01}
+
+
+def arms(base=(), **grid):
+    return [(arm.axes, list(arm.overrides)) for arm in Study(name="s", base=list(base), grids=[grid]).arms()]
+
+
+def test_a_product_has_every_combination():
+    found = arms(base=["x=0"], product={"a": [1, 2], "b": ["p", "q"]})
+    assert [axes for axes, _ in found] == [{"a": a, "b": b} for a in (1, 2) for b in ("p", "q")]
+    assert found[0][1] == ["x=0", "a=1", "b=p"]
+
+
+def test_zipped_axes_go_together():
+    assert [axes for axes, _ in arms(zip={"a": [1, 2], "b": [3, 4]})] == [{"a": 1, "b": 3}, {"a": 2, "b": 4}]
+    with pytest.raises(ValueError, match=r"one length, got \{'a': 2, 'b': 1\}"):
+        arms(zip={"a": [1, 2], "b": [3]})
+
+
+def test_leave_one_out_and_add_one_in():
+    axes = {"a": ["on", "off"], "b": ["on", "off"]}
+    left = [tuple(found.values()) for found, _ in arms(leave_one_out=axes)]
+    assert left == [("on", "on"), ("off", "on"), ("on", "off")]
+    added = [tuple(found.values()) for found, _ in arms(add_one_in=axes)]
+    assert added == [("off", "off"), ("on", "off"), ("off", "on")]
+    with pytest.raises(ValueError, match=r"\[default, ablated\] for a"):
+        arms(leave_one_out={"a": ["on"]})
+
+
+def test_grids_are_united_and_an_arm_is_there_once():
+    grids = [{"product": {"a": [1, 2]}}, {"product": {"b": [5], "a": [2, 3]}}, {"product": {"a": [1]}}]
+    study = Study(name="s", base=["b=5", "c=0"], grids=grids)
+    assert [arm.axes for arm in study.arms()] == [{"b": 5, "a": 1}, {"b": 5, "a": 2}, {"b": 5, "a": 3}]
+
+
+def test_no_grid_is_one_arm():
+    (arm,) = Study(name="s", base=["a=1"]).arms()
+    assert (arm.axes, arm.overrides, arm.label) == ({}, ("a=1",), "default")
+
+
+def test_overrides_take_the_place_of_the_base_and_never_of_an_axis():
+    tuning = {"key": "optimizer.lr", "values": [0.1, 0.2]}
+    study = parse("s", {"base": ["x=0", "y=1"], "grids": [{"product": {"a": [1]}}], "tuning": tuning})
+    assert study.with_overrides(["x=5", "z=2"]).base == ["y=1", "x=5", "z=2"]
+    for override in ("a=2", "optimizer.lr=0.3", "seed=4"):
+        with pytest.raises(ValueError, match=f"varies {override.split('=')[0]} itself"):
+            study.with_overrides([override])
+
+
+def test_tuning_seeds_are_never_report_seeds():
+    study = parse("s", {"seeds": 4, "tuning": {"key": "lr", "values": [1, 2]}})
+    assert study.seeds == [0, 1, 2, 3]
+    assert study.tuning_seeds == [TUNING_SEED + i for i in range(MIN_TUNING_SEEDS)]
+    assert parse("s", {}).tuning_seeds == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"seedz": 3}, "no key seedz"),
+        ({"seeds": [1, 1]}, "`study.seeds`"),
+        ({"seeds": [TUNING_SEED]}, "where tuning seeds begin"),
+        ({"alpha": 0.7}, "`study.alpha`"),
+        ({"looks": 0}, "`study.looks`"),
+        ({"grids": [{"sum": {}}]}, "must be one of product"),
+        ({"tuning": {"key": "lr", "values": [2, 1]}}, "increasing order"),
+        ({"tuning": {"key": "lr", "values": [1, 2], "seeds": 2}}, "at least 3, got 2"),
+        ({"tuning": {"key": "lr", "values": [1, 2], "metric": "test/accuracy"}}, "test images are not for tuning"),
+        ({"tuning": {"key": "a", "values": [1, 2]}, "grids": [{"product": {"a": [1]}}]}, "is an axis"),
+        ({"claims": {"c": {**CLAIM, "form": "bigger"}}}, "claim 'c': `form`.*'bigger'"),
+        ({"claims": {"c": {**CLAIM, "smallest_effect": 0}}}, "must be above 0"),
+        ({"claims": {"c": {**CLAIM, "form": "ratio", "direction": "smaller"}}}, "factor above 1"),
+        ({"claims": {"c": {**CLAIM, "form": "trend", "direction": "greater"}}}, "`factor`"),
+        ({"claims": {"c": {**CLAIM, "form": "ratio", "smallest_effect": 2}}}, "`direction`"),
+        ({"claims": {"c": {**CLAIM, "control": {}}}}, "`treatment` and `control`"),
+        ({"claims": {"c": {**CLAIM, "sauce": 1}}}, "claim 'c' has no key sauce"),
+        ({"claims": {"c": {"form": "greater"}}}, "claim 'c': .*text"),
+    ],
+)
+def test_mistakes_in_a_study_file_are_named(content, words):
+    with pytest.raises(ValueError, match=words):
+        parse("s", content)
+
+
+def test_patches_change_one_value():
+    content = {"claims": {"c": {"smallest_effect": 0.02}}, "seeds": 3}
+    assert patch(content, ["claims.c.smallest_effect=0.05", "tuning=null", "seeds=[1, 2]"]) == {
+        "claims": {"c": {"smallest_effect": 0.05}},
+        "seeds": [1, 2],
+        "tuning": None,
+    }
+    assert content["seeds"] == 3
+    with pytest.raises(ValueError, match="seeds is not a mapping"):
+        patch(content, ["seeds.first=1"])
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, 0.1, 1e-5, 3, "relu", "a b", [8, 16], [[1, 2], [3]], {"a": 1, "b": [2]}, "it's", "[x]"]
+)
+def test_text_is_read_back_by_hydra(value):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    (override,) = OverridesParser.create().parse_overrides([f"key={text(value)}"])
+    found = override.value()
+    assert (str(found) if isinstance(value, str) else found) == value
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_studies_that_come_along(path, compose):
+    """Every arm composes, every claim finds its arms, and every published figure names a source."""
+    from ablate.judging import check_claims
+
+    study = parse(path.stem, read_study(path))
+    check_claims(study)
+    known = catalog.default_levels()
+    for arm in study.arms():
+        for override in arm.overrides:
+            key, _, value = override.partition("=")
+            assert key not in known or value in catalog.levels([catalog.conf_dir()], key)
+    compose([*study.arms()[0].overrides, "data=shapes"])
+    for claim in study.claims:
+        assert claim.source
+        assert not claim.published or claim.published.endswith(")") or "(" in claim.published
+
+
+def test_a_file_that_is_no_mapping_is_refused(tmp_path):
+    path = Path(tmp_path, "s.yaml")
+    path.write_text(yaml.safe_dump([1, 2]))
+    with pytest.raises(ValueError, match="must hold a mapping"):
+        read_study(path)

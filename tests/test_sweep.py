@@ -1,0 +1,215 @@
+"""A study's state on disk, and the loop that does what is missing; runs are made by hand, without training."""
+
+from dataclasses import replace
+
+import pytest
+
+from ablate.manifest import (
+    Manifest,
+    PlannedArm,
+    Variant,
+    choose,
+    collect,
+    missing_runs,
+    read_manifest,
+    score,
+    write_manifest,
+    write_runs,
+)
+from ablate.record import FAILURE_NAME, write_record
+from ablate.sweep import begin, do_runs, study_folder
+from test_record import make_record
+
+TUNING = {"key": "lr", "values": [0.1, 0.2], "seeds": 3}
+BEST = {("relu", 0.1): 0.5, ("relu", 0.2): 0.6, ("tanh", 0.1): 0.7, ("tanh", 0.2): 0.7}
+
+
+def variant(activation, value=None, **settings):
+    lr = "" if value is None else f"-{value}"
+    return Variant(
+        value=value,
+        overrides=[f"activation={activation}", f"lr={value}"],
+        arm=f"activation={activation}",
+        fingerprint=f"{activation}{lr}",
+        levels={"activation": activation},
+        settings={"activation": {"_target_": activation}, "lr": value, **settings},
+        home=f"runs/{activation}{lr}",
+    )
+
+
+def manifest(tuning=None, looks=(2,), **definition):
+    values = tuning["values"] if tuning else [None]
+    arms = [
+        PlannedArm(axes={"activation": a}, label=f"activation={a}", variants=[variant(a, value) for value in values])
+        for a in ("relu", "tanh")
+    ]
+    content = {"grids": [{"product": {"activation": ["relu", "tanh"]}}], "seeds": 2, "tuning": tuning, **definition}
+    return Manifest(
+        name="s", title="", source="", definition=content, overrides=[], command="ablate", arms=arms, looks=list(looks)
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "studies" / "s-00000000"
+
+
+def finish(folder, job, accuracy=0.5):
+    home = folder.parent.parent / job.home
+    home.mkdir(parents=True, exist_ok=True)
+    metrics = {"test/accuracy": accuracy, "val/accuracy": accuracy, "train_eval/accuracy": accuracy, "none": None}
+    write_record(make_record(fingerprint=job.variant.fingerprint, seed=job.seed, metrics=metrics), home)
+
+
+def names(jobs):
+    return [(job.variant.fingerprint, job.seed) for job in jobs]
+
+
+def test_a_manifest_survives_the_disk(folder):
+    write_manifest(manifest(TUNING), folder)
+    assert read_manifest(folder) == manifest(TUNING)
+    assert read_manifest(folder.parent) is None
+
+
+def test_without_tuning_every_arm_and_seed_is_missing_seed_by_seed(folder):
+    jobs = list(missing_runs(collect(manifest(), folder)))
+    assert names(jobs) == [("relu", 0), ("tanh", 0), ("relu", 1), ("tanh", 1)]
+    finish(folder, jobs[1])
+    assert names(missing_runs(collect(manifest(), folder))) == [("relu", 0), ("relu", 1), ("tanh", 1)]
+
+
+def test_tuning_comes_first_then_the_winners(folder):
+    plan = manifest(TUNING)
+    rounds = []
+    while jobs := list(missing_runs(collect(plan, folder))):
+        rounds.append(names(jobs))
+        for job in jobs:
+            finish(folder, job, BEST[job.variant.arm.partition("=")[2], job.variant.value])
+    tuning, report = rounds
+    assert len(tuning) == 2 * 2 * 3
+    assert {seed for _, seed in tuning} == {1_000_000, 1_000_001, 1_000_002}
+    # relu wins at 0.2; tanh ties, and the smaller value is taken.
+    assert report == [("relu-0.2", 0), ("tanh-0.1", 0), ("relu-0.2", 1), ("tanh-0.1", 1)]
+
+
+def test_nothing_is_chosen_before_the_tuning_is_over():
+    plan = manifest(TUNING)
+    study = plan.study()
+    full = {seed: make_record(seed=seed) for seed in study.tuning_seeds}
+    assert choose(plan.arms[0], study, [full, {}]) is None
+    assert choose(plan.arms[0], study, [full, full]) is plan.arms[0].variants[0]
+
+
+def test_a_run_that_two_arms_share_is_done_once(folder):
+    plan = manifest()
+    twice = replace(plan, arms=[*plan.arms, replace(plan.arms[0], label="again")])
+    assert names(missing_runs(collect(twice, folder))) == names(missing_runs(collect(plan, folder)))
+
+
+def test_scores_are_nan_where_missing_and_inf_where_null(folder):
+    plan = manifest()
+    job = next(missing_runs(collect(plan, folder)))
+    finish(folder, job, 0.25)
+    arm = collect(plan, folder).arms[0]
+    assert arm.scores("test/accuracy", [0])[0] == 0.25
+    assert str(arm.scores("test/accuracy", [1])[0]) == "nan"
+    assert arm.scores("none", [0])[0] == float("inf")
+    with pytest.raises(ValueError, match="no metric 'speed'"):
+        score(arm.records[0], "speed")
+
+
+def test_do_runs_goes_on_after_failures_and_lost_workers(folder):
+    plan = begin(manifest(), folder)
+    launches = []
+
+    def launch(jobs, wait):
+        launches.append((names(jobs), wait))
+        for job in jobs:
+            home = folder.parent.parent / job.home
+            if job.home == "runs/relu/seed-0":
+                home.mkdir(parents=True, exist_ok=True)
+                (home / FAILURE_NAME).write_text("Traceback\nit broke\n")
+            elif job.home != "runs/tanh/seed-1" or len(launches) == 2:  # its worker dies the first time
+                finish(folder, job)
+
+    results, failed = do_runs(plan, folder, launch)
+    assert failed == {"runs/relu/seed-0": "it broke"}
+    assert launches[1] == ([("tanh", 1)], True)
+    assert len(launches) == 2
+    assert [len(arm.records) for arm in results.arms] == [1, 2]
+    states = (folder / "runs.csv").read_text()
+    assert "activation=relu,,0,failed,runs/relu/seed-0" in states
+    assert states.count("finished") == 3
+    again, failed = do_runs(plan, folder, lambda jobs, wait: [finish(folder, job) for job in jobs])
+    assert not failed
+    assert [len(arm.records) for arm in again.arms] == [2, 2]
+
+
+def test_a_run_whose_worker_always_dies_is_given_up(folder):
+    launches = []
+    _, failed = do_runs(begin(manifest(), folder), folder, lambda jobs, wait: launches.append(len(jobs)))
+    assert launches == [4, 4, 4]
+    assert len(failed) == 4
+    assert all("died" in line for line in failed.values())
+
+
+def test_rerun_does_every_run_once(folder):
+    plan = begin(manifest(), folder)
+    do_runs(plan, folder, lambda jobs, wait: [finish(folder, job) for job in jobs])
+    launches = []
+    do_runs(plan, folder, lambda jobs, wait: launches.append(names(jobs)), rerun=True)
+    assert [len(jobs) for jobs in launches] == [4]
+
+
+def test_an_arm_that_means_something_else_is_refused(folder):
+    begin(manifest(), folder)
+    plan = manifest()
+    other = replace(
+        plan.arms[0].variants[0], fingerprint="new", settings={**plan.arms[0].variants[0].settings, "lr": 3}
+    )
+    changed = replace(plan, arms=[replace(plan.arms[0], variants=[other]), plan.arms[1]])
+    with pytest.raises(ValueError, match=r"another meaning of arm 'activation=relu': lr is 3, was None"):
+        begin(changed, folder)
+
+
+def test_claims_are_fixed_before_the_first_run(folder):
+    begin(manifest(alpha=0.05), folder)
+    with pytest.raises(ValueError, match=r"begun with other alpha \(0\.1 now, 0\.05 then\)"):
+        begin(manifest(alpha=0.1), folder)
+
+
+def test_extra_seeds_are_a_declared_look_at_a_finished_study(folder):
+    plan = begin(declared(), folder)
+    with pytest.raises(ValueError, match="runs are missing"):
+        begin(declared(), folder, extra_seeds=1)
+    do_runs(plan, folder, lambda jobs, wait: [finish(folder, job) for job in jobs])
+    more = begin(declared(), folder, extra_seeds=3)
+    assert more.looks == [2, 5]
+    assert names(missing_runs(collect(more, folder))) == [(a, s) for s in (2, 3, 4) for a in ("relu", "tanh")]
+    assert begin(declared(), folder).looks == [2, 5]
+    do_runs(more, folder, lambda jobs, wait: [finish(folder, job) for job in jobs])
+    with pytest.raises(ValueError, match="declares 2 looks at its data and has had them all"):
+        begin(declared(), folder, extra_seeds=1)
+
+
+def declared():
+    plan = manifest()
+    return replace(plan, definition={**plan.definition, "looks": 2})
+
+
+def test_the_home_of_a_study_depends_on_what_it_does(tmp_path):
+    plan = declared()
+    study = plan.study()
+    home = study_folder(tmp_path, study, plan.definition, ["data.root=a", "trainer.epochs=3"])
+    assert home.parent == tmp_path / "studies"
+    assert home == study_folder(tmp_path, study, {**plan.definition, "claims": {"x": 1}}, ["trainer.epochs=3"])
+    assert home != study_folder(tmp_path, study, plan.definition, ["trainer.epochs=4"])
+    assert home != study_folder(tmp_path, study, {**plan.definition, "seeds": 3}, ["trainer.epochs=3"])
+
+
+def test_states_of_an_unfinished_study(folder):
+    write_manifest(manifest(TUNING), folder)
+    write_runs(manifest(TUNING), folder)
+    states = (folder / "runs.csv").read_text()
+    assert states.count("to do") == 12
+    assert states.count("not chosen") == 4
