@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ablate.manifest import Results, collect, read_manifest
+from ablate.manifest import read_manifest
+from ablate.results import Results, collect
 from ablate.statistics import Comparison, Outcome, decide, difference
 
 METRIC = "test/accuracy"

@@ -10,10 +10,11 @@ from filelock import FileLock
 
 from ablate.callbacks import CHECKPOINT_NAME
 from ablate.data.preprocessing import Chain, Standardize
+from ablate.evaluation import epochs_to
 from ablate.layers.batch_norm import estimate_population_statistics
 from ablate.layers.normalization import Batch, NoNormalization
 from ablate.record import PREDICTIONS_NAME, RECORD_NAME
-from ablate.run import CONFIG_NAME, epochs_to, start
+from ablate.run import CONFIG_NAME, start
 from ablate.training import Callback
 
 

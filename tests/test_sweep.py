@@ -4,19 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from ablate.manifest import (
-    Manifest,
-    PlannedArm,
-    Variant,
-    choose,
-    collect,
-    missing_runs,
-    read_manifest,
-    score,
-    write_manifest,
-    write_runs,
-)
+from ablate.manifest import Manifest, PlannedArm, Variant, read_manifest, write_manifest
 from ablate.record import FAILURE_NAME, write_record
+from ablate.results import choose, collect, missing_runs, score, write_runs
 from ablate.sweep import begin, do_runs, study_folder
 from test_record import make_record
 

@@ -77,7 +77,8 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
     """
     from ablate import report
     from ablate.judging import judge
-    from ablate.manifest import MANIFEST_NAME, collect, read_manifest
+    from ablate.manifest import MANIFEST_NAME, read_manifest
+    from ablate.results import collect
 
     if not words:
         raise ValueError("`ablate report` needs the folder of a study, e.g. outputs/studies/activation-1a2b3c4d")

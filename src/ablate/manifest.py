@@ -6,17 +6,15 @@ repair.
 """
 
 import json
-import math
-import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ablate.claim import Axes
 from ablate.identity import differences
-from ablate.record import FAILURE_NAME, RECORD_NAME, Record, read_record, replacing
-from ablate.study import Arm, Axes, Study, parse
-from ablate.tables import comma_separated
+from ablate.record import replacing
+from ablate.study import Arm, Study, parse
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
@@ -85,93 +83,6 @@ class Manifest:
         return Study(**{**{name: getattr(study, name) for name in study.__dataclass_fields__}, "seeds": seeds})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One run to do: a variant of an arm and a seed."""
-
-    label: str
-    variant: Variant
-    seed: int
-
-    @property
-    def home(self) -> str:
-        """Folder of the run, relative to the output folder."""
-        return f"{self.variant.home}/seed-{self.seed}"
-
-    @property
-    def overrides(self) -> list[str]:
-        return [*self.variant.overrides, f"seed={self.seed}"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArmResult:
-    """What is known of an arm.
-
-    Args:
-        planned: the arm.
-        chosen: the variant that is judged; None until its tuning is complete.
-        records: of the chosen variant, by report seed; what is not there is missing.
-        tuning: by position of the variant, records by tuning seed; empty where nothing is tuned.
-        failures: by seed, the last line of what a failed run said; report and tuning runs.
-    """
-
-    planned: PlannedArm
-    chosen: Variant | None
-    records: dict[int, Record]
-    tuning: list[dict[int, Record]] = field(default_factory=list)
-    failures: dict[int, str] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        return self.planned.label
-
-    @property
-    def axes(self) -> Axes:
-        return self.planned.axes
-
-    def scores(self, metric: str, seeds: Sequence[int]) -> list[float]:
-        """Return the metric of each report seed: nan where the run is missing, inf where it is null (never reached)."""
-        return [score(self.records.get(seed), metric) for seed in seeds]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Results:
-    """A study's arms with what is known of them.
-
-    Args:
-        study: with the seeds of the present look.
-        manifest: of the study.
-        output_dir: folder that the runs' homes are relative to.
-        folder: of the study.
-        arms: in the study's order.
-    """
-
-    study: Study
-    manifest: Manifest
-    output_dir: Path
-    folder: Path
-    arms: list[ArmResult]
-
-    @property
-    def look(self) -> int:
-        """Which look this is, from 1."""
-        return len(self.manifest.looks)
-
-
-def score(record: Record | None, metric: str) -> float:
-    """Return a metric as a number: nan for a missing run, inf for a null (a threshold never reached, a loss diverged).
-
-    Raises:
-        ValueError: the run has no such metric.
-    """
-    if record is None:
-        return math.nan
-    if metric not in record.metrics:
-        raise ValueError(f"runs have no metric {metric!r}; there are {', '.join(sorted(record.metrics))}")
-    value = record.metrics[metric]
-    return math.inf if value is None else float(value)
-
-
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write the manifest in one atomic step."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -214,110 +125,6 @@ def check_unchanged(planned: Sequence[PlannedArm], manifest: Manifest, folder: P
                     f"{shown or 'the data or the numerics'} changed; undo the change to go on, or move the folder "
                     "away to begin again"
                 )
-
-
-def collect(manifest: Manifest, folder: Path) -> Results:
-    """Read what is known of every arm from the runs' folders."""
-    output_dir = folder.parent.parent
-    study = manifest.study()
-    return Results(
-        study=study,
-        manifest=manifest,
-        output_dir=output_dir,
-        folder=folder,
-        arms=[collect_arm(planned, study, output_dir) for planned in manifest.arms],
-    )
-
-
-def collect_arm(planned: PlannedArm, study: Study, output_dir: Path) -> ArmResult:
-    """Read what is known of one arm."""
-    tuning = [read_seeds(output_dir / v.home, study.tuning_seeds) for v in planned.variants] if study.tuning else []
-    chosen = choose(planned, study, tuning)
-    runs = [(variant.home, seed) for variant in planned.variants for seed in study.tuning_seeds]
-    runs += [(chosen.home, seed) for seed in study.seeds] if chosen else []
-    failures = {seed: found for home, seed in runs if (found := read_failure(output_dir / home / f"seed-{seed}"))}
-    records = read_seeds(output_dir / chosen.home, study.seeds) if chosen else {}
-    return ArmResult(planned=planned, chosen=chosen, records=records, tuning=tuning, failures=failures)
-
-
-def choose(planned: PlannedArm, study: Study, tuning: Sequence[dict[int, Record]]) -> Variant | None:
-    """Return the variant of the best mean validation score, the smaller value at a tie; None while runs are missing."""
-    if study.tuning is None:
-        return planned.variants[0]
-    if any(len(records) < study.tuning.seeds for records in tuning):
-        return None
-    means = [statistics.fmean(score(r, study.tuning.metric) for r in records.values()) for records in tuning]
-    return planned.variants[means.index(max(means))]
-
-
-def read_seeds(home: Path, seeds: Sequence[int]) -> dict[int, Record]:
-    """Return the records of the finished seeds."""
-    found = ((seed, read_record(home / f"seed-{seed}")) for seed in seeds)
-    return {seed: record for seed, record in found if record is not None}
-
-
-def read_failure(folder: Path) -> str:
-    """Return the last line of what a failed run said, "" where none failed or it has finished since."""
-    try:
-        lines = (folder / FAILURE_NAME).read_text(encoding="utf-8").strip().splitlines()
-    except OSError:
-        return ""
-    return "" if (folder / RECORD_NAME).exists() or not lines else lines[-1]
-
-
-def missing_runs(results: Results) -> Iterator[Job]:
-    """Yield the runs to do next, in the order of seeds: tuning runs first, then report runs of the arms that are tuned.
-
-    Called again when these are done, until it yields nothing. A run that two arms share is yielded once.
-    """
-    seen: set[str] = set()
-    study = results.study
-    jobs = [
-        Job(label=arm.label, variant=variant, seed=seed)
-        for seed in study.tuning_seeds
-        for arm in results.arms
-        for variant, records in zip(arm.planned.variants, arm.tuning, strict=True)
-        if seed not in records
-    ] + [
-        Job(label=arm.label, variant=arm.chosen, seed=seed)
-        for seed in study.seeds
-        for arm in results.arms
-        if arm.chosen is not None and seed not in arm.records
-    ]
-    for job in jobs:
-        if job.home not in seen:
-            seen.add(job.home)
-            yield job
-
-
-def write_runs(manifest: Manifest, folder: Path) -> None:
-    """Write runs.csv: every run of the study with its state, told from what lies in the run's folder.
-
-    States: finished (diverged runs too), failed, begun (a checkpoint or at least a configuration is there), to do; and
-    not chosen for the report runs of an arm whose tuning is not over.
-    """
-    results = collect(manifest, folder)
-    rows = [["arm", "value", "seed", "state", "folder"]]
-    for arm in results.arms:
-        runs: list[tuple[Variant | None, int]] = []
-        runs += [(variant, seed) for variant in arm.planned.variants for seed in results.study.tuning_seeds]
-        runs += [(arm.chosen, seed) for seed in results.study.seeds]
-        for variant, seed in runs:
-            home = f"{variant.home}/seed-{seed}" if variant else ""
-            value = "" if variant is None or variant.value is None else str(variant.value)
-            state = state_of(results.output_dir / home) if home else "not chosen"
-            rows.append([arm.label, value, str(seed), state, home])
-    with replacing(folder / "runs.csv") as temporary:
-        temporary.write_text(comma_separated(rows), encoding="utf-8")
-
-
-def state_of(folder: Path) -> str:
-    """Return the state of the run in `folder`, see `write_runs`."""
-    if (folder / RECORD_NAME).exists():
-        return "finished"
-    if (folder / FAILURE_NAME).exists():
-        return "failed"
-    return "begun" if (folder / "config.yaml").exists() else "to do"
 
 
 def plan_arms(arms: Sequence[Arm], study: Study, resolve: Any) -> list[PlannedArm]:

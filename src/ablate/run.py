@@ -1,15 +1,12 @@
 """One run, from its description to its record."""
 
-import contextlib
 import copy
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from filelock import FileLock, Timeout
@@ -18,14 +15,15 @@ from torch import Tensor, nn
 from ablate import hardware
 from ablate.callbacks import Checkpoint, Progress
 from ablate.data.dataset import Dataset, Split
+from ablate.evaluation import Examination, epochs_to, guessing, write_predictions
 from ablate.identity import differences
-from ablate.layers.batch_norm import BatchNorm, estimate_population_statistics, needs_population_statistics
+from ablate.layers.batch_norm import BatchNorm
 from ablate.nets import ConvNet, Net
 from ablate.optimization import parameter_groups
-from ablate.record import FAILURE_NAME, PREDICTIONS_NAME, Metrics, Record, finite, read_record, replacing, write_record
+from ablate.record import FAILURE_NAME, Record, finite, read_record, replacing, write_record
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams
-from ablate.training import Augmentation, Callback, Schedule, State, autocast, fit, predict, score, take
+from ablate.training import Augmentation, Callback, Schedule, State, fit
 
 CONFIG_NAME = "config.yaml"
 INITIALIZATION_IMAGES = 256  # how many training images a data-driven initializer sees
@@ -237,7 +235,15 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
     )
     checkpoint = Checkpoint(folder, run.checkpoint_every, run.fingerprint)
     checkpoint.restore(state)
-    examine = Examination(run, dataset)
+    examine = Examination(
+        dataset=dataset,
+        preprocessing=run.preprocessing,
+        batch_size=run.batch_size,
+        eval_batch_size=run.eval_batch_size,
+        precision=run.precision,
+        num_samples=run.dropout.num_samples,
+        streams=Streams(run.seed),
+    )
     progress = [callback for callback in callbacks if isinstance(callback, Progress)]
     silent = [callback for callback in callbacks if not isinstance(callback, Progress)]
     fit(
@@ -257,11 +263,8 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
     if state.diverged:
         state.metrics |= guessing(dataset.num_classes)
     else:
-        num_samples = run.dropout.num_samples
-        state.test_log_probs = examine(net, dataset.test, num_samples)
-        state.metrics |= score(examine(net, dataset.train), dataset.train.labels, "train_eval")
-        state.metrics |= score(examine(net, dataset.val, num_samples), dataset.val.labels, "val")
-        state.metrics |= score(state.test_log_probs, dataset.test.labels, "test")
+        metrics, state.test_log_probs = examine.conclude(net)
+        state.metrics |= metrics
     state.metrics |= epochs_to(state.history, run.thresholds)
     state.wall_seconds += time.perf_counter() - evaluation_start
     for callback in callbacks:
@@ -286,78 +289,6 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
     return record
 
 
-class Examination:
-    """Inference as the run's settings want it: population statistics, preprocessing refitted on purpose, sampling."""
-
-    def __init__(self, run: Run, dataset: Dataset) -> None:
-        self.run, self.dataset, self.streams = run, dataset, Streams(run.seed)
-
-    def __call__(self, net: Net, split: Split, num_samples: int = 0) -> Tensor:
-        """Return the log-probabilities (N, num_classes) of the images of `split`; `net` trains on unharmed."""
-        run = self.run
-        with self.preprocessing_for(net, split):
-            return predict(
-                net,
-                split.images,
-                batch_size=run.eval_batch_size,
-                precision=run.precision,
-                num_samples=num_samples,
-                streams=self.streams,
-            )
-
-    def validate(self, net: Net) -> Metrics:
-        """Return the validation metrics, after bringing the statistics of inference up to date with the weights.
-
-        The last validation leaves them as the final evaluation needs them.
-        """
-        if needs_population_statistics(net):
-            labels = self.dataset.train.labels
-            order = torch.randperm(len(labels), generator=self.streams.generator("population")).to(labels.device)
-            batches = (batch for batch in order.split(self.run.batch_size) if len(batch) == self.run.batch_size)
-            with autocast(labels.device, self.run.precision):
-                estimate_population_statistics(net, (take(self.dataset.train, batch)[0] for batch in batches))
-        return score(self(net, self.dataset.val), self.dataset.val.labels, "val")
-
-    @contextlib.contextmanager
-    def preprocessing_for(self, net: Net, split: Split) -> Iterator[None]:
-        """Fit the preprocessing on the very images it is applied to, where `preprocessing.fit=test` asks for that."""
-        if split is self.dataset.train or getattr(self.run.preprocessing, "fit_on", "train") == "train":
-            yield
-            return
-        own = net.preprocessing
-        refitted = copy.deepcopy(self.run.preprocessing).fit(split.images.cpu())
-        net.preprocessing = refitted.to(split.images.device)
-        try:
-            yield
-        finally:
-            net.preprocessing = own
-
-
 def to_device(split: Split, device: torch.device) -> Split:
     """Return the split with its tensors on `device`."""
     return Split(images=split.images.to(device), labels=split.labels.to(device))
-
-
-def guessing(num_classes: int) -> Metrics:
-    """Return the score of a net that diverged: the accuracy of guessing, and no loss."""
-    splits = ("train_eval", "val", "test")
-    return {f"{s}/{k}": v for s in splits for k, v in (("loss", None), ("accuracy", 1 / num_classes))}
-
-
-def epochs_to(history: Sequence[Metrics], thresholds: Sequence[float]) -> Metrics:
-    """Return the first epoch at which train and val accuracy reach each threshold, None where they never do."""
-    found: Metrics = {}
-    for name in ("train/accuracy", "val/accuracy"):
-        for threshold in thresholds:
-            reached = (row["epoch"] for row in history if (row.get(name) or -math.inf) >= threshold)
-            found[f"epochs_to/{name}/{threshold:g}"] = next(reached, None)
-    return found
-
-
-def write_predictions(folder: Path, state: State) -> None:
-    """Write the predicted and the true class of every test image, in the split's order; -1 where the net diverged."""
-    labels = state.dataset.test.labels.cpu().numpy().astype(np.int16)
-    log_probs = state.test_log_probs
-    predictions = np.full_like(labels, -1) if log_probs is None else log_probs.argmax(1).cpu().numpy().astype(np.int16)
-    with replacing(folder / PREDICTIONS_NAME) as temporary:
-        np.savez_compressed(temporary, predictions=predictions, labels=labels)

@@ -25,78 +25,13 @@ from typing import Any
 
 import yaml
 
+from ablate.claim import Axes, Claim
+
 # Tuning runs have seeds of their own, so that no score that chose a value is used to judge it.
 TUNING_SEED = 1_000_000
 MIN_TUNING_SEEDS = 3  # with two, the winner's luck has been seen to make a verdict
 
-DIFFERENCE_FORMS = ("greater", "smaller", "equivalent")
-FORMS = (*DIFFERENCE_FORMS, "ratio", "trend", "interaction", "identity")
 GRIDS = ("product", "zip", "leave_one_out", "add_one_in")
-
-Axes = dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """A sentence that a study can support or contradict.
-
-    Args:
-        name: short, unique in the study.
-        text: the sentence, for people.
-        form: "greater", "smaller", "equivalent": treatment - control of the metric.
-            "ratio": treatment / control of a positive metric; `direction` says which side is claimed, `smallest_effect`
-            is the factor k > 1 ("k times faster": smaller on epochs_to/...; null, never reached, is censored).
-            "trend": the change of the metric over `order`, the ordered values of one axis; `direction` as above.
-            "interaction": (treatment - control at the second value of `factor`) - (the same at its first value), where
-            `order` holds the two values of the axis `factor`; `direction` as above.
-            "identity": |treatment - control| <= `tolerance` in every seed.
-        metric: key of `Record.metrics`, e.g. test/accuracy.
-        treatment, control: values of axes that pick arms; what they leave open is averaged over, matched by the
-            other axes. Empty for "trend", whose arms are all that have `factor` in `order`.
-        smallest_effect: least difference that matters, in units of the metric; for a ratio the factor k.
-        direction: "greater" or "smaller", for ratio, trend and interaction.
-        factor, order: see the forms.
-        tolerance: of an identity.
-        family: claims of one family share the error level; by default all claims of a study are one family.
-        source: where the sentence comes from.
-        published: what the literature found, with its source; empty where nothing verified is known.
-        note: what else to know when reading the verdict.
-    """
-
-    name: str
-    text: str
-    form: str
-    metric: str = "test/accuracy"
-    treatment: Axes = field(default_factory=dict)
-    control: Axes = field(default_factory=dict)
-    smallest_effect: float = 0.0
-    direction: str = ""
-    factor: str = ""
-    order: list[Any] = field(default_factory=list)
-    tolerance: float = 0.0
-    family: str = "all"
-    source: str = ""
-    published: str = ""
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        where = f"claim {self.name!r}"
-        if self.form not in FORMS:
-            raise ValueError(f"{where}: `form` must be one of {', '.join(FORMS)}, got {self.form!r}")
-        if self.form not in (*DIFFERENCE_FORMS, "identity") and self.direction not in ("greater", "smaller"):
-            raise ValueError(f"{where}: `direction` must be greater or smaller for {self.form}, got {self.direction!r}")
-        if self.form != "trend" and not (self.treatment and self.control):
-            raise ValueError(f"{where}: `treatment` and `control` must each name values of axes")
-        if self.form in ("trend", "interaction") and not (self.factor and len(self.order) >= 2):
-            raise ValueError(
-                f"{where}: `factor` must be an axis and `order` its values, got {self.factor!r}, {self.order}"
-            )
-        if self.form == "interaction" and len(self.order) != 2:
-            raise ValueError(f"{where}: `order` must have two values for an interaction, got {self.order}")
-        if self.form == "ratio" and not self.smallest_effect > 1:
-            raise ValueError(f"{where}: `smallest_effect` of a ratio is a factor above 1, got {self.smallest_effect}")
-        if self.form != "identity" and not self.smallest_effect > 0:
-            raise ValueError(f"{where}: `smallest_effect` must be above 0, got {self.smallest_effect}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,20 +17,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from ablate.identity import UNSCIENTIFIC
-from ablate.manifest import (
-    Job,
-    Manifest,
-    PlannedArm,
-    Results,
-    check_unchanged,
-    collect,
-    missing_runs,
-    read_failure,
-    read_manifest,
-    write_manifest,
-    write_runs,
-)
+from ablate.manifest import Manifest, PlannedArm, check_unchanged, read_manifest, write_manifest
 from ablate.record import FAILURE_NAME, RECORD_NAME, read_record
+from ablate.results import Job, Results, collect, missing_runs, read_failure, write_runs
 from ablate.study import Study, key_of
 from ablate.tables import clock
 

@@ -61,7 +61,8 @@ class AblateSweeper(BasicSweeper):
         from ablate import catalog, planning, report, sweep
         from ablate.arguments import split_folders
         from ablate.judging import check_claims, judge
-        from ablate.manifest import Job, collect, plan_arms
+        from ablate.manifest import plan_arms
+        from ablate.results import Job, collect
         from ablate.study import parse, patch, read_study
 
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from ablate.identity import fingerprint
-from ablate.manifest import ArmResult, Manifest, PlannedArm, Results, Variant, choose
+from ablate.manifest import Manifest, PlannedArm, Variant
 from ablate.record import Record
+from ablate.results import ArmResult, Results, choose
 from ablate.study import Study, parse
 
 # (axes, seed, value of the nuisance) -> metrics, one number for test/accuracy, or None where the run is missing.

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from ablate.judging import AtValue, Judgement
-from ablate.manifest import ArmResult, Manifest, PlannedArm, Results, Variant
+from ablate.manifest import Manifest, PlannedArm, Variant
 from ablate.record import Record
+from ablate.results import ArmResult, Results
 from ablate.statistics import describe, improvement, mean_effect
 from ablate.study import parse
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ablate.claim import Claim
 from ablate.judging import Judgement
 from ablate.report import write_report
-from ablate.study import Claim
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablate.manifest import Manifest, PlannedArm, Variant, collect, write_manifest
+from ablate.manifest import Manifest, PlannedArm, Variant, write_manifest
 from ablate.record import Record, write_record
+from ablate.results import collect
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {"data": {"train_size": 2000}, "trainer": {"epochs": 8}}

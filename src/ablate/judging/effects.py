@@ -8,11 +8,12 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.manifest import Variant, score
+from ablate.claim import DIFFERENCE_FORMS, Claim
+from ablate.manifest import Variant
 from ablate.record import Record
+from ablate.results import score
 from ablate.statistics import Comparison, Direction, Effect, mean_effect, rank_effect, trend
 from ablate.statistics.effects import FloatArray
-from ablate.study import DIFFERENCE_FORMS, Claim
 
 # An arm's runs as they are compared: its variant, and the records by seed.
 Sample = tuple[Variant, Mapping[int, Record]]

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from ablate.claim import Claim
 from ablate.judging.effects import Scores, unusable
-from ablate.manifest import ArmResult
-from ablate.study import Claim, Study
+from ablate.results import ArmResult
+from ablate.study import Study
 
 
 def why_missing(cells: Sequence[Sequence[ArmResult]], study: Study) -> str:

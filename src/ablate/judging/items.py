@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.manifest import ArmResult
+from ablate.claim import DIFFERENCE_FORMS, Claim
 from ablate.record import PREDICTIONS_NAME
+from ablate.results import ArmResult
 from ablate.statistics import accuracy_difference
-from ablate.study import DIFFERENCE_FORMS, Claim
 
 IntArray = NDArray[np.int_]
 Reader = Callable[[Path], tuple[IntArray, IntArray] | None]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ablate.claim import Claim
 from ablate.judging import tuning
 from ablate.judging.effects import (
     Scores,
@@ -23,10 +24,9 @@ from ablate.judging.gaps import why_missing, why_unusable
 from ablate.judging.items import Reader, item_interval, read_predictions
 from ablate.judging.judgement import Judgement
 from ablate.judging.selection import Selection, describe, select, why_not_comparable
-from ablate.manifest import ArmResult, Results
+from ablate.results import ArmResult, Results
 from ablate.statistics import Effect, Verdict, bca_interval, decide, identity, improvement, mean_effect, sign_flip
 from ablate.statistics.effects import FloatArray
-from ablate.study import Claim
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from ablate.claim import Axes, Claim
 from ablate.identity import differences
-from ablate.manifest import ArmResult
-from ablate.study import Axes, Claim, Study, text
+from ablate.results import ArmResult
+from ablate.study import Study, text
 
 
 class HasAxes(Protocol):

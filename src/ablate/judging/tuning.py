@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ablate.claim import Claim
 from ablate.judging.effects import Scores, effect_of, in_unit, read_scores, smallest_effect, unusable
 from ablate.judging.judgement import AtValue
-from ablate.manifest import ArmResult
+from ablate.results import ArmResult
 from ablate.statistics import Effect
 from ablate.statistics.effects import ROUNDING
-from ablate.study import Claim, Study
+from ablate.study import Study
 
 Cells = Sequence[Sequence[ArmResult]]
 

@@ -5,10 +5,10 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ablate.manifest import ArmResult, Results
 from ablate.report.curves import Band, PairTable, band, history
 from ablate.report.drawing import INK, MUTED, RULE, new_figure, style, to_svg
 from ablate.report.wording import ARM_COLOURS, LOOKS, short_names
+from ablate.results import ArmResult, Results
 from ablate.study import text
 
 if TYPE_CHECKING:

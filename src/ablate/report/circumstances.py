@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ablate.identity import differences
-from ablate.manifest import ArmResult, Results
 from ablate.record import Record
 from ablate.report.wording import plural
+from ablate.results import ArmResult, Results
 from ablate.study import TUNING_SEED, text
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ablate.manifest import Results
 from ablate.record import Record
+from ablate.results import Results
 from ablate.study import text
 
 if TYPE_CHECKING:

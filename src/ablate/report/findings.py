@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ablate.manifest import Results
 from ablate.report.circumstances import command_with
 from ablate.report.wording import LOOKS, Look, Unit, mean_score, percent, plural, probability, unit_of
+from ablate.results import Results
 from ablate.study import text
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ import html
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ablate.manifest import Results
 from ablate.report.circumstances import (
     command_with,
     environment,
@@ -16,6 +15,7 @@ from ablate.report.circumstances import (
 from ablate.report.findings import Finding, answer
 from ablate.report.table import study_rows
 from ablate.report.wording import percent, probability
+from ablate.results import Results
 from ablate.tables import markdown
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablate.manifest import Results
 from ablate.report import arm_plots, effect_plots
 from ablate.report.board import link_study, write_arm_board
 from ablate.report.circumstances import command_with, environment, failures, progress, setting, undeclared
@@ -13,6 +12,7 @@ from ablate.report.findings import Finding, answer, findings
 from ablate.report.markdown import to_markdown
 from ablate.report.table import study_rows, write_text
 from ablate.report.wording import LOOKS, percent, probability
+from ablate.results import Results
 from ablate.tables import comma_separated
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ablate.identity import plain, scientific
-from ablate.manifest import Results
 from ablate.record import Record, replacing
 from ablate.report.links import link_runs
+from ablate.results import Results
 from ablate.study import text
 from ablate.tables import aligned, comma_separated, markdown
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ablate.manifest import Results
 from ablate.report.findings import answer
 from ablate.report.table import arm_rows
 from ablate.report.wording import LOOKS, unit_of
+from ablate.results import Results
 from ablate.tables import aligned
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ablate.manifest import ArmResult
-from ablate.study import Claim, text
+from ablate.claim import Claim
+from ablate.results import ArmResult
+from ablate.study import text
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,115 @@
+"""How a net is examined: inference as the run's settings want it, and what is written down of the answers."""
+
+import contextlib
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ablate.data.dataset import Dataset, Split
+from ablate.layers.batch_norm import estimate_population_statistics, needs_population_statistics
+from ablate.nets import Net
+from ablate.record import PREDICTIONS_NAME, Metrics, replacing
+from ablate.seeding import Streams
+from ablate.training import State, autocast, predict, score, take
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    """Inference as a run's settings want it: population statistics, preprocessing refitted on purpose, sampling.
+
+    Args:
+        dataset: on the device of the net.
+        preprocessing: unfitted; a copy is fitted on the examined images where it asks for that mistake (fit="test").
+        batch_size: of training, for population statistics.
+        eval_batch_size: images a step of inference.
+        precision: "fp32" or "bf16".
+        num_samples: of Monte-Carlo dropout in the final examination, 0 for none.
+        streams: the run's randomness.
+    """
+
+    dataset: Dataset
+    preprocessing: Any
+    batch_size: int
+    eval_batch_size: int
+    precision: str
+    num_samples: int
+    streams: Streams
+
+    def __call__(self, net: Net, split: Split, num_samples: int = 0) -> Tensor:
+        """Return the log-probabilities (N, num_classes) of the images of `split`; `net` trains on unharmed."""
+        with self.preprocessing_for(net, split):
+            return predict(
+                net,
+                split.images,
+                batch_size=self.eval_batch_size,
+                precision=self.precision,
+                num_samples=num_samples,
+                streams=self.streams,
+            )
+
+    def conclude(self, net: Net) -> tuple[Metrics, Tensor]:
+        """Return the final metrics of all splits and the log-probabilities of the test images."""
+        data = self.dataset
+        log_probs = self(net, data.test, self.num_samples)
+        metrics = score(self(net, data.train), data.train.labels, "train_eval")
+        metrics |= score(self(net, data.val, self.num_samples), data.val.labels, "val")
+        return metrics | score(log_probs, data.test.labels, "test"), log_probs
+
+    def validate(self, net: Net) -> Metrics:
+        """Return the validation metrics, after bringing the statistics of inference up to date with the weights.
+
+        The last validation leaves them as the final evaluation needs them.
+        """
+        if needs_population_statistics(net):
+            labels = self.dataset.train.labels
+            order = torch.randperm(len(labels), generator=self.streams.generator("population")).to(labels.device)
+            batches = (batch for batch in order.split(self.batch_size) if len(batch) == self.batch_size)
+            with autocast(labels.device, self.precision):
+                estimate_population_statistics(net, (take(self.dataset.train, batch)[0] for batch in batches))
+        return score(self(net, self.dataset.val), self.dataset.val.labels, "val")
+
+    @contextlib.contextmanager
+    def preprocessing_for(self, net: Net, split: Split) -> Iterator[None]:
+        """Fit the preprocessing on the very images it is applied to, where `preprocessing.fit=test` asks for that."""
+        if split is self.dataset.train or getattr(self.preprocessing, "fit_on", "train") == "train":
+            yield
+            return
+        own = net.preprocessing
+        refitted = copy.deepcopy(self.preprocessing).fit(split.images.cpu())
+        net.preprocessing = refitted.to(split.images.device)
+        try:
+            yield
+        finally:
+            net.preprocessing = own
+
+
+def guessing(num_classes: int) -> Metrics:
+    """Return the score of a net that diverged: the accuracy of guessing, and no loss."""
+    splits = ("train_eval", "val", "test")
+    return {f"{s}/{k}": v for s in splits for k, v in (("loss", None), ("accuracy", 1 / num_classes))}
+
+
+def epochs_to(history: Sequence[Metrics], thresholds: Sequence[float]) -> Metrics:
+    """Return the first epoch at which train and val accuracy reach each threshold, None where they never do."""
+    found: Metrics = {}
+    for name in ("train/accuracy", "val/accuracy"):
+        for threshold in thresholds:
+            reached = (row["epoch"] for row in history if (row.get(name) or -math.inf) >= threshold)
+            found[f"epochs_to/{name}/{threshold:g}"] = next(reached, None)
+    return found
+
+
+def write_predictions(folder: Path, state: State) -> None:
+    """Write the predicted and the true class of every test image, in the split's order; -1 where the net diverged."""
+    labels = state.dataset.test.labels.cpu().numpy().astype(np.int16)
+    log_probs = state.test_log_probs
+    predictions = np.full_like(labels, -1) if log_probs is None else log_probs.argmax(1).cpu().numpy().astype(np.int16)
+    with replacing(folder / PREDICTIONS_NAME) as temporary:
+        np.savez_compressed(temporary, predictions=predictions, labels=labels)
