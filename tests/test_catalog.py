@@ -49,10 +49,13 @@ def test_overview_names_every_level_and_marks_the_defaults():
         ("net.num_stages=3", ["net=small has no key", "there are widths"]),
         ("lst", ["'lst' is neither", "list"]),
         ("study=activatoin", ["study has no level", "activation"]),
+        ("study=activation,dropout", ["one study at a time"]),
+        ("study.seeds=3", ["belongs to a study"]),
+        ("extra_seeds=3", ["belongs to a study"]),
     ],
 )
 def test_unknown_names_are_refused_with_the_nearest(argument, words):
-    with pytest.raises(ValueError, match=r"there is no key|has no level|has no key|neither") as error:
+    with pytest.raises(ValueError, match=r"there is no key|has no level|has no key|neither|a study|one study") as error:
         check(["-m", argument], [CONF], SUBCOMMANDS)
     assert all(word in str(error.value) for word in words)
 

@@ -78,6 +78,10 @@ def test_tuning_seeds_are_never_report_seeds():
         ({"tuning": {"key": "a", "values": [1, 2]}, "grids": [{"product": {"a": [1]}}]}, "is an axis"),
         ({"claims": {"c": {**CLAIM, "form": "bigger"}}}, "claim 'c': `form`.*'bigger'"),
         ({"claims": {"c": {**CLAIM, "smallest_effect": 0}}}, "must be above 0"),
+        ({"claims": {"c": {**CLAIM, "smallest_effect": "big"}}}, "must be a number, got 'big'"),
+        ({"seeds": "abc"}, "`study.seeds`.*'abc'"),
+        ({"alpha": "small"}, "`study.alpha`.*'small'"),
+        ({"tuning": {"key": "lr", "values": ["a", "b"]}}, "must be numbers"),
         ({"claims": {"c": {**CLAIM, "form": "ratio", "direction": "smaller"}}}, "factor above 1"),
         ({"claims": {"c": {**CLAIM, "form": "trend", "direction": "greater"}}}, "`factor`"),
         ({"claims": {"c": {**CLAIM, "form": "ratio", "smallest_effect": 2}}}, "`direction`"),
@@ -99,6 +103,7 @@ def test_patches_change_one_value():
         "tuning": None,
     }
     assert content["seeds"] == 3
+    assert patch({}, ["alpha=1e-2", "seeds=[1, 2e0]"]) == {"alpha": 0.01, "seeds": [1, 2.0]}
     with pytest.raises(ValueError, match="seeds is not a mapping"):
         patch(content, ["seeds.first=1"])
 
@@ -130,6 +135,14 @@ def test_the_studies_that_come_along(path, compose):
     for claim in study.claims:
         assert claim.source
         assert not claim.published or claim.published.endswith(")") or "(" in claim.published
+
+
+def test_a_metric_that_no_run_records_is_refused_before_the_first_run():
+    from ablate.judging import check_claims
+
+    study = parse("s", {"grids": [{"product": {"a": [1, 2]}}], "claims": {"c": {**CLAIM, "metric": "test/acuracy"}}})
+    with pytest.raises(ValueError, match=r"claim 'c': `metric`.*'test/acuracy'"):
+        check_claims(study)
 
 
 def test_a_file_that_is_no_mapping_is_refused(tmp_path):

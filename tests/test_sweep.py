@@ -112,15 +112,17 @@ def test_do_runs_goes_on_after_failures_and_lost_workers(folder):
     plan = begin(manifest(), folder)
     launches = []
 
-    def launch(jobs, wait):
+    def launch(jobs, wait, rerun):
         launches.append((names(jobs), wait))
         for job in jobs:
             home = folder.parent.parent / job.home
             if job.home == "runs/relu/seed-0":
                 home.mkdir(parents=True, exist_ok=True)
                 (home / FAILURE_NAME).write_text("Traceback\nit broke\n")
-            elif job.home != "runs/tanh/seed-1" or len(launches) == 2:  # its worker dies the first time
+            elif job.home != "runs/tanh/seed-1" or len(launches) == 2:
                 finish(folder, job)
+            else:  # its worker dies the first time
+                die(folder, job)
 
     results, failed = do_runs(plan, folder, launch)
     assert failed == {"runs/relu/seed-0": "it broke"}
@@ -130,25 +132,61 @@ def test_do_runs_goes_on_after_failures_and_lost_workers(folder):
     states = (folder / "runs.csv").read_text()
     assert "activation=relu,,0,failed,runs/relu/seed-0" in states
     assert states.count("finished") == 3
-    again, failed = do_runs(plan, folder, lambda jobs, wait: [finish(folder, job) for job in jobs])
+    again, failed = do_runs(plan, folder, lambda jobs, *how: [finish(folder, job) for job in jobs])
     assert not failed
     assert [len(arm.records) for arm in again.arms] == [2, 2]
 
 
-def test_a_run_whose_worker_always_dies_is_given_up(folder):
+def die(folder, job):
+    home = folder.parent.parent / job.home
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "config.yaml").write_text("begun")
+
+
+def test_a_run_whose_worker_always_dies_condemns_no_other(folder):
+    """A death breaks the pool: what comes after it in the batch does not begin."""
     launches = []
-    _, failed = do_runs(begin(manifest(), folder), folder, lambda jobs, wait: launches.append(len(jobs)))
+
+    def launch(jobs, wait, rerun):
+        launches.append(names(jobs))
+        for job in jobs:
+            if job.variant.arm == "activation=relu":
+                die(folder, job)
+                return
+            finish(folder, job)
+
+    results, failed = do_runs(begin(manifest(), folder), folder, launch)
+    assert sorted(failed) == ["runs/relu/seed-0", "runs/relu/seed-1"]
+    assert all("died without a word" in line for line in failed.values())
+    assert [len(arm.records) for arm in results.arms] == [0, 2]
+    assert launches.count([("relu", 0)]) == 2
+
+
+def test_a_launcher_that_starts_nothing_is_given_up(folder):
+    launches = []
+    _, failed = do_runs(begin(manifest(), folder), folder, lambda jobs, *how: launches.append(len(jobs)))
     assert launches == [4, 4, 4]
-    assert len(failed) == 4
-    assert all("died" in line for line in failed.values())
+    assert set(failed.values()) == {"it was launched and did not begin"}
 
 
-def test_rerun_does_every_run_once(folder):
+def test_rerun_does_every_run_once_and_then_what_got_lost(folder):
     plan = begin(manifest(), folder)
-    do_runs(plan, folder, lambda jobs, wait: [finish(folder, job) for job in jobs])
+    do_runs(plan, folder, lambda jobs, *how: [finish(folder, job) for job in jobs])
     launches = []
-    do_runs(plan, folder, lambda jobs, wait: launches.append(names(jobs)), rerun=True)
-    assert [len(jobs) for jobs in launches] == [4]
+
+    def launch(jobs, wait, rerun):
+        launches.append((len(jobs), rerun))
+        for job in jobs:
+            if rerun and job.home == "runs/relu/seed-0":
+                (folder.parent.parent / job.home / "record.json").unlink()  # set aside, and then its worker dies
+                die(folder, job)
+            else:
+                finish(folder, job)
+
+    results, failed = do_runs(plan, folder, launch, rerun=True)
+    assert launches == [(4, True), (1, False)]
+    assert not failed
+    assert [len(arm.records) for arm in results.arms] == [2, 2]
 
 
 def test_an_arm_that_means_something_else_is_refused(folder):
@@ -164,6 +202,12 @@ def test_an_arm_that_means_something_else_is_refused(folder):
 
 def test_claims_are_fixed_before_the_first_run(folder):
     begin(manifest(alpha=0.05), folder)
+    with_claims = manifest(claims={"c": {"text": "A.", "smallest_effect": 0.01}}, alpha=0.05)
+    other = folder.with_name("s-1")
+    begin(with_claims, other)
+    begin(manifest(claims={"c": {"text": "Better said.", "smallest_effect": 0.01}}, alpha=0.05), other)
+    with pytest.raises(ValueError, match=r"other claims \(c: smallest_effect: 0\.02 now, 0\.01 then\)"):
+        begin(manifest(claims={"c": {"text": "A.", "smallest_effect": 0.02}}, alpha=0.05), other)
     with pytest.raises(ValueError, match=r"begun with other alpha \(0\.1 now, 0\.05 then\)"):
         begin(manifest(alpha=0.1), folder)
 
@@ -172,12 +216,15 @@ def test_extra_seeds_are_a_declared_look_at_a_finished_study(folder):
     plan = begin(declared(), folder)
     with pytest.raises(ValueError, match="runs are missing"):
         begin(declared(), folder, extra_seeds=1)
-    do_runs(plan, folder, lambda jobs, wait: [finish(folder, job) for job in jobs])
+    do_runs(plan, folder, lambda jobs, *how: [finish(folder, job) for job in jobs])
     more = begin(declared(), folder, extra_seeds=3)
     assert more.looks == [2, 5]
     assert names(missing_runs(collect(more, folder))) == [(a, s) for s in (2, 3, 4) for a in ("relu", "tanh")]
     assert begin(declared(), folder).looks == [2, 5]
-    do_runs(more, folder, lambda jobs, wait: [finish(folder, job) for job in jobs])
+    assert begin(declared(), folder, extra_seeds=3).looks == [2, 5]  # the same command goes on
+    with pytest.raises(ValueError, match="runs are missing"):
+        begin(declared(), folder, extra_seeds=2)
+    do_runs(more, folder, lambda jobs, *how: [finish(folder, job) for job in jobs])
     with pytest.raises(ValueError, match="declares 2 looks at its data and has had them all"):
         begin(declared(), folder, extra_seeds=1)
 

@@ -86,11 +86,15 @@ def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str
         group, _, rest = name.partition(".")
         if re.split(r"[/@]", group)[0] not in keys:
             raise ValueError(f"there is no key {name!r}; {catalog.nearest(name, keys)}")
+        if name == "study" and "," in value:
+            raise ValueError(f"one study at a time, got {word}")
         if name in groups and re.fullmatch(r"[\w-]+(,[\w-]+)*", value):
             check_levels(name, value.split(","), list(catalog.levels(where, name)))
             if "," in value and not {"-m", "--multirun"} & set(words):
                 raise ValueError(f"{word} names several levels; to train each of them, put -m before it")
-        if rest and group in groups and group != "study":
+        if group in ("study", "extra_seeds") and not any(other.startswith("study=") for other in words):
+            raise ValueError(f"{word} belongs to a study: say which, study=NAME")
+        if rest and group in groups and not any(other.startswith("study=") for other in words):
             check_key(name, group, rest.split(".")[0], chosen[group], where)
 
 

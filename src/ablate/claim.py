@@ -56,6 +56,9 @@ class Claim:
         where = f"claim {self.name!r}"
         if self.form not in FORMS:
             raise ValueError(f"{where}: `form` must be one of {', '.join(FORMS)}, got {self.form!r}")
+        for name in ("smallest_effect", "tolerance"):
+            if not isinstance(getattr(self, name), int | float):
+                raise ValueError(f"{where}: `{name}` must be a number, got {getattr(self, name)!r}")
         if self.form not in (*DIFFERENCE_FORMS, "identity") and self.direction not in ("greater", "smaller"):
             raise ValueError(f"{where}: `direction` must be greater or smaller for {self.form}, got {self.direction!r}")
         if self.form != "trend" and not (self.treatment and self.control):

@@ -51,6 +51,8 @@ class Tuning:
     metric: str = "val/accuracy"
 
     def __post_init__(self) -> None:
+        if not all(isinstance(value, int | float) for value in self.values):
+            raise ValueError(f"`tuning.values` must be numbers, got {self.values}")
         if len(self.values) < 2 or sorted(self.values) != self.values:
             raise ValueError(f"`tuning.values` must be at least two, in increasing order, got {self.values}")
         if self.seeds < MIN_TUNING_SEEDS:
@@ -96,6 +98,11 @@ class Study:
     claims: list[Claim] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.seeds, list) or not all(isinstance(s, int) for s in self.seeds):
+            raise ValueError(f"`study.seeds` must be a number or a list of whole numbers, got {self.seeds!r}")
+        for name in ("alpha", "looks"):
+            if not isinstance(getattr(self, name), int | float):
+                raise ValueError(f"`study.{name}` must be a number, got {getattr(self, name)!r}")
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds or min(self.seeds) < 0:
             raise ValueError(f"`study.seeds` must be different numbers of at least 0, got {self.seeds}")
         if max(self.seeds) >= TUNING_SEED:
@@ -125,7 +132,7 @@ class Study:
         found: dict[tuple[str, ...], Arm] = {}
         named = {key for grid in self.grids for axes in grid.values() for key in axes}
         given = dict(override.split("=", 1) for override in self.base if "=" in override)
-        shared = {key: yaml.safe_load(given[key]) for key in sorted(named & given.keys())}
+        shared = {key: from_yaml(given[key]) for key in sorted(named & given.keys())}
         for grid in self.grids:
             for own_axes in combinations(grid):
                 axes = {**shared, **own_axes}
@@ -207,14 +214,27 @@ def patch(content: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
     for assignment in assignments:
         path, _, value = assignment.partition("=")
         *parents, last = path.split(".")
-        # A claim's metric or an axis may hold dots; a key that is there as a whole is meant as a whole.
         node = content
         for parent in parents:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
                 raise ValueError(f"study.{assignment}: {parent} is not a mapping; give it as a whole")
-        node[last] = yaml.safe_load(value)
+        node[last] = from_yaml(value)
     return content
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-3 is a number, as in YAML 1.2 and in Hydra."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"), list("-+0123456789.")
+)
+
+
+def from_yaml(content: str) -> Any:
+    """Return what a piece of YAML means."""
+    return yaml.load(content, _Loader)  # a safe loader: it makes no objects
 
 
 def key_of(override: str) -> str:
@@ -254,7 +274,7 @@ def read_study(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is not a YAML mapping.
     """
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = from_yaml(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a mapping (base, grids, seeds, claims, ...)")
     return content

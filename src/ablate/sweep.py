@@ -4,6 +4,7 @@ How runs are launched and how overrides become a variant is given from outside; 
 """
 
 import hashlib
+import itertools
 import json
 import re
 import sys
@@ -16,14 +17,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from filelock import FileLock, Timeout
+
 from ablate.identity import UNSCIENTIFIC
 from ablate.manifest import Manifest, PlannedArm, check_unchanged, read_manifest, write_manifest
 from ablate.record import FAILURE_NAME, RECORD_NAME, read_record
-from ablate.results import Job, Results, collect, missing_runs, read_failure, write_runs
-from ablate.study import Study, key_of
+from ablate.results import Job, Results, collect, missing_runs, read_failure, state_of, write_runs
+from ablate.study import TUNING_SEED, Study, key_of
 from ablate.tables import clock
 
 FIXED = ("claims", "alpha", "looks")  # what decides the verdicts and not the runs: fixed before the first run
+PROSE = ("text", "source", "published", "note")
 MAX_LOSSES = 2  # how often a run is launched again whose worker died without a word
 
 
@@ -50,18 +54,15 @@ def is_unscientific(key: str) -> bool:
     return any(key == name or (name.endswith(".") and key.startswith(name)) for name in UNSCIENTIFIC)
 
 
-def known_or(manifest: Manifest, folder: Path) -> Manifest:
-    """Return the manifest in `folder`, or `manifest` where nothing has begun."""
-    return read_manifest(folder) or manifest
-
-
-def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0) -> Manifest:
+def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool = True) -> Manifest:
     """Return the manifest to work on: the new one, or the one in the folder if it means the same, and write it.
 
     Args:
         manifest: of the study as it is asked for now.
         folder: of the study.
-        extra_seeds: report seeds to add to those there are; a further look.
+        extra_seeds: report seeds to add to those there are; a further look. Where the last look added as many and is
+            not finished, it goes on.
+        write: whether to write the manifest; without, everything is checked and nothing changed.
 
     Raises:
         ValueError: an arm has come to mean other runs; seeds are added to a study that is not finished, or more often
@@ -71,7 +72,7 @@ def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0) -> Manifest:
     if known is not None:
         check_unchanged(manifest.arms, known, folder)
         for key in FIXED:
-            if (now := manifest.definition.get(key)) != (then := known.definition.get(key)):
+            if (now := deciding(manifest, key)) != (then := deciding(known, key)):
                 raise ValueError(
                     f"{folder} was begun with other {key} ({changes(then, now)}), and what is claimed is fixed "
                     "before the first run; undo the change, or copy the study under another name (its runs are shared)"
@@ -81,7 +82,11 @@ def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0) -> Manifest:
         raise ValueError(f"`extra_seeds` must be at least 0, got {extra_seeds}")
     if extra_seeds:
         study = manifest.study()
-        if known is None or next(missing_runs(collect(manifest, folder)), None) is not None:
+        unfinished = known is None or next(missing_runs(collect(manifest, folder)), None) is not None
+        added = [b - a for a, b in itertools.pairwise(manifest.looks)]
+        if unfinished and added[-1:] == [extra_seeds]:
+            return manifest
+        if unfinished:
             raise ValueError("`extra_seeds` adds to a finished study, and runs are missing; finish it without first")
         if len(manifest.looks) >= study.looks:
             raise ValueError(
@@ -89,8 +94,17 @@ def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0) -> Manifest:
                 "would raise the error level; declare more with study.looks=... before the first run"
             )
         manifest = replace(manifest, looks=[*manifest.looks, manifest.looks[-1] + extra_seeds])
-    write_manifest(manifest, folder)
+    if write:
+        write_manifest(manifest, folder)
     return manifest
+
+
+def deciding(manifest: Manifest, key: str) -> Any:
+    """Return a part of a study's definition without what is told for people only."""
+    value = manifest.definition.get(key)
+    if key != "claims" or not value:
+        return value
+    return {name: {k: v for k, v in claim.items() if k not in PROSE} for name, claim in value.items()}
 
 
 def changes(then: Any, now: Any) -> str:
@@ -101,47 +115,80 @@ def changes(then: Any, now: Any) -> str:
     return "; ".join(f"{key}: {changes(then.get(key), now.get(key))}" for key in differing)
 
 
-def do_runs(
-    manifest: Manifest, folder: Path, launch: Callable[[list[Job], bool], None], rerun: bool = False
-) -> tuple[Results, dict[str, str]]:
+Launch = Callable[[list[Job], bool, bool], None]
+
+
+def do_runs(manifest: Manifest, folder: Path, launch: Launch, rerun: bool = False) -> tuple[Results, dict[str, str]]:
     """Launch what is missing until nothing is; return the results and what failed, {home: last line of its error}.
 
-    A run that failed is not tried again in this call; one whose worker died without a word is, `MAX_LOSSES` times.
+    A run that failed is not tried again in this call. A worker that dies without a word may take a whole batch with it:
+    what had not begun is launched again, and then, one by one, what had begun, each at most `MAX_LOSSES` times more.
 
     Args:
         manifest: what `begin` returned.
         folder: of the study.
-        launch: (jobs, wait) does the jobs and returns when they are over, whatever became of them; with `wait`, a run
-            that another process is doing is waited for.
-        rerun: do all runs once more, the finished ones too.
+        launch: (jobs, wait, rerun) does the jobs and returns when they are over, whatever became of them; with `wait`,
+            a run that another process is doing is waited for; with `rerun`, a finished one is done anew.
+        rerun: do all runs once more first, the finished ones too.
     """
-    launched: Counter[str] = Counter()
     failed: dict[str, str] = {}
+    if rerun:
+        results = collect(manifest, folder)
+        undone = [replace(arm, records={}, tuning=[{} for _ in arm.tuning]) for arm in results.arms]
+        do_batch(list(missing_runs(replace(results, arms=undone))), manifest, folder, launch, failed, rerun=True)
+    losses: Counter[str] = Counter()
+    launched: set[str] = set()
+    num_idle = 0  # batches in a row in which nothing began
     while True:
         results = collect(manifest, folder)
         jobs = [job for job in missing_runs(results) if job.home not in failed]
-        if rerun:
-            undone = [replace(arm, records={}, tuning=[{} for _ in arm.tuning]) for arm in results.arms]
-            jobs = [
-                job
-                for job in missing_runs(replace(results, arms=undone))
-                if not launched[job.home] and job.home not in failed
-            ]
-        for job in jobs:
-            if launched[job.home] > MAX_LOSSES:
-                failed[job.home] = "its worker died without a word, again and again (out of memory?)"
-        jobs = [job for job in jobs if job.home not in failed]
-        write_runs(manifest, folder)
+        jobs = [job for job in jobs if not losses[job.home]] or jobs[:1]
         if not jobs:
+            write_runs(manifest, folder)
             return results, failed
+        wait = any(job.home in launched for job in jobs)  # the first time, a run of another process is passed over
+        launched |= {job.home for job in jobs}
+        before = {job.home: state_of(results.output_dir / job.home) for job in jobs}
+        do_batch(jobs, manifest, folder, launch, failed, wait=wait)
+        after = {job.home: state_of(results.output_dir / job.home) for job in jobs}
+        num_idle = num_idle + 1 if before == after and "to do" in after.values() else 0
         for job in jobs:
-            (results.output_dir / job.home / FAILURE_NAME).unlink(missing_ok=True)
-        with Watch(jobs, results.output_dir, lambda: write_runs(manifest, folder)):
-            launch(jobs, any(launched[job.home] for job in jobs))
-        for job in jobs:
-            launched[job.home] += 1
-            if line := read_failure(results.output_dir / job.home):
-                failed[job.home] = line
+            if after[job.home] == "begun" and not is_busy(results.output_dir / job.home):
+                losses[job.home] += 1
+            if losses[job.home] > MAX_LOSSES:
+                failed[job.home] = "its worker died without a word, again and again (out of memory?)"
+            elif num_idle > MAX_LOSSES and after[job.home] == "to do":
+                failed[job.home] = "it was launched and did not begin"
+
+
+def do_batch(
+    jobs: list[Job],
+    manifest: Manifest,
+    folder: Path,
+    launch: Launch,
+    failed: dict[str, str],
+    *,
+    wait: bool = False,
+    rerun: bool = False,
+) -> None:
+    """Launch jobs, tell of each when it ends, and add those that failed to `failed`."""
+    output_dir = folder.parent.parent
+    for job in jobs:
+        (output_dir / job.home / FAILURE_NAME).unlink(missing_ok=True)
+    write_runs(manifest, folder)
+    with Watch(jobs, output_dir, lambda: write_runs(manifest, folder)):
+        launch(jobs, wait, rerun)
+    failed |= {job.home: line for job in jobs if (line := read_failure(output_dir / job.home))}
+
+
+def is_busy(folder: Path) -> bool:
+    """Return whether some process is doing the run in `folder` now."""
+    lock = FileLock(folder.parent / f".{folder.name}.lock", timeout=0)
+    try:
+        with lock:
+            return False
+    except Timeout:
+        return True
 
 
 class Watch:
@@ -186,8 +233,9 @@ class Watch:
             if (modified := self.modified(folder)) and modified != self.written[home]:
                 record = read_record(folder)
                 assert record is not None
-                accuracy = 100 * (record.metrics["test/accuracy"] or 0.0)
-                ended = f"test accuracy {accuracy:.2f} %  {record.wall_seconds:.1f} s"
+                split = "val" if job.seed >= TUNING_SEED else "test"  # test scores of tuning runs are nobody's business
+                accuracy = 100 * (record.metrics[f"{split}/accuracy"] or 0.0)
+                ended = f"{split} accuracy {accuracy:.2f} %  {record.wall_seconds:.1f} s"
                 ended += "  diverged, scored as guessing" if record.status == "diverged" else ""
             elif line := read_failure(folder):
                 ended = f"FAILED: {line}"

@@ -193,7 +193,7 @@ def mistakes_sheet(state: State, num: int) -> Any:
     draw = ImageDraw.Draw(sheet)
     for i, index in enumerate(worst.tolist()):
         pixels = test.images[index].permute(1, 2, 0).cpu().numpy() * (255 / (2**state.dataset.bits - 1))
-        image = Image.fromarray(np.repeat(pixels, 3 // pixels.shape[2], axis=2).astype(np.uint8))
+        image = Image.fromarray(np.repeat(pixels.round(), 3 // pixels.shape[2], axis=2).astype(np.uint8))
         x, y = i % columns * (size + 4), i // columns * (size + caption)
         sheet.paste(image.resize((size, size), Image.Resampling.NEAREST), (x, y + caption - 2))
         draw.text((x + 2, y + 1), f"true: {names[test.labels[index]]}", fill="black")

@@ -219,5 +219,5 @@ def score(log_probs: Tensor, labels: Tensor, prefix: str) -> Metrics:
     """Return {prefix/loss: mean cross-entropy in nats, prefix/accuracy: fraction in [0, 1]}."""
     return {
         f"{prefix}/loss": F.nll_loss(log_probs, labels).item(),
-        f"{prefix}/accuracy": (log_probs.argmax(1) == labels).float().mean().item(),
+        f"{prefix}/accuracy": (log_probs.argmax(1) == labels).sum().item() / len(labels),
     }

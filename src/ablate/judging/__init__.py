@@ -2,6 +2,6 @@
 
 from ablate.judging.judge import judge
 from ablate.judging.judgement import AtValue, Judgement
-from ablate.judging.selection import check_claims
+from ablate.judging.selection import check_claims, check_thresholds
 
-__all__ = ["AtValue", "Judgement", "check_claims", "judge"]
+__all__ = ["AtValue", "Judgement", "check_claims", "check_thresholds", "judge"]

@@ -1,13 +1,17 @@
 """Which arms a claim is about, and whether they may be compared."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from ablate.claim import Axes, Claim
 from ablate.identity import differences
+from ablate.manifest import PlannedArm
 from ablate.results import ArmResult
 from ablate.study import Study, text
+
+METRIC = re.compile(r"(train|train_eval|val|test)/(loss|accuracy)|epochs_to/(train|val)/accuracy/[0-9.e-]+")
 
 
 class HasAxes(Protocol):
@@ -39,15 +43,39 @@ class Selection(Generic[A]):
 
 
 def check_claims(study: Study) -> None:
-    """Check before the first run that every claim finds its arms and that they match.
+    """Check before the first run that every claim has a metric that runs record, finds its arms, and that they match.
 
     Raises:
         ValueError: names the claim, what it asks for and what there is.
     """
     arms = study.arms()
     for claim in study.claims:
+        if not METRIC.fullmatch(claim.metric):
+            raise ValueError(
+                f"claim {claim.name!r}: `metric` must be train, train_eval, val or test with /loss or /accuracy, or "
+                f"epochs_to/train/accuracy/THRESHOLD, or the same of val, got {claim.metric!r}"
+            )
         if mismatch := select(claim, arms).mismatch:
             raise ValueError(f"claim {claim.name!r}: {mismatch}")
+
+
+def check_thresholds(study: Study, arms: Sequence[PlannedArm]) -> None:
+    """Check before the first run that every threshold a claim speaks of is one that the runs watch for.
+
+    Raises:
+        ValueError: names the claim, the threshold and what there is.
+    """
+    for claim in study.claims:
+        threshold = claim.metric.rpartition("/")[2]
+        if not claim.metric.startswith("epochs_to/"):
+            continue
+        for arm in arms:
+            watched = [f"{value:g}" for value in arm.variants[0].settings["trainer"]["thresholds"]]
+            if threshold not in watched:
+                raise ValueError(
+                    f"claim {claim.name!r}: no run watches for {claim.metric}; trainer.thresholds are "
+                    f"{', '.join(watched)}"
+                )
 
 
 def select(claim: Claim, arms: Sequence[A]) -> Selection[A]:

@@ -161,5 +161,5 @@ def command_with(results: Results, *more: str) -> str:
         words = shlex.split(results.manifest.command or fallback)
     except ValueError:  # an unclosed quotation mark: the words are not known
         words = shlex.split(fallback)
-    kept = [word for word in words if not word.startswith(("extra_seeds=", "dry_run="))]
+    kept = [word for word in words if not word.startswith(("extra_seeds=", "dry_run=", "rerun=", "wait="))]
     return shlex.join([*kept, *more])
