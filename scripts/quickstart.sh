@@ -6,11 +6,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-shapes}
 case "$data" in
-  shapes) size=() ;;
-  cifar10) size=(data.train_size=4000 data.val_size=1000 data.test_size=2000) ;;
+  shapes | cifar10) ;;
   *) sed -n '2,4p' "$0" >&2; exit 2 ;;
 esac
 scripts/setup.sh launchers
 echo "data: $data (sigmoid, tanh and ReLU without batch normalization, three seeds each)"
-.venv/bin/ablate -m data="$data" ${size[@]+"${size[@]}"} net=micro normalization=none activation=sigmoid,tanh,relu \
-  'seed=range(3)' trainer.epochs=8 trainer.batch_size=32 hydra/launcher=joblib hydra.launcher.n_jobs=-1
+.venv/bin/ablate -m data="$data" data.train_size=4000 data.val_size=1000 data.test_size=2000 net=micro normalization=none \
+  activation=sigmoid,tanh,relu 'seed=range(3)' optimizer.lr=0.01 trainer.epochs=8 trainer.batch_size=32 \
+  hydra/launcher=joblib hydra.launcher.n_jobs=-1
