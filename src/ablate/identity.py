@@ -47,13 +47,17 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{key}", value
 
 
+def is_unscientific(key: str) -> bool:
+    """Return whether a setting says how or where, not what."""
+    return any(key == name or (name.endswith(".") and key.startswith(name)) for name in UNSCIENTIFIC)
+
+
 def scientific(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that decide the result, flat and in a fixed order."""
     return {
         key: canonical(value)
         for key, value in sorted(flatten(settings))
-        if not any(key == name or (name.endswith(".") and key.startswith(name)) for name in UNSCIENTIFIC)
-        and not (key in ADDED_LATER and ADDED_LATER[key] == value)
+        if not is_unscientific(key) and not (key in ADDED_LATER and ADDED_LATER[key] == value)
     }
 
 

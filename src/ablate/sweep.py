@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from ablate.identity import UNSCIENTIFIC
+from ablate.identity import is_unscientific
 from ablate.manifest import Manifest, PlannedArm, check_unchanged, read_manifest, write_manifest
 from ablate.record import FAILURE_NAME, RECORD_NAME, read_record
 from ablate.results import Job, Results, collect, missing_runs, read_failure, state_of, write_runs
@@ -47,11 +47,6 @@ def study_folder(output_dir: Path, study: Study, definition: dict[str, Any], ove
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]
     name = re.sub(r"[^A-Za-z0-9_.,=+-]+", "_", study.name)[:80].strip("_,.")
     return output_dir / "studies" / f"{name}-{digest}"
-
-
-def is_unscientific(key: str) -> bool:
-    """Return whether a setting says how or where, not what."""
-    return any(key == name or (name.endswith(".") and key.startswith(name)) for name in UNSCIENTIFIC)
 
 
 def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool = True) -> Manifest:

@@ -148,7 +148,7 @@ class AblateSweeper(BasicSweeper):
         Raises:
             ValueError: what is swept does not change the result.
         """
-        from ablate.sweep import is_unscientific
+        from ablate.identity import is_unscientific
 
         assert self.config is not None
         (jobs,) = self.split_arguments(list(overrides), None)
