@@ -1,4 +1,4 @@
-from ablate.report import arm_labels, arm_rows, write_sweep
+from ablate.report import arm_labels, arm_rows
 from ablate.tables import aligned, comma_separated, markdown
 from test_record import make_record
 
@@ -59,17 +59,3 @@ def test_rows_are_means_over_seeds_best_first():
         ["activation=sigmoid", "1", "10.00", ""],
     ]
     assert [row[6] for row in rows] == ["0", "0", "1"]
-
-
-def test_a_sweep_leaves_tables_and_links(tmp_path):
-    folders = [tmp_path / "runs" / "arm-a" / f"seed-{seed}" for seed in (0, 1)]
-    for folder in folders:
-        folder.mkdir(parents=True)
-        (folder / "events").write_text("x")
-    finished = [(folder, record("a", seed, 0.5)) for seed, folder in enumerate(folders)]
-    for _ in range(2):  # the same sweep again
-        text = write_sweep(tmp_path / "sweeps" / "s", finished)
-    assert "50.00" in text
-    assert (tmp_path / "sweeps" / "s" / "table.md").read_text().startswith("| arm |")
-    assert (tmp_path / "sweeps" / "s" / "table.csv").read_text().startswith("arm,")
-    assert (tmp_path / "sweeps" / "s" / "tensorboard" / "arm-a" / "seed-1" / "events").read_text() == "x"

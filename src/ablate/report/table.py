@@ -7,10 +7,8 @@ from pathlib import Path
 
 from ablate.identity import plain, scientific
 from ablate.record import Record, replacing
-from ablate.report.links import link_runs
 from ablate.results import Results
 from ablate.study import text
-from ablate.tables import aligned, comma_separated, markdown
 
 HEAD = ("seeds", "test accuracy %", "std", "val accuracy %", "train accuracy %", "diverged", "seconds a run")
 
@@ -93,20 +91,6 @@ def cells(runs: Sequence[Record]) -> list[str]:
         str(sum(run.status == "diverged" for run in runs)),
         f"{statistics.fmean(run.wall_seconds for run in runs):.1f}",
     ]
-
-
-def write_sweep(folder: Path, finished: Sequence[tuple[Path, Record]]) -> str:
-    """Write table.md, table.csv and links for TensorBoard into `folder`; return the table for the terminal.
-
-    Args:
-        folder: made when it is not there.
-        finished: the runs' folders and records, at least one; TensorBoard follows links named <arm>/seed-<s> to them.
-    """
-    rows = arm_rows([record for _, record in finished])
-    write_text(folder / "table.md", markdown(rows) + "\n")
-    write_text(folder / "table.csv", comma_separated(rows))
-    link_runs(folder / "tensorboard", {f"{run.parent.name}/{run.name}": run for run, _ in finished})
-    return aligned(rows)
 
 
 def write_text(path: Path, content: str) -> None:
