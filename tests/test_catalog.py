@@ -5,9 +5,9 @@ from ablate.arguments import as_sweep, check, options_first, split_folders
 from ablate.study import quoted
 
 CONF = catalog.conf_dir()
-GROUPS = {**catalog.default_levels(), "study": ""}
+GROUPS = {**catalog.default_levels(), "study": "", "figure": ""}
 ALL = [(group, level) for group in GROUPS for level in catalog.levels([CONF], group)]
-SUBCOMMANDS = ["list", "report"]
+SUBCOMMANDS = ["list", "report", "figure"]
 
 
 def test_groups_are_the_folders():

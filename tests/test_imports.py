@@ -18,6 +18,7 @@ RANKS = {
     "tables": 0,
     "catalog": 0,
     "claim": 0,
+    "plotting": 0,
     "study": 1,
     "arguments": 2,
     "manifest": 2,
@@ -27,14 +28,18 @@ RANKS = {
     "regularization": 0,
     "data": 1,
     "nets": 1,
+    "diagnostics": 2,
     "training": 2,
     "callbacks": 3,
     "tensorboard": 3,
+    "tracking": 3,
     "evaluation": 3,
     "run": 4,
     "report": 5,
     "watch": 4,
     "sweep": 5,
+    "figures": 5,
+    "drafting": 7,
     "planning": 6,
     "jobs": 7,
     "cli": 8,
@@ -42,12 +47,13 @@ RANKS = {
     "__init__": 9,
 }
 # Where each third-party package may be imported; a package that is not named may be imported anywhere.
-HYDRA_IN = {"planning", "cli"}
+HYDRA_IN = {"planning", "drafting", "cli"}
 NO_TORCH_IN = {
     "identity",
     "record",
     "tables",
     "catalog",
+    "plotting",
     "arguments",
     "claim",
     "study",

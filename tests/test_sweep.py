@@ -250,3 +250,34 @@ def test_states_of_an_unfinished_study(folder):
     states = (folder / "runs.csv").read_text()
     assert states.count("to do") == 12
     assert states.count("not chosen") == 4
+
+
+def test_runs_that_lack_what_a_claim_speaks_of_are_done_anew_once(folder, capsys):
+    claim = {
+        "text": "ReLU saturates less.",
+        "form": "smaller",
+        "metric": "saturation/mean",
+        "treatment": {"activation": "relu"},
+        "control": {"activation": "tanh"},
+        "smallest_effect": 0.1,
+    }
+    plan = manifest(claims={"c": claim})
+    write_manifest(plan, folder)
+    for job in missing_runs(collect(plan, folder)):
+        finish(folder, job)
+    jobs = []
+
+    def launch(batch, wait, rerun):
+        assert rerun
+        jobs.extend(batch)
+        for job in batch:
+            home = folder.parent.parent / job.home
+            found = {"test/accuracy": 0.5, **({} if job.seed else {"saturation/mean": 0.2})}
+            write_record(make_record(fingerprint=job.variant.fingerprint, seed=job.seed, metrics=found), home)
+
+    results, failed = do_runs(plan, folder, launch)
+    # Seed 1 still lacks it: it is not tried again and again.
+    assert names(jobs) == [("relu", 0), ("relu", 1), ("tanh", 0), ("tanh", 1)]
+    assert "4 finished runs lack what a claim speaks of" in capsys.readouterr().out
+    assert not failed
+    assert results.arms[0].scores("test/accuracy", [0, 1]) == [0.5, 0.5]

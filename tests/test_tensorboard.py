@@ -6,6 +6,7 @@ from torch import nn
 
 from ablate.run import start
 from ablate.tensorboard import TensorBoard, first_filters, tile
+from ablate.tracking import Track
 from ablate.training import Callback
 
 
@@ -52,9 +53,9 @@ def test_everything_that_the_table_of_tags_promises(make_run, board):
     }
     final = {"test/loss", "test/accuracy", "train_eval/loss", "train_eval/accuracy"}
     layers = ("conv1_1", "conv2_1", "fc1", "classifier")
-    norms = {f"{kind}_norm/{layer}" for kind in ("weight", "gradient") for layer in layers}
+    norms = {f"weight_norm/{layer}" for layer in layers}
     assert set(tags["scalars"]) == scalars | final | norms
-    assert set(tags["histograms"]) == {name.replace("_norm", "") for name in norms}
+    assert set(tags["histograms"]) == {f"{kind}/{layer}" for kind in ("weight", "gradient") for layer in layers}
     assert set(tags["images"]) == {"filters", "mistakes"}
     assert {"config/text_summary", "layers/text_summary"} <= set(tags["tensors"])
     assert [e.step for e in events.Scalars("train/batch_loss")] == [2, 4, 6, 8, 10, 12]
@@ -121,3 +122,13 @@ def test_tile_lays_images_out_in_rows():
 def test_bad_options_are_named(board):
     with pytest.raises(ValueError, match=r"tensorboard\.scalars_every.*got 0"):
         board(scalars_every=0)
+
+
+def test_what_is_measured_is_shown_from_the_start(make_run, board):
+    def images(probe):
+        return {"images": torch.tensor(float(len(probe.images)))}
+
+    track = Track(measure="all", num_images=16, every=2, known={"count": images})
+    observer = board()
+    start(make_run(), observer.folder, [track, observer])
+    assert [(e.step, e.value) for e in read(observer.folder).Scalars("count/images")] == [(0, 16), (8, 16), (12, 16)]

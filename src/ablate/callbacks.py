@@ -53,11 +53,11 @@ class Checkpoint(Callback):
         state.net.load_state_dict(content["net"])
         state.optimizer.load_state_dict(content["optimizer"])
         for name in PROGRESS:
-            setattr(state, name, content["progress"][name])
+            setattr(state, name, content["progress"].get(name, getattr(state, name)))
         return True
 
 
-PROGRESS = ("epoch", "step", "history", "train_seconds", "wall_seconds")
+PROGRESS = ("epoch", "step", "initial", "history", "train_seconds", "wall_seconds")
 
 
 class Progress(Callback):

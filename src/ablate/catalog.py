@@ -54,9 +54,9 @@ def caption(path: Path) -> tuple[str, str]:
 
 
 def overview(where: Sequence[Path]) -> str:
-    """Return one paragraph a group with the names of its levels, the default marked by a star, and the studies."""
+    """Return one paragraph a group with the names of its levels, defaults starred; studies and figures too."""
     lines = []
-    for group, default in {**default_levels(), "study": ""}.items():
+    for group, default in {**default_levels(), "study": "", "figure": ""}.items():
         names = (f"{level}*" if level == default else level for level in levels(where, group))
         lines += textwrap.wrap(", ".join(names), 118, initial_indent=f"  {group:<14} ", subsequent_indent=" " * 17)
     return "\n".join(lines)
@@ -68,7 +68,7 @@ def describe(where: Sequence[Path], groups: Sequence[str] = ()) -> str:
     Raises:
         ValueError: there is no such group.
     """
-    known = {**default_levels(), "study": ""}
+    known = {**default_levels(), "study": "", "figure": ""}
     for group in groups:
         if group not in known:
             raise ValueError(f"there is no group {group!r}; {nearest(group, list(known))}")

@@ -34,6 +34,7 @@ class Claim:
         source: where the sentence comes from.
         published: what the literature found, with its source; empty where nothing verified is known.
         note: what else to know when reading the verdict.
+        explained_by: diagnostics that show the mechanism, keys of `Record.metrics`, told beside the verdict.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Claim:
     source: str = ""
     published: str = ""
     note: str = ""
+    explained_by: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         where = f"claim {self.name!r}"

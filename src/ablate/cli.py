@@ -23,6 +23,7 @@ usage: ablate [KEY=VALUE ...]                train one net; what is not said is 
        ablate -m KEY=V1,V2 'seed=range(5)'   train every combination and compare them
        ablate study=NAME [KEY=VALUE ...]     do a study: runs, verdicts, report
        ablate report FOLDER                  write the report of a study, finished or not
+       ablate figure NAME [KEY=VALUE ...]    compute and draw one of the lecture's figures, on your net and data
        ablate list [GROUP]                   what the levels and studies are and where they come from
 
   ablate activation=tanh initializer=xavier_normal normalization=none
@@ -93,7 +94,14 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
         print(f"{report.summary(results, judgements)}\n\n{page}")
 
 
-SUBCOMMANDS = {"list": list_levels, "report": write_report}
+def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate figure NAME [KEY=VALUE ...]`: see `drafting`."""
+    from ablate import drafting
+
+    drafting.make_figure(words, where)
+
+
+SUBCOMMANDS = {"list": list_levels, "report": write_report, "figure": make_figure}
 
 
 def compose_and_train() -> None:

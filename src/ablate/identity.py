@@ -23,6 +23,7 @@ UNSCIENTIFIC = (
     "dry_run",
     "wait",
     "tensorboard.",
+    "diagnostics.",
     "trainer.threads",
     "trainer.eval_batch_size",
     "trainer.checkpoint_every",

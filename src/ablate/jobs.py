@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ablate.callbacks import Progress
 from ablate.nets import format_layer_table, layer_table
-from ablate.planning import Plan, make_run
+from ablate.planning import Plan, make, make_run
 from ablate.record import FAILURE_NAME, RECORD_NAME, Record
 from ablate.run import Busy, Run, start
 from ablate.tensorboard import TensorBoard
@@ -60,13 +60,15 @@ def do_in_sweep(plan: Plan) -> None:
 
 def observers(plan: Plan) -> list[Callback]:
     """Return the callbacks that the settings ask for."""
+    track: Callback = make("diagnostics", plan.settings["diagnostics"])
     options = dict(plan.settings["tensorboard"])
     if not options.pop("enabled"):
-        return []
+        return [track]
     return [
+        track,  # first, so that what it measures is there to be shown
         TensorBoard(
             plan.folder, group=plan.group, levels=plan.levels, settings=plan.settings, changed=plan.changed, **options
-        )
+        ),
     ]
 
 

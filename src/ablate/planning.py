@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ablate import catalog, hardware
-from ablate.identity import arm_name, differences, fingerprint, run_folder
+from ablate.identity import arm_name, differences, fingerprint, is_unscientific, run_folder
 from ablate.manifest import Variant
 from ablate.run import Run
 
@@ -63,7 +63,8 @@ def plan(cfg: DictConfig, choices: Mapping[str, Any]) -> Plan:
     settings["trainer"]["threads"] = hardware.resolve_threads(settings["trainer"]["threads"])
     identity = fingerprint(settings, make("data", settings["data"]).fingerprint())
     changed = {key: mine for key, (mine, _) in differences(settings, settings_of(tuple(levels.items()))).items()}
-    arm = arm_name(levels, defaults, changed)
+    factors = {group: level for group, level in levels.items() if not is_unscientific(f"{group}.")}
+    arm = arm_name(factors, defaults, changed)
     folder = run_folder(Path(settings["output_dir"]), arm, identity, settings["seed"])
     return Plan(
         arm=arm,
@@ -118,7 +119,7 @@ def make_run(plan: Plan) -> Run:
     trainer: Mapping[str, Any] = settings["trainer"]
     if unknown := set(trainer) - {field.name for field in fields(Run)}:
         raise ValueError(f"there is no key trainer.{min(unknown)}; {catalog.nearest(min(unknown), list(trainer))}")
-    parts = {group: make(group, settings[group]) for group in plan.levels if group != "trainer"}
+    parts = {group: make(group, settings[group]) for group in plan.levels if group not in ("trainer", "diagnostics")}
     return Run(
         arm=plan.arm,
         fingerprint=plan.fingerprint,

@@ -34,7 +34,9 @@ class Record:
         metrics: final values. "train/loss" and "train/accuracy" are the last epoch's running means (training mode,
             augmented); "train_eval/...", "val/..." and "test/..." are measured with the final weights at inference.
             "epochs_to/<metric>/<threshold>" is the first epoch whose metric reaches the threshold, None if none did.
-        history: one dict an epoch: "epoch" (from 1), "lr", "train/...", "val/...", "images_per_second".
+            "<measure>/<key>" and "initial/<measure>/<key>" are diagnostics after the last and before the first step.
+        history: one dict an epoch: "epoch" (from 1), "lr", "train/...", "val/...", "images_per_second", and
+            "<measure>/<key>" in the epochs in which the net was measured.
         wall_seconds: time spent on training and evaluation, interruptions excluded.
         images_per_second: training images over the seconds spent in training steps.
         peak_memory_mb: the process's peak resident memory (CUDA: the device's peak allocated memory) in 2**20 bytes.

@@ -94,6 +94,8 @@ def score(record: Record | None, metric: str) -> float:
     """
     if record is None:
         return math.nan
+    if metric not in record.metrics and record.status == "diverged":
+        return math.inf  # a net that diverged is not measured
     if metric not in record.metrics:
         raise ValueError(f"runs have no metric {metric!r}; there are {', '.join(sorted(record.metrics))}")
     value = record.metrics[metric]
@@ -172,6 +174,15 @@ def missing_runs(results: Results) -> Iterator[Job]:
         if job.home not in seen:
             seen.add(job.home)
             yield job
+
+
+def unmeasured_runs(results: Results) -> Iterator[Job]:
+    """Yield the finished report runs without a metric that a claim speaks of: they were done before anyone asked."""
+    metrics = {metric for claim in results.study.claims for metric in (claim.metric, *claim.explained_by)}
+    for arm in results.arms:
+        for seed, record in arm.records.items():
+            if arm.chosen is not None and record.status == "finished" and metrics - record.metrics.keys():
+                yield Job(label=arm.label, variant=arm.chosen, seed=seed)
 
 
 def write_runs(manifest: Manifest, folder: Path) -> None:

@@ -205,15 +205,13 @@ def check_same(run: Run, fingerprint: str, settings: Mapping[str, Any], folder: 
         )
 
 
-def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Sequence[Callback] = ()) -> Record:
-    """Train, evaluate and write the record of `run` in `folder`, going on from a checkpoint that lies there.
+def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:
+    """Return a run's state before its first step, on the run's device, and the way its net is examined.
 
     Args:
         run: what to do.
         dataset: the run's data, on the CPU.
         net: `run.build(dataset)`.
-        folder: exists, is locked and holds the run's configuration.
-        callbacks: observers.
     """
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32 on every device
@@ -233,8 +231,6 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
         num_epochs=run.epochs,
         steps_per_epoch=len(dataset.train.labels) // run.batch_size,
     )
-    checkpoint = Checkpoint(folder, run.checkpoint_every, run.fingerprint)
-    checkpoint.restore(state)
     examine = Examination(
         dataset=dataset,
         preprocessing=run.preprocessing,
@@ -244,20 +240,39 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
         num_samples=run.dropout.num_samples,
         streams=Streams(run.seed),
     )
-    progress = [callback for callback in callbacks if isinstance(callback, Progress)]
-    silent = [callback for callback in callbacks if not isinstance(callback, Progress)]
+    return state, examine
+
+
+def train(run: Run, state: State, examine: Examination, callbacks: Sequence[Callback] = ()) -> None:
+    """Do the epochs that `state` has left."""
     fit(
         state,
         batch_size=run.batch_size,
         augmentation=run.augmentation,
-        loss=run.regularizer.make_loss(net),
+        loss=run.regularizer.make_loss(state.net),
         schedule=run.schedule,
         streams=Streams(run.seed),
         precision=run.precision,
         validate=examine.validate,
-        # What TensorBoard wrote is there when the checkpoint is, and an epoch that is shown as done is saved.
-        callbacks=[*silent, checkpoint, *progress],
+        callbacks=callbacks,
     )
+
+
+def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Sequence[Callback] = ()) -> Record:
+    """Train, evaluate and write the record of `run` in `folder`, going on from a checkpoint that lies there.
+
+    Args:
+        run, dataset, net: see `prepare`.
+        folder: exists, is locked and holds the run's configuration.
+        callbacks: observers.
+    """
+    state, examine = prepare(run, dataset, net)
+    checkpoint = Checkpoint(folder, run.checkpoint_every, run.fingerprint)
+    checkpoint.restore(state)
+    progress = [callback for callback in callbacks if isinstance(callback, Progress)]
+    silent = [callback for callback in callbacks if not isinstance(callback, Progress)]
+    # What TensorBoard wrote is there when the checkpoint is, and an epoch that is shown as done is saved.
+    train(run, state, examine, [*silent, checkpoint, *progress])
     evaluation_start = time.perf_counter()
     state.metrics = {key: state.history[-1][key] for key in ("train/loss", "train/accuracy")}
     if state.diverged:

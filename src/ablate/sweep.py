@@ -18,13 +18,13 @@ from filelock import FileLock, Timeout
 from ablate.identity import is_unscientific
 from ablate.manifest import Manifest, PlannedArm, check_unchanged, read_manifest, write_manifest
 from ablate.record import FAILURE_NAME
-from ablate.results import Job, Results, collect, missing_runs, read_failure, state_of, write_runs
+from ablate.results import Job, Results, collect, missing_runs, read_failure, state_of, unmeasured_runs, write_runs
 from ablate.study import Study, key_of
 from ablate.tables import clock
 from ablate.watch import Watch
 
 FIXED = ("claims", "alpha", "looks")  # what decides the verdicts and not the runs: fixed before the first run
-PROSE = ("text", "source", "published", "note")
+PROSE = ("text", "source", "published", "note", "explained_by")
 MAX_LOSSES = 2  # how often a run is launched again whose worker died without a word
 
 
@@ -130,14 +130,21 @@ def do_runs(manifest: Manifest, folder: Path, launch: Launch, rerun: bool = Fals
         do_batch(list(missing_runs(replace(results, arms=undone))), manifest, folder, launch, failed, rerun=True)
     losses: Counter[str] = Counter()
     launched: set[str] = set()
+    measured: set[str] = set()
     num_idle = 0  # batches in a row in which nothing began
     while True:
         results = collect(manifest, folder)
         jobs = [job for job in missing_runs(results) if job.home not in failed]
         jobs = [job for job in jobs if not losses[job.home]] or jobs[:1]
         if not jobs:
-            write_runs(manifest, folder)
-            return results, failed
+            jobs = [job for job in unmeasured_runs(results) if job.home not in measured | failed.keys()]
+            if not jobs:
+                write_runs(manifest, folder)
+                return results, failed
+            print(f"{len(jobs)} finished runs lack what a claim speaks of; they are done anew, the old ones kept")
+            do_batch(jobs, manifest, folder, launch, failed, rerun=True)
+            measured |= {job.home for job in jobs}
+            continue
         wait = any(job.home in launched for job in jobs)  # the first time, a run of another process is passed over
         launched |= {job.home for job in jobs}
         before = {job.home: state_of(results.output_dir / job.home) for job in jobs}

@@ -6,8 +6,9 @@
 | train/loss, train/accuracy | running means over the epoch (training mode, augmented) | every epoch |
 | val/loss, val/accuracy | validation images, inference mode | every epoch |
 | lr, images_per_second | of the epoch's last step; of its training steps | every epoch |
-| weight_norm/<layer>, gradient_norm/<layer> | Euclidean norm, at an epoch's last step | `histograms_every` epochs |
-| weight/<layer>, gradient/<layer> | histograms of the same | `histograms_every` epochs |
+| weight_norm/<layer> | Euclidean norm | `histograms_every` epochs |
+| weight/<layer>, gradient/<layer> | histograms, the gradient of an epoch's last step | `histograms_every` epochs |
+| <measure>/<key> | diagnostics, see `ablate.diagnostics` | at the start, and as `diagnostics.every` says |
 | filters, mistakes | first convolution's weights; the test images most confidently misclassified | at the end |
 | test/..., train_eval/... | final metrics | at the end |
 | config, layers | as text | at the start |
@@ -75,6 +76,8 @@ class TensorBoard(Callback):
             rows = layer_table(state.net, state.dataset.image_shape, state.dataset.test.images.device)
             self.writer.add_text("layers", f"```\n{format_layer_table(rows)}\n```")
             self.write_hparams()
+            for name, value in state.initial.items():
+                self.writer.add_scalar(name, value, 0)
 
     def on_step_end(self, state: State) -> None:
         if state.step % self.scalars_every == 0:
@@ -117,7 +120,8 @@ class TensorBoard(Callback):
                 if values is None:
                     continue
                 values = values.float().cpu()
-                self.writer.add_scalar(f"{tag}_norm/{name}", values.norm().item(), state.step)
+                if tag == "weight":
+                    self.writer.add_scalar(f"weight_norm/{name}", values.norm().item(), state.step)
                 if values.isfinite().all():  # a histogram has no bin for nan
                     self.writer.add_histogram(f"{tag}/{name}", values, state.step)
 

@@ -11,7 +11,7 @@
     test metrics
     on_fit_end                                # the run's final metrics are there
 
-A callback looks and never changes: what changes training is an argument of `fit`.
+A callback looks, and may add what it saw to the run's log; what changes training is an argument of `fit`.
 """
 
 import contextlib
@@ -40,6 +40,7 @@ class State:
         epoch, step: epochs and steps done.
         loss: the last step's loss, a 0-d tensor on the device.
         lr: learning rate of the last step.
+        initial: what is measured before the first step.
         history: one row an epoch.
         train_seconds: seconds spent in training steps.
         wall_seconds: seconds spent in finished epochs, evaluation included.
@@ -57,6 +58,7 @@ class State:
     step: int = 0
     loss: Tensor = field(default_factory=lambda: torch.tensor(math.nan))
     lr: float = math.nan
+    initial: Metrics = field(default_factory=dict)
     history: list[Metrics] = field(default_factory=list)
     train_seconds: float = 0.0
     wall_seconds: float = 0.0

@@ -61,7 +61,7 @@ class AblateSweeper(BasicSweeper):
         """Plan, run, judge, report."""
         from ablate import catalog, planning, report, sweep
         from ablate.arguments import split_folders
-        from ablate.judging import check_claims, check_thresholds, judge
+        from ablate.judging import check_claims, check_recorded, judge
         from ablate.manifest import plan_arms
         from ablate.results import Job, collect
         from ablate.study import key_of, parse, patch, read_study, text
@@ -105,7 +105,7 @@ class AblateSweeper(BasicSweeper):
             return planning.variant(cfg, choices, lines, value)
 
         arms = plan_arms(study.arms(), study, resolve)
-        check_thresholds(study, arms)
+        check_recorded(study, arms)
         folder = sweep.study_folder(output_dir, study, definition, shared if self.study else [])
         manifest = sweep.begin_manifest(study, definition, shared if self.study else [], self.command, arms)
         dry = bool(self.config.dry_run)

@@ -1,10 +1,11 @@
 """Which arms a claim picks, how they are matched, and what keeps them from being compared."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ablate.judging import check_claims, judge
+from ablate.judging import check_claims, check_recorded, judge
 from ablate.judging.selection import select, undeclared
 from ablate.study import Study, parse
 
@@ -218,3 +219,16 @@ def test_runs_are_not_compared_with_themselves(make_results) -> None:
     (judgement,) = judge(make_results(definition, lambda axes, seed, value: 0.5))
     assert judgement.outcome == "not comparable"
     assert "the same runs" in judgement.reason
+
+
+def test_a_diagnostic_is_a_metric_where_the_runs_measure_it():
+    it = study(PRODUCT, metric="initial/saturation/mean", explained_by=["gradient_norm/first_last"], **RELU_OVER_TANH)
+    check_claims(it)
+    variant = SimpleNamespace(
+        settings={"diagnostics": {"measure": ["saturation"], "known": {"saturation": {}, "gradient_norm": {}}}}
+    )
+    arm: Any = SimpleNamespace(variants=[variant])
+    with pytest.raises(ValueError, match=r"no run measures gradient_norm; diagnostics\.measure is saturation$"):
+        check_recorded(it, [arm])
+    variant.settings["diagnostics"]["measure"] = "all"
+    check_recorded(it, [arm])

@@ -22,7 +22,7 @@ from ablate.judging.effects import (
 )
 from ablate.judging.gaps import why_missing, why_unusable
 from ablate.judging.items import Reader, item_interval, read_predictions
-from ablate.judging.judgement import Judgement
+from ablate.judging.judgement import Judgement, Mechanism
 from ablate.judging.selection import Selection, describe, select, why_not_comparable
 from ablate.results import ArmResult, Results
 from ablate.statistics import Effect, Verdict, bca_interval, decide, identity, improvement, mean_effect, sign_flip
@@ -115,6 +115,7 @@ def conclude(
     claim, cells, study = evidence.claim, evidence.selection.cells, results.study
     told: dict[str, Any] = {"outcome": evidence.obstacle, "reason": evidence.reason}
     told |= name_sides(claim, evidence.selection)
+    told["mechanisms"] = [mechanism(claim, metric, cells) for metric in claim.explained_by]
     if evidence.scores is not None:
         told |= summarize(claim, evidence.scores)
     if evidence.scores is not None and not evidence.obstacle:
@@ -144,6 +145,16 @@ def name_sides(claim: Claim, selection: Selection[ArmResult]) -> dict[str, str]:
         shared = selection.specs[side[0]] if claim.form == "trend" else spec
         labels.append(arms[0].label if len(arms) == 1 else f"{describe(shared)} (mean of {len(arms)} arms)")
     return {"treatment": labels[0], "control": labels[1]}
+
+
+def mechanism(claim: Claim, metric: str, cells: Sequence[Sequence[ArmResult]]) -> Mechanism:
+    """Return the means of a diagnostic on both sides of a claim."""
+    means: list[float | None] = []
+    for side in positions_of_sides(claim):
+        records = [record for i in side for arm in cells[i] for record in arm.records.values()]
+        values = [value for record in records if (value := record.metrics.get(metric)) is not None]
+        means.append(sum(values) / len(values) if values else None)
+    return Mechanism(metric=metric, treatment=means[0], control=means[1])
 
 
 def summarize(claim: Claim, scores: Scores) -> dict[str, Any]:

@@ -25,6 +25,20 @@ class AtValue:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mechanism:
+    """A diagnostic that the claim says explains it: means over the runs at hand, None where none has it.
+
+    Args:
+        metric: key of `Record.metrics`.
+        treatment, control: means over seeds and arms of the two sides; runs that diverged are left out.
+    """
+
+    metric: str
+    treatment: float | None
+    control: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Judgement:
     """A claim with its verdict and the numbers it rests on, fractions staying fractions.
 
@@ -57,6 +71,7 @@ class Judgement:
             the effect (see `ablate.judging.tuning.value_sensitive`); None where nothing is tuned.
         at_values: the comparison at equal values of the nuisance.
         edges: labels of arms whose best value lies on the edge of the grid.
+        mechanisms: what the claim is explained by.
         budget: net, images and epochs the verdict was reached at.
     """
 
@@ -85,4 +100,5 @@ class Judgement:
     value_sensitive: bool | None = None
     at_values: list[AtValue] = field(default_factory=list)
     edges: list[str] = field(default_factory=list)
+    mechanisms: list[Mechanism] = field(default_factory=list)
     budget: str = ""

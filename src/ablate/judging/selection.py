@@ -11,7 +11,9 @@ from ablate.manifest import PlannedArm
 from ablate.results import ArmResult
 from ablate.study import Study, text
 
-METRIC = re.compile(r"(train|train_eval|val|test)/(loss|accuracy)|epochs_to/(train|val)/accuracy/[0-9.e-]+")
+NO_MEASURE = ("train", "train_eval", "val", "test", "epochs_to", "initial")
+SCORE = re.compile(r"(train|train_eval|val|test)/(loss|accuracy)|epochs_to/(train|val)/accuracy/[0-9.e-]+")
+MEASURED = re.compile(r"(?:initial/)?([a-z]\w*)/\w[\w./-]*")
 
 
 class HasAxes(Protocol):
@@ -50,22 +52,33 @@ def check_claims(study: Study) -> None:
     """
     arms = study.arms()
     for claim in study.claims:
-        if not METRIC.fullmatch(claim.metric):
-            raise ValueError(
-                f"claim {claim.name!r}: `metric` must be train, train_eval, val or test with /loss or /accuracy, or "
-                f"epochs_to/train/accuracy/THRESHOLD, or the same of val, got {claim.metric!r}"
-            )
+        for metric in (claim.metric, *claim.explained_by):
+            measure = MEASURED.fullmatch(metric)
+            if not SCORE.fullmatch(metric) and (not measure or measure[1] in NO_MEASURE):
+                raise ValueError(
+                    f"claim {claim.name!r}: `metric` and `explained_by` must be train, train_eval, val or test with /loss or "
+                    "/accuracy, or epochs_to/train/accuracy/THRESHOLD, or the same of val, or a diagnostic such as "
+                    f"saturation/mean or initial/saturation/mean, got {metric!r}"
+                )
         if mismatch := select(claim, arms).mismatch:
             raise ValueError(f"claim {claim.name!r}: {mismatch}")
 
 
-def check_thresholds(study: Study, arms: Sequence[PlannedArm]) -> None:
-    """Check before the first run that every threshold a claim speaks of is one that the runs watch for.
+def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
+    """Check before the first run that every threshold and diagnostic a claim speaks of is one that the runs record.
 
     Raises:
-        ValueError: names the claim, the threshold and what there is.
+        ValueError: names the claim, the threshold or the diagnostic, and what there is.
     """
     for claim in study.claims:
+        for measure in filter(None, map(measure_of, (claim.metric, *claim.explained_by))):
+            for arm in arms:
+                names = measures(arm.variants[0].settings)
+                if measure not in names:
+                    raise ValueError(
+                        f"claim {claim.name!r}: no run measures {measure}; diagnostics.measure is "
+                        f"{', '.join(names) or 'empty'}"
+                    )
         threshold = claim.metric.rpartition("/")[2]
         if not claim.metric.startswith("epochs_to/"):
             continue
@@ -76,6 +89,18 @@ def check_thresholds(study: Study, arms: Sequence[PlannedArm]) -> None:
                     f"claim {claim.name!r}: no run watches for {claim.metric}; trainer.thresholds are "
                     f"{', '.join(watched)}"
                 )
+
+
+def measure_of(metric: str) -> str:
+    """Return the name of the diagnostic that a metric is of, "" for a score."""
+    found = MEASURED.fullmatch(metric)
+    return "" if SCORE.fullmatch(metric) or found is None else found[1]
+
+
+def measures(settings: Mapping[str, Any]) -> list[str]:
+    """Return the names of the diagnostics that a run of these settings records."""
+    asked = settings["diagnostics"]["measure"]
+    return list(settings["diagnostics"]["known"]) if asked == "all" else [asked] if isinstance(asked, str) else asked
 
 
 def select(claim: Claim, arms: Sequence[A]) -> Selection[A]:

@@ -5,9 +5,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ablate.plotting import COLOURS, INK, MUTED, RULE, new_figure, style, to_svg
 from ablate.report.curves import Band, PairTable, band, history
-from ablate.report.drawing import INK, MUTED, RULE, new_figure, style, to_svg
-from ablate.report.wording import ARM_COLOURS, LOOKS, short_names
+from ablate.report.wording import LOOKS, short_names
 from ablate.results import ArmResult, Results
 from ablate.study import text
 
@@ -60,7 +60,7 @@ def learning_panel(ax: "Axes", curves: Sequence[tuple[str, Band]], title: str) -
 
     ends = []
     for i, (name, curve) in enumerate(curves):
-        colour, dashes = ARM_COLOURS[i % len(ARM_COLOURS)], ("-", (0, (4, 1.5)))[i // len(ARM_COLOURS)]
+        colour, dashes = COLOURS[i % len(COLOURS)], ("-", (0, (4, 1.5)))[i // len(COLOURS)]
         epochs = range(1, len(curve.mean) + 1)
         marker = "o" if len(epochs) == 1 else ""
         (line,) = ax.plot(epochs, curve.mean, color=colour, linestyle=dashes, marker=marker)
@@ -118,7 +118,7 @@ def tuning_curves(results: Results) -> str:
 
 def tuning_panel(ax: "Axes", arm: ArmResult, positions: Sequence[float], metric: str) -> None:
     """Draw one arm's scores, their mean with its 95 % t interval, and the chosen value."""
-    colour = ARM_COLOURS[0]
+    colour = COLOURS[0]
     curve = tuning_band(arm, metric)
     mean = 100 * curve.mean
     for position, records in zip(positions, arm.tuning, strict=True):

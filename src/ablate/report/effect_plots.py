@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ablate.report.drawing import INK, MUTED, RULE, SHADE, factor_ticks, limits, new_figure, style, to_svg, whisker
+from ablate.plotting import INK, MUTED, RULE, SHADE, factor_ticks, limits, new_figure, style, to_svg, whisker
 from ablate.report.findings import Finding
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from ablate.results import Results
 from ablate.study import text
 
 if TYPE_CHECKING:
-    from ablate.judging import Judgement
+    from ablate.judging import Judgement, Mechanism
 
 
 @dataclass(frozen=True)
@@ -122,9 +122,17 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
         )
     if judgement.outcome == "inconclusive":
         found.append(further(results, judgement))
+    if judgement.mechanisms:
+        found.append(Note("measured: " + "; ".join(map(mechanism, judgement.mechanisms))))
     if claim.note:
         found.append(Note(claim.note))
     return found
+
+
+def mechanism(found: "Mechanism") -> str:
+    """Return a diagnostic of both sides, e.g. "saturation/mean 0.91 against 0.02"."""
+    sides = ("–" if value is None else f"{value:.3g}" for value in (found.treatment, found.control))
+    return f"{found.metric} {' against '.join(sides)}"
 
 
 def further(results: Results, judgement: "Judgement") -> Note:

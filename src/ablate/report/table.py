@@ -19,14 +19,14 @@ def arm_labels(records: Iterable[Record]) -> dict[str, str]:
     The levels of the groups that vary come first, then the settings that vary although the level is the same.
     """
     arms = {record.fingerprint: record for record in records}
-    varying = [g for g in next(iter(arms.values())).levels if len({r.levels[g] for r in arms.values()}) > 1]
+    varying = [g for g in next(iter(arms.values())).levels if len({r.levels.get(g) for r in arms.values()}) > 1]
     by_levels: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in arms.values():
-        by_levels[tuple(record.levels[group] for group in varying)].append(record)
+        by_levels[tuple(record.levels.get(group, "") for group in varying)].append(record)
     varying_keys: set[str] = set()
     for alike in [*by_levels.values(), list(arms.values())]:
         settings = [scientific(record.settings) for record in alike]
-        across = alike is not by_levels.get(tuple(alike[0].levels[group] for group in varying))
+        across = alike is not by_levels.get(tuple(alike[0].levels.get(group, "") for group in varying))
         for key in set.union(*map(set, settings)):
             of_a_varying_group = across and key.partition(".")[0] in varying
             if not of_a_varying_group and len({plain(s.get(key)) for s in settings}) > 1:
@@ -34,7 +34,7 @@ def arm_labels(records: Iterable[Record]) -> dict[str, str]:
 
     def label(record: Record) -> str:
         settings = scientific(record.settings)
-        parts = [f"{group}={record.levels[group]}" for group in varying]
+        parts = [f"{group}={record.levels.get(group, '')}" for group in varying]
         parts += [f"{key}={plain(settings[key])}" for key in sorted(varying_keys) if key in settings]
         return " ".join(parts) or record.arm
 

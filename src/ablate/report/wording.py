@@ -33,9 +33,6 @@ LOOKS = {
     "not comparable": Look("≠", "v", "#8a3a76"),
 }
 
-# Okabe and Ito's colours without yellow, which is lost on white; the second round is dashed.
-ARM_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#4d4d4d")
-
 
 @dataclass(frozen=True)
 class Unit:

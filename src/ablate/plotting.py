@@ -1,4 +1,4 @@
-"""What all figures of a report share: their style, and the way from matplotlib to a piece of a page."""
+"""What all plots share: their style, and the way from matplotlib to a piece of a page."""
 
 import contextlib
 import hashlib
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, MUTED, RULE, SHADE = "#1b2127", "#5b6470", "#d5dae0", "#edf0f3"
+# Okabe and Ito's colours without yellow, which is lost on white; a second round is dashed.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#4d4d4d")
 
 # The page has the same fonts in the same order, so that text is as wide as it was measured.
 STYLE: Any = {
@@ -50,7 +52,7 @@ FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 1 / 3, 0.5, 2 / 3, 0.8, 0.9, 1, 1.1, 1.25
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Draw as a report does while the block runs."""
+    """Draw in this style while the block runs."""
     import matplotlib
 
     with matplotlib.rc_context(STYLE):
@@ -116,3 +118,12 @@ def factor_ticks(axis: "Axis", low: float, high: float) -> None:
         [math.log(factor) for factor in kept],
         [f"×{factor:.2g}" if factor >= 0.1 else f"×{factor:g}" for factor in kept],
     )
+
+
+def decade_ticks(axis: "Axis") -> None:
+    """Label the decades of a logarithmic axis 10⁻² … 10², as text, since a label is not read as mathematics."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"10{f'{math.log10(value):.0f}'.translate(raised)}"))
+    axis.set_minor_formatter(NullFormatter())

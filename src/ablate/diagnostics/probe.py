@@ -1,0 +1,149 @@
+"""What every diagnostic looks at: a net, a fixed batch of training images, and what one pass leaves behind."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ablate.data.dataset import Split
+from ablate.nets import units
+from ablate.seeding import Streams
+
+Measure = Callable[["Probe"], dict[str, Tensor]]
+
+
+class Unit(NamedTuple):
+    """One activation layer in the pass of a probe, all tensors detached.
+
+    Args:
+        name: of the affine layer before it, e.g. conv1_1 or fc1.
+        activation: the layer.
+        inputs: z, (N, C) or (N, C, H, W), what enters the activation (after a normalization that stands before it).
+        outputs: a = f(z); with maxout it has fewer channels than z.
+        gradient: of the mean loss by z, the shape of z.
+    """
+
+    name: str
+    activation: nn.Module
+    inputs: Tensor
+    outputs: Tensor
+    gradient: Tensor
+
+
+class Pass(NamedTuple):
+    """What one forward and backward pass of the probe's images leaves.
+
+    Args:
+        loss: mean cross-entropy in nats, 0-d.
+        logits: (N, num_classes).
+        units: the activation layers in order.
+        gradients: of the mean loss by every trainable parameter, by name.
+    """
+
+    loss: Tensor
+    logits: Tensor
+    units: list[Unit]
+    gradients: dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A net and the images it is measured on.
+
+    Measured is, unless a diagnostic says otherwise, the net as it trains: fp32, batch norm with the statistics of the
+    probe's batch, but dropout and noise switched off.
+
+    Args:
+        net: a flat sequence of named layers; `probing` leaves it as it was.
+        images: (N, C, H, W) training images, integers, on the device of the net.
+        labels: (N,) their classes.
+        held_out: images that the net is not trained on, for what is told of generalization.
+        weights_before_step: parameters before the last training step, by name; empty where no step was taken.
+    """
+
+    net: nn.Sequential
+    images: Tensor
+    labels: Tensor
+    held_out: Split
+    weights_before_step: dict[str, Tensor] = field(default_factory=dict)
+
+    def generator(self, *place: str | int) -> torch.Generator:
+        """Return a fresh generator for what a measure draws at random, the same at every call, on the net's device."""
+        return Streams(0).generator("diagnostics", *place, device=self.images.device)
+
+    @functools.cached_property
+    def passed(self) -> Pass:
+        """One forward and backward pass, shared by all measures that need no more."""
+        with probing(self.net):
+            return run_pass(self.net, self.images, self.labels)
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The trainable parameters by name."""
+        return {name: p for name, p in self.net.named_parameters() if p.requires_grad}
+
+
+def run_pass(net: nn.Sequential, images: Tensor, labels: Tensor) -> Pass:
+    """Return what one forward and backward pass leaves, in the mode the net is in; no `.grad` is written."""
+    entered: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
+    hooks = [
+        layer.register_forward_hook(
+            lambda layer, inputs, output, name=name: entered.__setitem__(name, (layer, inputs[0], output))
+        )
+        for name, layer in units(net)
+    ]
+    parameters = {name: p for name, p in net.named_parameters() if p.requires_grad}
+    try:
+        with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
+            logits = net(images)
+            loss = F.cross_entropy(logits, labels)
+            wanted = [*parameters.values(), *(z for _, z, _ in entered.values())]
+            found = torch.autograd.grad(loss, wanted)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    by_z = found[len(parameters) :]
+    return Pass(
+        loss=loss.detach(),
+        logits=logits.detach(),
+        units=[
+            Unit(name, layer, z.detach(), a.detach(), gradient)
+            for (name, (layer, z, a)), gradient in zip(entered.items(), by_z, strict=True)
+        ],
+        gradients=dict(zip(parameters, found, strict=False)),
+    )
+
+
+@contextlib.contextmanager
+def probing(net: nn.Module, *, noise: bool = False, inference: bool = False) -> Iterator[None]:
+    """Let a net be measured while the block runs, and leave modes and buffers as they were, bit for bit.
+
+    Args:
+        net: in training mode inside, so that batch norm uses the statistics of the batch.
+        noise: whether dropout and input noise act; a diagnostic that wants them reseeds them.
+        inference: eval mode instead, with running statistics.
+    """
+    modes = {module: module.training for module in net.modules()}
+    buffers = {name: buffer.clone() for name, buffer in net.named_buffers()}
+    net.train(not inference)
+    if not noise:
+        for module in modes:
+            if hasattr(module, "reseed"):
+                module.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        with torch.no_grad():
+            for name, buffer in net.named_buffers():
+                buffer.copy_(buffers[name])
+
+
+def mean_of(values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return `values`, one a layer, with their unweighted mean under "mean"."""
+    return {**values, "mean": torch.stack(list(values.values())).mean()} if values else {}

@@ -1,0 +1,191 @@
+"""`ablate figure NAME`: compute a figure's arrays unless they are there, draw them, and say where they are.
+
+A figure is one module of `ablate.figures` and one file conf/figure/NAME.yaml:
+
+    compute: ablate.figures.NAME        module with compute(lab, **knobs) -> arrays, draw(arrays), caption(arrays)
+    base: [net=micro, ...]              settings of the nets that it makes
+    knobs: {num_epochs: 4, ...}         arguments of compute; figure.num_epochs=8 changes one
+    profiles:                           profile=full puts these in the place of the above
+      full: {base: [...], knobs: {...}}
+"""
+
+import contextlib
+import hashlib
+import importlib
+import json
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ablate import arguments, catalog, plotting
+from ablate.figures.lab import Arrays, Lab
+from ablate.identity import NUMERICS_VERSION, flatten, is_unscientific
+from ablate.planning import make_run, plain, plan
+from ablate.record import replacing
+from ablate.run import Run
+
+ARRAYS_NAME, CAPTION_NAME = "arrays.npz", "caption.txt"
+Compose = Callable[[Sequence[str]], tuple[Any, dict[str, Any]]]  # overrides -> configuration, chosen levels
+OWN = ("profile", "rerun")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sketch:
+    """A figure as its file and the command line describe it.
+
+    Args:
+        name: the file's stem.
+        module: the dotted name of its module.
+        base: overrides of the nets that it makes.
+        knobs: arguments of its `compute`.
+    """
+
+    name: str
+    module: str
+    base: list[str]
+    knobs: dict[str, Any]
+
+
+def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate figure NAME [KEY=VALUE ...]`: compute, draw and log a figure.
+
+    Raises:
+        ValueError: no or an unknown name, an unknown knob, profile or setting, or a value that the figure refuses.
+    """
+    known = catalog.levels(where, "figure")
+    if not words or words[0] not in known:
+        problem = f"there is no figure {words[0]!r}; {catalog.nearest(words[0], list(known))}" if words else ""
+        raise ValueError(problem or f"`ablate figure` needs a name: {', '.join(known)}")
+    name = words[0]
+    own = [word for word in words[1:] if word.startswith("figure.") or word.split("=")[0] in OWN]
+    overrides = [word for word in words[1:] if word not in own]
+    arguments.check(overrides, where, [])
+    sketch, rerun = read_sketch(known[name], own)
+    module = importlib.import_module(sketch.module)
+    with composing(where) as compose:
+        settings, _ = compose([*sketch.base, *overrides])
+        folder = figure_folder(sketch, plain(settings))
+        path = folder / ARRAYS_NAME
+        if path.exists() and not rerun:
+            print(f"the arrays are there already; rerun=true computes them anew\n{path}")
+            with np.load(path) as stored:
+                arrays = dict(stored)
+        else:
+            start = time.perf_counter()
+            make = run_maker(compose, sketch, overrides)
+            lab = Lab(make, say=lambda line: print(f"  {line}", flush=True), folder=folder.parent)
+            arrays = module.compute(lab, **sketch.knobs)
+            folder.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+            print(f"computed in {time.perf_counter() - start:.1f} s")
+    for line in publish(module, arrays, folder, sketch.name):
+        print(line)
+
+
+def read_sketch(path: Path, own: Sequence[str]) -> tuple[Sketch, bool]:
+    """Return the figure of a file with the user's profile and knobs, and whether it is to be computed anew.
+
+    Args:
+        own: words such as figure.KNOB=VALUE, profile=NAME, rerun=true.
+
+    Raises:
+        ValueError: an unknown profile or knob.
+    """
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    given = [word.split("=", 1) for word in own if "=" in word]
+    options = {key: yaml.safe_load(value) for key, value in given}
+    base, knobs = list(content.get("base", [])), dict(content.get("knobs", {}))
+    profiles: Mapping[str, Any] = content.get("profiles", {})
+    if profile := options.pop("profile", None):
+        if profile not in profiles:
+            there = f"it has {', '.join(profiles)}" if profiles else "it has one setting only"
+            raise ValueError(f"figure {path.stem} has no profile {profile!r}; {there}")
+        base += profiles[profile].get("base", [])
+        knobs |= profiles[profile].get("knobs", {})
+    rerun = options.pop("rerun", False)
+    for key, value in options.items():
+        knob = key.removeprefix("figure.")
+        if knob not in knobs:
+            raise ValueError(f"figure {path.stem} has no knob {knob!r}; {catalog.nearest(knob, list(knobs))}")
+        knobs[knob] = value
+    return Sketch(name=path.stem, module=content["compute"], base=base, knobs=knobs), bool(rerun)
+
+
+@contextlib.contextmanager
+def composing(where: Sequence[Path]) -> Iterator[Compose]:
+    """Let configurations be composed while the block runs."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import open_dict
+
+    folders = [str(folder.resolve()) for folder in where[1:]]
+
+    def go(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+        last = {word.split("=", 1)[0]: word for word in overrides}  # the last word on a key holds
+        found = [f"hydra.searchpath=[{','.join(folders)}]"] if folders else []
+        cfg = compose("config", overrides=[*last.values(), *found], return_hydra_config=True)
+        choices = dict(cfg.hydra.runtime.choices)
+        with open_dict(cfg):
+            del cfg["hydra"]
+        return cfg, choices
+
+    with initialize_config_dir(str(catalog.conf_dir()), version_base="1.3"):
+        yield go
+
+
+def run_maker(compose: Compose, sketch: Sketch, overrides: Sequence[str]) -> Callable[[Sequence[str]], Run]:
+    """Return the function by which a figure gets its runs: what it sets itself, the user may not set."""
+    taken = {word.split("=", 1)[0] for word in overrides}
+
+    def make(own: Sequence[str]) -> Run:
+        if clash := sorted(taken & {word.split("=", 1)[0] for word in own}):
+            raise ValueError(f"figure {sketch.name} sets {clash[0]} itself; leave it out, or look at its knobs")
+        return make_run(plan(*compose([*sketch.base, *overrides, *own])))
+
+    return make
+
+
+def figure_folder(sketch: Sketch, settings: Mapping[str, Any]) -> Path:
+    """Return outputs/figures/<name>-<hash8>: figures of other knobs or settings have other folders."""
+    flat = {
+        key: value
+        for key, value in flatten(settings)
+        if not is_unscientific(key) or key in ("data.root", "device", "seed")
+    }
+    content = {"knobs": sketch.knobs, "settings": flat, "numerics": NUMERICS_VERSION, "module": sketch.module}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return Path(settings["output_dir"]) / "figures" / f"{sketch.name}-{digest[:8]}"
+
+
+def publish(module: ModuleType, arrays: Arrays, folder: Path, name: str) -> list[str]:
+    """Draw the arrays as PNG, SVG and a TensorBoard image, the caption below; return what there is to read and see."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    caption = module.caption(arrays)
+    with plotting.style():
+        figure = module.draw(arrays)
+        width = int(figure.get_figwidth() * 18.5)
+        figure.supxlabel(textwrap.fill(caption, width), x=0.012, ha="left", fontsize=8.5, color=plotting.INK)
+        for kind in ("png", "svg"):
+            with replacing(folder / f"{name}.{kind}") as temporary:
+                figure.savefig(
+                    temporary,
+                    format=kind,
+                    dpi=150,
+                    facecolor="white",
+                    metadata={"Date": None} if kind == "svg" else None,
+                )
+        (folder / CAPTION_NAME).write_text(caption + "\n", encoding="utf-8")
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        with SummaryWriter(str(folder)) as writer:
+            writer.add_figure(f"figure/{name}", figure)
+            writer.add_text(f"figure/{name}", caption)
+    return [caption, "", *(str(folder / f"{name}.{kind}") for kind in ("png", "svg")), str(folder / ARRAYS_NAME)]

@@ -1,0 +1,64 @@
+"""What a figure may use: nets and data as the command line describes them, and training in memory."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from ablate import hardware
+from ablate.data.dataset import Dataset
+from ablate.nets import Net
+from ablate.run import Run, prepare, train
+from ablate.training import Callback, State
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """The settings of a figure: its file's `base` and what the user changed.
+
+    Args:
+        compose: overrides, applied on top of these settings -> the run they describe.
+        say: tells the user of progress, a line a call.
+        folder: where what several figures share is kept; None keeps nothing.
+    """
+
+    compose: Callable[[Sequence[str]], Run]
+    say: Callable[[str], None] = print
+    folder: Path | None = None
+    _loaded: dict[str, Dataset] = field(default_factory=dict, init=False, repr=False)
+
+    def run(self, *overrides: str, seed: int = 0) -> Run:
+        """Return the run of the figure's settings with `overrides` (e.g. "normalization=none") on top."""
+        run = self.compose([*overrides, f"seed={seed}"])
+        hardware.keep_memory()
+        torch.set_num_threads(run.threads)
+        return run
+
+    @staticmethod
+    def describe(run: Run) -> str:
+        """Return what a caption says of the setting of a run."""
+        chosen = ", ".join(f"{group} {run.levels[group]}" for group in ("normalization", "activation", "initializer"))
+        return f"{run.levels['data']}, net {run.levels['net']}, {chosen}"
+
+    def dataset(self, run: Run) -> Dataset:
+        """Return the data of a run, on the CPU; loaded once."""
+        key = repr(run.data)
+        if key not in self._loaded:
+            self._loaded[key] = run.data.load()
+        return self._loaded[key]
+
+    def net(self, run: Run) -> Net:
+        """Return the initialized, untrained net of a run, on the run's device."""
+        return run.build(self.dataset(run)).to(run.device)
+
+    def train(self, run: Run, callbacks: Sequence[Callback] = ()) -> State:
+        """Train a run in memory and return its state; nothing is written."""
+        dataset = self.dataset(run)
+        state, examine = prepare(run, dataset, run.build(dataset))
+        train(run, state, examine, callbacks)
+        return state

@@ -1,0 +1,93 @@
+"""The observer that measures the net while it trains: the diagnostics that the settings ask for, on a schedule."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ablate.diagnostics.probe import Measure, Probe
+from ablate.record import Metrics
+from ablate.training import Callback, State
+
+AUTO_SHARE = 0.01  # of the training's forward and backward passes, by the number of images
+
+
+class Track(Callback):
+    """Measures the net before the first step, every `every` epochs and after the last one.
+
+    What measure m says of key k is `m/k` in the history and in the record's metrics, and `initial/m/k` before the first
+    step. A net that has diverged is not measured.
+
+    Args:
+        measure: names from `known`, or "all".
+        num_images: training images, the first ones, that all measures look at; at least 2.
+        every: epochs, at least 1, or "auto": as often as keeps the images probed below `AUTO_SHARE` of those trained
+            on.
+        known: every measure by name.
+
+    Raises:
+        ValueError: a measure that is not known, or a number out of range.
+    """
+
+    def __init__(
+        self, *, measure: str | Sequence[str], num_images: int, every: str | int, known: Mapping[str, Measure]
+    ) -> None:
+        names = list(known) if measure == "all" else [measure] if isinstance(measure, str) else list(measure)
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"`measure` must name {', '.join(known)}, or be all, got {unknown[0]!r}")
+        if not isinstance(num_images, int) or num_images < 2:
+            raise ValueError(f"`num_images` must be a whole number of at least 2, got {num_images!r}")
+        if every != "auto" and (not isinstance(every, int) or every < 1):
+            raise ValueError(f"`every` must be auto or a whole number of epochs of at least 1, got {every!r}")
+        self.measures = {name: known[name] for name in names}
+        self.num_images, self.every = num_images, every
+        self.before_step: dict[str, Tensor] = {}
+
+    def on_fit_start(self, state: State) -> None:
+        if self.measures and state.step == 0:
+            state.initial = self.look(state)
+        self.keep_weights(state, steps_left=state.steps_per_epoch)
+
+    def on_step_end(self, state: State) -> None:
+        self.keep_weights(state, steps_left=-state.step % state.steps_per_epoch)
+
+    def on_epoch_end(self, state: State) -> None:
+        if self.measures and self.is_due(state, state.epoch) and not state.diverged:
+            state.history[-1] |= self.look(state)
+        self.keep_weights(state, steps_left=state.steps_per_epoch)
+
+    def on_fit_end(self, state: State) -> None:
+        state.metrics |= {f"initial/{key}": value for key, value in state.initial.items()}
+        state.metrics |= {k: v for k, v in state.history[-1].items() if k.partition("/")[0] in self.measures}
+
+    def is_due(self, state: State, epoch: int) -> bool:
+        """Return whether the net is measured after `epoch` epochs."""
+        every = self.every
+        if every == "auto":
+            every = math.ceil(self.num_images / (AUTO_SHARE * len(state.dataset.train)))
+        assert isinstance(every, int)
+        return epoch % every == 0 or epoch == state.num_epochs
+
+    def keep_weights(self, state: State, steps_left: int) -> None:
+        """Keep a copy of the weights where the next step is the last before the net is measured."""
+        if self.measures and steps_left == 1 and self.is_due(state, state.epoch + 1):
+            self.before_step = {name: p.detach().clone() for name, p in state.net.named_parameters()}
+
+    def look(self, state: State) -> Metrics:
+        """Return what all measures say, read from the device at once; the time is the run's."""
+        start = time.perf_counter()
+        data = state.dataset
+        probe = Probe(
+            net=state.net,
+            images=data.train.images[: self.num_images],
+            labels=data.train.labels[: self.num_images],
+            held_out=data.val,
+            weights_before_step=self.before_step,
+        )
+        found = {f"{name}/{key}": v for name, m in self.measures.items() for key, v in m(probe).items()}
+        self.before_step = {}
+        values = torch.stack([v.detach().to(probe.images.device, torch.float64) for v in found.values()]).tolist()
+        state.wall_seconds += time.perf_counter() - start
+        return dict(zip(found, values, strict=True))

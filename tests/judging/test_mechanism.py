@@ -1,0 +1,34 @@
+"""The diagnostics that a claim names as its mechanism: means of both sides, told beside the verdict."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from ablate.claim import Claim
+from ablate.judging import Mechanism
+from ablate.judging.judge import mechanism
+from ablate.report.findings import mechanism as told
+
+CLAIM = Claim(
+    name="c",
+    text="ReLU beats sigmoid.",
+    form="greater",
+    treatment={"activation": "relu"},
+    control={"activation": "sigmoid"},
+    smallest_effect=0.01,
+)
+
+
+def arm(*values: float | None) -> Any:
+    records = [SimpleNamespace(metrics={} if value is None else {"saturation/mean": value}) for value in values]
+    return SimpleNamespace(records=dict(enumerate(records)))
+
+
+def test_means_are_over_arms_and_seeds_that_were_measured() -> None:
+    cells = [[arm(0.25, 0.25), arm(0.5, None, 0.0)], [arm(0.9)]]
+    found = mechanism(CLAIM, "saturation/mean", cells)
+    assert found == Mechanism(metric="saturation/mean", treatment=0.25, control=0.9)
+    assert told(found) == "saturation/mean 0.25 against 0.9"
+
+
+def test_what_nobody_measured_is_a_dash() -> None:
+    assert told(mechanism(CLAIM, "saturation/mean", [[arm(None)], [arm(0.25)]])) == "saturation/mean – against 0.25"
