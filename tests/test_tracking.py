@@ -14,6 +14,9 @@ from ablate.tracking import Track
 from ablate.training import Callback
 
 SETTINGS = yaml.safe_load((catalog.conf_dir() / "diagnostics" / "default.yaml").read_text(encoding="utf-8"))
+SETTINGS["known"]["landscape"]["lr"] = 0.1  # in the file it follows the optimizer's
+SETTINGS["known"]["gradient_noise"]["batch_size"] = 4
+SETTINGS["known"]["shift"]["shifts"] = [1, 2]
 
 
 def count(probe):

@@ -258,7 +258,7 @@ def output_size(size: int, kernel_size: int, padding: int, stride: int, layer: s
     return out
 
 
-def units(net: nn.Sequential) -> list[tuple[str, nn.Module]]:
+def units(net: nn.Module) -> list[tuple[str, nn.Module]]:
     """Return the activation layers in order, each under the name of the affine layer before it (conv1_1, fc1)."""
     named = ((name, layer) for name, layer in net.named_children() if name.startswith(("act", "fc_act")))
     return [

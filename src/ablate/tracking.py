@@ -88,6 +88,7 @@ class Track(Callback):
         )
         found = {f"{name}/{key}": v for name, m in self.measures.items() for key, v in m(probe).items()}
         self.before_step = {}
-        values = torch.stack([v.detach().to(probe.images.device, torch.float64) for v in found.values()]).tolist()
+        on_device = [value.detach().to(probe.images.device, torch.float64) for value in found.values()]
+        values = torch.stack(on_device).tolist() if found else []
         state.wall_seconds += time.perf_counter() - start
         return dict(zip(found, values, strict=True))

@@ -134,6 +134,8 @@ def probing(net: nn.Module, *, noise: bool = False, inference: bool = False) -> 
         for module in modes:
             if hasattr(module, "reseed"):
                 module.eval()
+    for _, activation in units(net):
+        activation.eval()  # a random one is random in training alone, and a penalty listens to it there
     try:
         yield
     finally:

@@ -1,0 +1,71 @@
+"""Gradient noise: how many images a batch needs before its gradient is more signal than noise."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from ablate.diagnostics.curvature import flat
+from ablate.diagnostics.probe import Probe, probing, run_pass
+
+
+def gradient_noise(probe: Probe, *, batch_size: int = 32, inference: bool = False) -> dict[str, Tensor]:
+    """Measure the simple noise scale of the gradient.
+
+    Formula: B = tr(Sigma) / |G|^2, with G the expected gradient and Sigma the covariance of one image's gradient, both
+    as `noise_and_signal` estimates them from batches of the probe: tr(Sigma) from random batches, as training draws
+    them, |G|^2 from batches in the probe's own order. That order may balance the classes (`data.dataset`), and then the
+    probe's mean gradient is free of the noise of random class counts, which must not be subtracted from it.
+
+    Args:
+        batch_size: b, images a batch, best a few times the number of classes; the probe must hold at least two batches.
+        inference: whether batch norm uses its running statistics. If not, batches have their own ones, their images'
+            gradients depend on each other, and Sigma is b times the covariance of the gradient of b images.
+
+    Returns:
+        scale: B, in images, in [0, inf]; batches much smaller than B are mostly noise; inf where no signal is seen.
+        noise: tr(Sigma), in squared nats per squared unit of weight, in [0, inf).
+        signal: |G|^2, in the same unit; an unbiased estimate, so it is negative at times.
+        The scale is a ratio of two uncertain numbers: to smooth it, average noise and signal first.
+
+    Raises:
+        ValueError: if the probe holds fewer than two batches.
+
+    Source: McCandlish et al. 2018 (arXiv:1812.06162), section 2.2 and appendix A.1.
+
+    Cost: two forward and backward passes, in batches.
+    """
+    num_images = len(probe.images)
+    if not 1 <= batch_size <= num_images // 2:
+        raise ValueError(
+            f"`batch_size` must leave at least two batches of the probe's {num_images} images, got {batch_size}"
+        )
+    generator = probe.generator("gradient_noise")
+    shuffled = torch.randperm(num_images, generator=generator, device=generator.device)
+    with probing(probe.net, inference=inference):
+        noise, _ = noise_and_signal(_gradients(probe, shuffled, batch_size), batch_size)
+        in_order = torch.arange(num_images, device=generator.device)
+        _, signal = noise_and_signal(_gradients(probe, in_order, batch_size), batch_size)
+    return {"scale": torch.where(signal > 0, noise / signal, math.inf), "noise": noise, "signal": signal}
+
+
+def _gradients(probe: Probe, order: Tensor, batch_size: int) -> Tensor:
+    """Return the gradients (n, P) of the full batches of the probe's images in this order."""
+    batches = [chosen for chosen in order.split(batch_size) if len(chosen) == batch_size]
+    passes = (run_pass(probe.net, probe.images[chosen], probe.labels[chosen]) for chosen in batches)
+    return torch.stack([flat(one.gradients.values()) for one in passes])
+
+
+def noise_and_signal(gradients: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
+    """Return the unbiased estimates of tr(Sigma) and |G|^2.
+
+    Formula, over n batches of b images with gradients g_k of mean g: tr(Sigma) = b / (n - 1) sum |g_k - g|^2 and
+    |G|^2 = |g|^2 - tr(Sigma) / (n b). This equals the estimate from the squared norms at the two batch sizes b and n b.
+
+    Args:
+        gradients: (n, P), of the mean loss over each batch, n at least 2.
+        batch_size: b.
+    """
+    mean = gradients.mean(0)
+    noise = batch_size * (gradients - mean).square().sum() / (len(gradients) - 1)
+    return noise, mean.square().sum() - noise / (len(gradients) * batch_size)

@@ -1,0 +1,80 @@
+"""How still units are that are off: what noise in the images does to outputs below zero."""
+
+import torch
+from torch import Tensor, nn
+
+from ablate.diagnostics.probe import Probe, mean_of, probing
+from ablate.nets import units
+
+
+def response(z: Tensor, a: Tensor, noisy_z: Tensor, noisy_a: Tensor) -> Tensor:
+    """Return mean |f(z') - f(z)| / mean |z' - z| over the places where z < 0; NaN where there are none, or no change.
+
+    Args:
+        z, noisy_z: inputs of the activation f without and with the noise, of one shape.
+        a, noisy_a: its outputs, of the same shape.
+    """
+    off = z < 0
+    return ((noisy_a - a).abs() * off).sum() / ((noisy_z - z).abs() * off).sum()
+
+
+def relative_mean(a: Tensor) -> Tensor:
+    """Return E[a] / sqrt(Var a) over images, positions and channels; NaN where a does not vary."""
+    variance, mean = torch.var_mean(a, correction=0)
+    return mean / variance.sqrt()
+
+
+def off_state(probe: Probe, *, noise: float = 0.1) -> dict[str, Tensor]:
+    """Response to input noise of the units that are off (z < 0), and the mean of all outputs relative to their spread.
+
+    Formula of the response: mean |f(z') - f(z)| / mean |z' - z| over (image, position, unit) with z < 0, where z' is
+    what z becomes when Gaussian noise is added to the preprocessed images. It is 0 for ReLU but for units that the
+    noise switches on, about the slope for leaky ReLU, and small for ELU where z lies far below 0. Batch norm takes the
+    statistics of the noisy batch. The second is E[a] / sqrt(Var a): 0 where outputs are centred, 0.68 for ReLU under
+    N(0, 1).
+
+    Range: the response at least 0, at most the largest slope, NaN where no unit is off; the mean any number, NaN where
+    the outputs do not vary. Keys: `<layer>/response` and `<layer>/relative_mean` for every hidden layer, `response`
+    and `relative_mean` for the means over them. A maxout unit has no off state, hence no response. Cost: the shared
+    pass and one forward pass.
+
+    Args:
+        noise: standard deviation, in the units of the preprocessed images, above 0.
+
+    Raises:
+        ValueError: `noise` is out of range.
+
+    Source: Clevert, Unterthiner & Hochreiter 2015 (arXiv:1511.07289), for both properties.
+    """
+    if not noise > 0:
+        raise ValueError(f"`noise` of off_state is a standard deviation and must be above 0, got {noise}")
+    noisy = _noisy_units(probe, noise)
+    responses = {
+        unit.name: response(unit.inputs, unit.outputs, *noisy[unit.name])
+        for unit in probe.passed.units
+        if getattr(unit.activation, "num_pieces", 1) == 1
+    }
+    means = {unit.name: relative_mean(unit.outputs) for unit in probe.passed.units}
+    return _summary(responses, "response") | _summary(means, "relative_mean")
+
+
+def _noisy_units(probe: Probe, noise: float) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return inputs and outputs of the activation layers by name, for the probe's images with noise."""
+    activations: dict[nn.Module, str] = {layer: name for name, layer in units(probe.net)}
+    found: dict[str, tuple[Tensor, Tensor]] = {}
+    layers = dict(probe.net.named_children())
+    with probing(probe.net), torch.no_grad(), torch.autocast(probe.images.device.type, enabled=False):
+        x = layers.pop("preprocessing", nn.Identity())(probe.images)
+        draw = torch.empty(x.shape, device=x.device).normal_(0, noise, generator=probe.generator("off_state"))
+        x = x + draw
+        for layer in layers.values():
+            y = layer(x)
+            if layer in activations:
+                found[activations[layer]] = x, y
+            x = y
+    return found
+
+
+def _summary(values: dict[str, Tensor], what: str) -> dict[str, Tensor]:
+    """Return `values`, one a layer, as `<layer>/<what>`, with their mean as `<what>`."""
+    return {what if name == "mean" else f"{name}/{what}": value for name, value in mean_of(values).items()}
