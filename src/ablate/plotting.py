@@ -124,6 +124,19 @@ def decade_ticks(axis: "Axis") -> None:
     """Label the decades of a logarithmic axis 10⁻² … 10², as text, since a label is not read as mathematics."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
-    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"10{f'{math.log10(value):.0f}'.translate(raised)}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(round(math.log10(value)))))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def power_of_ten(exponent: int) -> str:
+    """Return 10 with a raised exponent, such as 10⁻²."""
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def plain_log_ticks(axis: "Axis") -> None:
+    """Label 1, 2 and 5 of every decade of a logarithmic axis as plain numbers, for a range of few decades."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
