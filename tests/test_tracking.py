@@ -112,11 +112,11 @@ def test_a_net_that_diverged_is_not_measured(make_run, tmp_path):
     assert record.metrics["initial/count/images"] == 16
 
 
-def test_auto_looks_at_one_image_in_a_hundred(make_run, tmp_path):
-    # 48 training images: 16 probed every 34 epochs are 16 / (34 * 48) < 1 %, every 33 would be more.
+def test_auto_looks_at_one_image_in_two_hundred(make_run, tmp_path):
+    # 48 training images: 16 probed every 67 epochs are 16 / (67 * 48) < 0.5 %, every 66 would be more.
     measuring = track(every="auto")
-    state = type("State", (), {"dataset": make_run().data.load(), "num_epochs": 100})()
-    assert [epoch for epoch in range(1, 101) if measuring.is_due(state, epoch)] == [34, 68, 100]
+    state = type("State", (), {"dataset": make_run().data.load(), "num_epochs": 150})()
+    assert [epoch for epoch in range(1, 151) if measuring.is_due(state, epoch)] == [67, 134, 150]
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def publish(module: ModuleType, arrays: Arrays, folder: Path, name: str) -> list
     caption = module.caption(arrays)
     with plotting.style():
         figure = module.draw(arrays)
-        width = int(figure.get_figwidth() * 18.5)
+        width = int(figure.get_figwidth() * 17.2)
         figure.supxlabel(textwrap.fill(caption, width), x=0.012, ha="left", fontsize=8.5, color=plotting.INK)
         for kind in ("png", "svg"):
             with replacing(folder / f"{name}.{kind}") as temporary:

@@ -11,7 +11,7 @@ from ablate.diagnostics.probe import Measure, Probe
 from ablate.record import Metrics
 from ablate.training import Callback, State
 
-AUTO_SHARE = 0.01  # of the training's forward and backward passes, by the number of images
+AUTO_SHARE = 0.005  # of the training's forward and backward passes, by the number of images
 
 
 class Track(Callback):

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ablate.diagnostics.dead_units import dead_fraction, dead_units, slopes
+from ablate.diagnostics.dead_units import dead_fraction, dead_units
+from ablate.diagnostics.probe import slopes
 from ablate.layers.activation import LeCunTanh, Maxout
 from ablate.regularization import Regularizer
 

@@ -72,6 +72,11 @@ class Probe:
     held_out: Split
     weights_before_step: dict[str, Tensor] = field(default_factory=dict)
 
+    @functools.cached_property
+    def slopes(self) -> dict[str, Tensor]:
+        """f'(z) of every unit in the pass, by layer; each activation once more, forward and backward."""
+        return {unit.name: slopes(unit.activation, unit.inputs) for unit in self.passed.units}
+
     def generator(self, *place: str | int) -> torch.Generator:
         """Return a fresh generator for what a measure draws at random, the same at every call, on the net's device."""
         return Streams(0).generator("diagnostics", *place, device=self.images.device)
@@ -116,6 +121,24 @@ def run_pass(net: nn.Sequential, images: Tensor, labels: Tensor) -> Pass:
         ],
         gradients=dict(zip(parameters, found, strict=False)),
     )
+
+
+def slopes(activation: nn.Module, z: Tensor) -> Tensor:
+    """Return the slope f'(z) of every unit, by autograd.
+
+    With maxout it is the sum of the slopes by the unit's pieces, the response to a shift of all of them: always 1.
+
+    Args:
+        activation: maps every number, or with `num_pieces` k the k numbers of a unit, to one.
+        z: (N, k C, ...), k = 1 but for maxout.
+
+    Returns:
+        (N, C, ...), of the type of `z`.
+    """
+    z = z.detach().requires_grad_()
+    with probing(activation, inference=True), torch.enable_grad():
+        (slope,) = torch.autograd.grad(activation(z).sum(), z)
+    return functools.reduce(torch.add, slope.chunk(getattr(activation, "num_pieces", 1), dim=1))
 
 
 @contextlib.contextmanager

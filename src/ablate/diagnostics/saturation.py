@@ -5,8 +5,7 @@ import functools
 import torch
 from torch import Tensor, nn
 
-from ablate.diagnostics.dead_units import slopes
-from ablate.diagnostics.probe import Probe, mean_of
+from ablate.diagnostics.probe import Probe, mean_of, slopes
 
 LIMIT = 10.0  # the largest slope is sought in [-LIMIT, LIMIT]
 POINTS = 1281  # a step of 1/64, with a point at 0, where kinks and the slopes of sigmoids are
@@ -16,20 +15,23 @@ def largest_slope(activation: nn.Module, z: Tensor) -> Tensor:
     """Return max |f'(x)| over a grid in [-10, 10]: exact for a slope that is largest at 0 or at the ends.
 
     Args:
-        activation: see `dead_units.slopes`.
+        activation: see `probe.slopes`.
         z: (N, k C, ...), an input, of which only shape and type count: a learned slope may differ between channels.
 
     Returns:
-        (C, 1, ...), one value a unit.
+        (C, 1, ...), one value a unit, or (1, 1, ...) where all units have the same.
     """
     ones = (1,) * (z.ndim - 2)
     grid = torch.linspace(-LIMIT, LIMIT, POINTS, dtype=z.dtype, device=z.device)
-    return slopes(activation, grid.view(-1, 1, *ones).expand(-1, z.shape[1], *ones)).abs().amax(0)
+    same = getattr(activation, "num_pieces", 1) == 1 and next(activation.parameters(), None) is None
+    num_channels = 1 if same else z.shape[1]
+    return slopes(activation, grid.view(-1, 1, *ones).expand(-1, num_channels, *ones)).abs().amax(0)
 
 
-def saturated(activation: nn.Module, z: Tensor, threshold: float) -> Tensor:
-    """Return where |f'(z)| < threshold * max |f'|, boolean, (N, C, ...)."""
-    return slopes(activation, z).abs() < threshold * largest_slope(activation, z)
+def saturated(activation: nn.Module, z: Tensor, threshold: float, slope: Tensor | None = None) -> Tensor:
+    """Return where |f'(z)| < threshold * max |f'|, boolean, (N, C, ...); `slope` is f'(z) where it is known."""
+    slope = slopes(activation, z) if slope is None else slope
+    return slope.abs() < threshold * largest_slope(activation, z)
 
 
 def saturation(probe: Probe, *, threshold: float = 0.05) -> dict[str, Tensor]:
@@ -39,8 +41,7 @@ def saturation(probe: Probe, *, threshold: float = 0.05) -> dict[str, Tensor]:
     count where their slope changes its sign, too.
 
     Range: [0, 1]. Keys: every hidden layer; `mean` over them; `positive`, the mean over them of the fraction that is
-    saturated at z > 0, which is 0 for the ReLU family. Cost: the shared pass; each activation once more, forward and
-    backward.
+    saturated at z > 0, which is 0 for the ReLU family. Cost: the shared pass and slopes.
 
     Args:
         threshold: in (0, 1).
@@ -55,7 +56,7 @@ def saturation(probe: Probe, *, threshold: float = 0.05) -> dict[str, Tensor]:
     fractions: dict[str, Tensor] = {}
     positive: list[Tensor] = []
     for unit in probe.passed.units:
-        flat = saturated(unit.activation, unit.inputs, threshold)
+        flat = saturated(unit.activation, unit.inputs, threshold, probe.slopes[unit.name])
         num_pieces = getattr(unit.activation, "num_pieces", 1)
         z = functools.reduce(torch.maximum, unit.inputs.chunk(num_pieces, dim=1))
         fractions[unit.name] = flat.count_nonzero() / flat.numel()

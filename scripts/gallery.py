@@ -1,0 +1,81 @@
+"""Make every figure with its default knobs and write docs/gallery.md with the pictures, captions and commands.
+
+Usage: python scripts/gallery.py [--data FOLDER] [--output-dir FOLDER] [NAME ...]
+
+Figures that show images of the data set are made of `shapes`, whose images this program makes itself, so that no image
+of CIFAR-10 is in the repository. Arrays that lie in the output folder are drawn again and not computed again. Without
+names all figures are made; with names these alone, and the page is written of all that have a picture.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from ablate import catalog
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE, PICTURES = ROOT / "docs" / "gallery.md", ROOT / "docs" / "images" / "figures"
+CAPTIONS = PICTURES / "captions.json"
+MADE_IMAGES = {"preprocessing", "quantization", "dropout_uncertainty"}  # these show images
+WIDTH = 1400  # pixels
+COLOURS = 128
+
+
+def make(name: str, data: str, output_dir: str) -> None:
+    """Compute and draw one figure, and keep its picture, caption and the seconds of its computation."""
+    source = "data=shapes" if name in MADE_IMAGES else f"data.root={data}"
+    words = [sys.executable, "-m", "ablate", "figure", name, source, f"output_dir={output_dir}"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words)} ended with status {done.returncode}:\n{done.stderr}")
+    picture = next(Path(line) for line in done.stdout.splitlines() if line.endswith(f"{name}.png"))
+    image = Image.open(picture).convert("RGB")
+    image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    image.quantize(COLOURS).save(PICTURES / f"{name}.png", optimize=True)
+    captions = json.loads(CAPTIONS.read_text(encoding="utf-8")) if CAPTIONS.exists() else {}
+    captions[name] = (picture.parent / "caption.txt").read_text(encoding="utf-8").strip()
+    CAPTIONS.write_text(json.dumps(captions, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"{name}: {picture}", flush=True)
+
+
+def write_page(names: list[str]) -> None:
+    """Write the page from the pictures that are there."""
+    captions = json.loads(CAPTIONS.read_text(encoding="utf-8"))
+    lines = [
+        "# Figures",
+        "",
+        "The lecture's pictures, computed anew by `ablate figure NAME` for the net and the data you name; here with",
+        "the defaults of each figure, on two CPU cores. `ablate list figure` says what each is and where it comes",
+        "from. `profile=full` asks for the setting of the source where there is one; it has not been run. Written by",
+        "`scripts/gallery.py`.",
+    ]
+    for name in names:
+        if not (PICTURES / f"{name}.png").exists():
+            continue
+        description, source = catalog.caption(catalog.conf_dir() / "figure" / f"{name}.yaml")
+        made = " data=shapes" if name in MADE_IMAGES else ""
+        lines += ["", f"## {name}", "", f"{description} Source: {source}", "", f"`ablate figure {name}{made}`", ""]
+        lines += [f"![{description}](images/figures/{name}.png)", "", captions[name]]
+    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--data", default=os.environ.get("ABLATE_DATA", "data"))
+    parser.add_argument("--output-dir", default=str(ROOT / "outputs"))
+    args = parser.parse_args()
+    known = list(catalog.levels([catalog.conf_dir()], "figure"))
+    for name in args.names or known:
+        make(name, args.data, args.output_dir)
+    write_page(known)
+
+
+if __name__ == "__main__":
+    main()

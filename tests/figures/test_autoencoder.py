@@ -1,0 +1,67 @@
+"""Features and activations of autoencoders."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ablate import plotting
+from ablate.figures import autoencoder
+from ablate.figures.autoencoder import spread
+
+KNOBS = {"rates": [0.0, 0.5], "num_hidden": 8, "grey": True}
+SETTING = ("optimizer=adam", "trainer.epochs=20")
+
+
+def test_spread_in_closed_form():
+    uniform = torch.ones(1, 3, 6, 10)
+    assert spread(uniform).item() == pytest.approx(math.sqrt((6**2 - 1) / 12 + (10**2 - 1) / 12))
+    points = torch.zeros(2, 1, 6, 10)
+    points[0, 0, 2, 3] = -4  # one pixel
+    points[1, 0, 1, 1] = points[1, 0, 4, 5] = 2  # two equal ones, 5 apart: half the distance
+    assert spread(points).tolist() == pytest.approx([0, 2.5])
+
+
+def test_spread_does_not_change_with_sign_scale_or_place():
+    patch = torch.randn(1, 1, 3, 3, generator=torch.Generator().manual_seed(0))
+    here, there = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
+    here[..., :3, :3], there[..., 4:7, 5:8] = patch, -7 * patch
+    torch.testing.assert_close(spread(here), spread(there))
+
+
+def test_no_autoencoder_is_better_than_the_principal_components_of_the_images_it_is_tested_on(make_lab):
+    lab = make_lab(*SETTING)
+    arrays = autoencoder.compute(lab, **KNOBS)
+    dataset = lab.dataset(lab.run())
+    train, test = (split.images.double().mean(1).flatten(1) for split in (dataset.train, dataset.test))
+    test = (test - train.mean(0)) / (train - train.mean(0)).std(correction=0)
+    tail = torch.linalg.svdvals(test - test.mean(0))[8:].square().sum().item() / test.numel()
+    assert (arrays["error"] > tail).all()
+    # It has learned something: the mean image alone leaves more.
+    assert arrays["error"][0] < 0.9 * test.square().mean().item()
+    assert arrays["error"][1] > arrays["error"][0]
+
+
+def test_arrays_agree_with_one_another(make_lab):
+    lab = make_lab(*SETTING)
+    arrays = autoencoder.compute(lab, **KNOBS | {"grey": False})
+    assert arrays["features"].shape == (2, 8, 3, 32, 32)
+    norms = np.sqrt((arrays["features"] ** 2).sum((2, 3, 4)))
+    assert (np.diff(norms, axis=1) <= 0).all()
+    covered = arrays["histogram"].sum(1) * np.diff(arrays["edges"])[0]
+    assert ((covered <= 1 + 1e-9) & (covered > 1 - 1.5 / 400)).all()  # one of the 50 x 8 activations may lie beyond
+    first_bin = arrays["histogram"][:, 0] * arrays["edges"][1]
+    assert (arrays["share_of_zeros"] <= first_bin + 1e-9).all()
+    again = autoencoder.compute(lab, **KNOBS | {"grey": False})
+    np.testing.assert_array_equal(arrays["features"], again["features"])
+    with plotting.style():
+        autoencoder.draw(arrays)
+    assert f"mean activation {arrays['mean_activation'][1]:.2f}" in autoencoder.caption(arrays)
+
+
+def test_knobs_are_checked(make_lab):
+    with pytest.raises(ValueError, match="num_hidden"):
+        autoencoder.compute(make_lab(), **KNOBS | {"num_hidden": 0})
+    with pytest.raises(ValueError, match="probability to drop"):
+        autoencoder.compute(make_lab(), **KNOBS | {"rates": [1.0]})
