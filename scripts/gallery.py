@@ -29,7 +29,7 @@ COLOURS = 128
 def make(name: str, data: str, output_dir: str) -> None:
     """Compute and draw one figure, and keep its picture, caption and the seconds of its computation."""
     source = "data=shapes" if name in MADE_IMAGES else f"data.root={data}"
-    words = [sys.executable, "-m", "ablate", "figure", name, source, f"output_dir={output_dir}"]
+    words = [sys.executable, "-m", "ablate", "figure", name, source, f"output_dir={output_dir}", "trainer.threads=1"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(words)} ended with status {done.returncode}:\n{done.stderr}")
@@ -51,7 +51,7 @@ def write_page(names: list[str]) -> None:
         "# Figures",
         "",
         "The lecture's pictures, computed anew by `ablate figure NAME` for the net and the data you name; here with",
-        "the defaults of each figure, on two CPU cores. `ablate list figure` says what each is and where it comes",
+        "the defaults of each figure, on one CPU core. `ablate list figure` says what each is and where it comes",
         "from. `profile=full` asks for the setting of the source where there is one; it has not been run. Written by",
         "`scripts/gallery.py`.",
     ]

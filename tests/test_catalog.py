@@ -5,7 +5,7 @@ from ablate.arguments import as_sweep, check, options_first, split_folders
 from ablate.study import quoted
 
 CONF = catalog.conf_dir()
-GROUPS = {**catalog.default_levels(), "study": "", "figure": ""}
+GROUPS = {**catalog.default_levels(), **dict.fromkeys(catalog.NO_FACTOR, "")}
 ALL = [(group, level) for group in GROUPS for level in catalog.levels([CONF], group)]
 SUBCOMMANDS = ["list", "report", "figure"]
 
@@ -99,7 +99,8 @@ def test_options_come_first():
 
 def test_a_study_becomes_a_multirun_whose_jobs_do_not_see_it():
     words = ["study=activation", "study.seeds=[1,2]", "data=shapes", "extra_seeds=3", "-m"]
-    assert as_sweep(words)[:-1] == [
+    assert as_sweep(words, ["recipe=x"])[-1] == "hydra.sweeper.command='ablate recipe=x'"
+    assert as_sweep(words, words)[:-1] == [
         "-m",
         "data=shapes",
         "hydra.sweeper.study='activation'",

@@ -53,7 +53,16 @@ def results(record):
 def test_help_lists_every_group(ablate):
     result = ablate("--help")
     assert result.returncode == 0
-    for word in ("usage:", "activation", "lecun_tanh", "relu*", "image_folder", "triangular", "ablate list"):
+    for word in (
+        "usage:",
+        "activation",
+        "lecun_tanh",
+        "relu*",
+        "image_folder",
+        "triangular",
+        "speedrun",
+        "ablate list",
+    ):
         assert word in result.stdout
 
 
@@ -70,6 +79,9 @@ def test_list_says_what_levels_are(ablate):
     ("line", "words"),
     [
         ("activation=rleu", ["activation has no level 'rleu'", "relu"]),
+        ("recipe=speedrn", ["recipe has no level 'speedrn'", "speedrun"]),
+        (f"{ALONE} gpu=0 device=cpu", ["`gpu` must be null with device=cpu"]),
+        (f"{ALONE} trainer.compile=fast", ["trainer.compile", "reduce-overhead"]),
         ("data.root=nowhere data.download=false", ["nowhere", "data.root", "data=shapes"]),
         ("data=image_folder", ["data.root has no default"]),
         (f"{ALONE} device=cuda", ["device=cuda", "device=cpu"]),

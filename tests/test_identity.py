@@ -2,6 +2,7 @@ import copy
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from ablate import identity
 from ablate.identity import arm_name, differences, fingerprint, run_folder, scientific
@@ -38,6 +39,8 @@ def changed(key, value):
         ("seed", 5),
         ("output_dir", "/elsewhere"),
         ("device", "cuda"),
+        ("gpu", 3),
+        ("workers_per_gpu", 2),
         ("rerun", True),
         ("tensorboard.enabled", False),
         ("trainer.threads", 16),
@@ -121,3 +124,17 @@ def test_run_folder_is_safe_short_and_keeps_an_existing_home(tmp_path):
     assert not set(folder.parent.name) & set("/ $()[]'\"")
     folder.mkdir(parents=True)
     assert run_folder(tmp_path, "another-name", "0123456789abcdef", 5) == Path(folder.parent, "seed-5")
+
+
+@pytest.mark.parametrize(
+    ("key", "neutral", "other"), [("optimizer.bias_lr_factor", 1.0, 64), ("trainer.compile", False, "default")]
+)
+def test_the_options_added_later_orphan_no_run(key, neutral, other):
+    assert fingerprint(changed(key, neutral), "d") == fingerprint(SETTINGS, "d")
+    assert fingerprint(changed(key, other), "d") != fingerprint(SETTINGS, "d")
+
+
+def test_every_option_added_later_has_its_old_value_in_the_conf(compose):
+    cfg, _ = compose(["preprocessing=patch_whiten"])
+    settings = dict(identity.flatten(OmegaConf.to_container(cfg, resolve=True)))
+    assert {key: settings[key] for key in identity.ADDED_LATER} == identity.ADDED_LATER

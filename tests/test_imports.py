@@ -30,6 +30,7 @@ RANKS = {
     "nets": 1,
     "diagnostics": 2,
     "training": 2,
+    "home": 1,
     "callbacks": 3,
     "tensorboard": 3,
     "tracking": 3,
@@ -50,6 +51,7 @@ RANKS = {
 HYDRA_IN = {"planning", "drafting", "cli"}
 NO_TORCH_IN = {
     "identity",
+    "home",
     "record",
     "tables",
     "catalog",

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablate.optimization import Constant, Cosine, Geometric, Step, Triangular, parameter_groups
+from ablate.optimization import Constant, Cosine, Geometric, Step, Triangular, parameter_groups, set_initial_lr
 
 
 def test_constant():
@@ -72,3 +72,25 @@ def test_l2_is_the_gradient_of_half_the_squared_norm():
 
 def test_a_net_without_biases_has_one_group():
     assert len(parameter_groups(nn.Linear(2, 2, bias=False), 0.1)) == 1
+
+
+def test_biases_have_a_learning_rate_of_their_own():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.PReLU(), nn.Flatten(), nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(parameter_groups(net, 0.5, 64.0), lr=0.25)
+    set_initial_lr(optimizer)
+    found = [({id(p) for p in g["params"]}, g["initial_lr"], g["weight_decay"]) for g in optimizer.param_groups]
+    assert found == [
+        ({id(net[0].weight), id(net[4].weight)}, 0.25, 0.5),
+        ({id(net[1].weight), id(net[2].weight)}, 0.25, 0.0),
+        ({id(net[0].bias), id(net[1].bias), id(net[4].bias)}, 16.0, 0.0),
+    ]
+
+
+def test_a_factor_of_one_leaves_the_groups_as_they_are():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    groups = parameter_groups(net, 0.5, 1.0)
+    assert [set(group) for group in groups] == [{"params", "weight_decay"}] * 2
+    assert [[id(p) for p in group["params"]] for group in groups] == [
+        [id(net[0].weight)],
+        [id(net[0].bias), id(net[1].weight), id(net[1].bias)],
+    ]

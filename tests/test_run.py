@@ -1,6 +1,8 @@
 import math
 import threading
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,13 +10,17 @@ import torch
 import yaml
 from filelock import FileLock
 
-from ablate.callbacks import CHECKPOINT_NAME
+from ablate.callbacks import CHECKPOINT_NAME, Progress
+from ablate.data.dataset import Split
 from ablate.data.preprocessing import Chain, Standardize
 from ablate.evaluation import epochs_to
+from ablate.home import CONFIG_NAME
+from ablate.jobs import conclusion
 from ablate.layers.batch_norm import estimate_population_statistics
 from ablate.layers.normalization import Batch, NoNormalization
+from ablate.optimization import Constant
 from ablate.record import PREDICTIONS_NAME, RECORD_NAME
-from ablate.run import CONFIG_NAME, start
+from ablate.run import start
 from ablate.training import Callback
 
 
@@ -181,6 +187,7 @@ def test_what_is_refused_leaves_no_folder(make_run, home):
         ({"threads": 1.5}, "trainer.threads.*got 1.5"),
         ({"seed": "a"}, "`seed`.*got 'a'"),
         ({"thresholds": [1.5]}, "trainer.thresholds.*got"),
+        ({"bias_lr_factor": 0.0}, "optimizer.bias_lr_factor.*above 0, got 0.0"),
         ({"optimizer": partial(torch.optim.SGD, lr=-1)}, "`optimizer`.*-1"),
         ({"optimizer": partial(torch.optim.SGD, rate=1)}, "`optimizer`.*rate"),
         ({"activation": partial(torch.nn.ReLU, slope=1)}, "`activation`.*slope"),
@@ -243,3 +250,76 @@ def test_epochs_to_is_the_first_epoch_that_reaches_the_threshold():
         "epochs_to/val/accuracy/0.5": 1,
         "epochs_to/val/accuracy/0.75": None,
     }
+
+
+@dataclass(frozen=True)
+class NoValidation:
+    """Data without validation images."""
+
+    data: Any
+
+    def load(self):
+        found = self.data.load()
+        return replace(found, val=Split(images=found.val.images[:0], labels=found.val.labels[:0]))
+
+
+@pytest.mark.parametrize("inference", ["running", "population"])
+def test_without_validation_images_there_are_no_validation_metrics(make_run, home, tmp_path, capsys, inference):
+    """Training and the other metrics are those of a run that has them."""
+    changes = {"normalization": Batch(inference=inference)}
+    usual, _ = start(make_run(**changes), tmp_path / "runs" / "usual" / "seed-0")
+    record, _ = start(make_run(**changes, data=NoValidation(make_run().data)), home, [Progress()])
+    assert "train loss" in capsys.readouterr().out
+    for mine, other in ((record.metrics, usual.metrics), *zip(record.history, usual.history, strict=True)):
+        assert [key for key in mine if key.startswith("val/")] == []
+        kept = {k: v for k, v in other.items() if not k.startswith("val/") and k != "images_per_second"}
+        assert {key: mine[key] for key in kept if "/val/" not in key} == {
+            key: value for key, value in kept.items() if "/val/" not in key
+        }
+    assert {v for key, v in record.metrics.items() if key.startswith("epochs_to/val/")} == {None}
+    assert "val " not in conclusion(record, home, fresh=True)
+    assert "test " in conclusion(record, home, fresh=True)
+
+
+def test_a_diverged_run_without_validation_images_is_scored_on_the_others(make_run, home):
+    run = make_run(
+        data=NoValidation(make_run().data),
+        optimizer=partial(torch.optim.SGD, lr=1e30),
+        normalization=NoNormalization(),
+    )
+    record, _ = start(run, home)
+    assert record.status == "diverged"
+    assert record.metrics["test/accuracy"] == pytest.approx(1 / 3)
+    assert "val/accuracy" not in record.metrics
+
+
+def test_biases_train_at_their_own_rate(make_run, home, tmp_path):
+    """One step of gradient descent: a bias moves `bias_lr_factor` times as far, a weight as far as before."""
+    moves = []
+    for i, factor in enumerate((1.0, 8.0)):
+        kept = Keep()
+        run = make_run(
+            epochs=1,
+            batch_size=48,
+            bias_lr_factor=factor,
+            optimizer=partial(torch.optim.SGD, lr=0.01),
+            schedule=Constant(),
+        )
+        start(run, tmp_path / "runs" / str(i) / "seed-0", [kept])
+        before = dict(run.build(run.data.load()).named_parameters())
+        moves.append({name: kept.weights[name] - value.detach() for name, value in before.items()})
+    for name, move in moves[0].items():
+        expected = move * (8 if name.endswith("bias") else 1)
+        torch.testing.assert_close(moves[1][name], expected, msg=name, rtol=1e-4, atol=1e-7)
+    assert moves[0]["norm1_1.bias"].abs().max() > 0
+
+
+def test_biases_keep_their_rate_when_a_run_goes_on(make_run, home, tmp_path):
+    changes = {"bias_lr_factor": 8.0}
+    whole = Keep()
+    start(make_run(**changes), tmp_path / "runs" / "whole" / "seed-0", [whole])
+    with pytest.raises(KeyboardInterrupt):
+        start(make_run(**changes), home, [StopAt(6)])
+    resumed = Keep()
+    start(make_run(**changes), home, [resumed])
+    assert all(torch.equal(resumed.weights[name], value) for name, value in whole.weights.items())

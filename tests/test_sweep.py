@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from ablate.manifest import Manifest, PlannedArm, Variant, read_manifest, write_manifest
+from ablate.manifest import Manifest, PlannedArm, Variant, check_validated, read_manifest, write_manifest
 from ablate.record import FAILURE_NAME, write_record
 from ablate.results import choose, collect, missing_runs, score, write_runs
+from ablate.study import parse
 from ablate.sweep import begin, do_runs, study_folder
 from test_record import make_record
 
@@ -281,3 +282,32 @@ def test_runs_that_lack_what_a_claim_speaks_of_are_done_anew_once(folder, capsys
     assert "4 finished runs lack what a claim speaks of" in capsys.readouterr().out
     assert not failed
     assert results.arms[0].scores("test/accuracy", [0, 1]) == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ({"tuning": TUNING}, "`study.tuning`"),
+        ({"claims": {"c": {"metric": "val/accuracy"}}}, "claim 'c'"),
+        ({"claims": {"c": {"metric": "epochs_to/val/accuracy/0.5"}}}, "claim 'c'"),
+        ({"claims": {"c": {"metric": "test/accuracy"}}}, ""),
+        ({}, ""),
+    ],
+)
+def test_what_needs_validation_images_is_refused_without_them(content, named):
+    about = {"text": "t", "source": "s", "form": "greater", "smallest_effect": 0.01}
+    about |= {"treatment": {"activation": "relu"}, "control": {"activation": "tanh"}}
+    content = {key: {"c": about | value["c"]} if key == "claims" else value for key, value in content.items()}
+    study = parse("s", content)
+
+    def arms(val_size):
+        return [PlannedArm(axes={}, label="relu", variants=[variant("relu", data={"val_size": val_size})])]
+
+    check_validated(study, arms(10))
+    if not named:
+        check_validated(study, arms(0))
+        return
+    with pytest.raises(
+        ValueError, match=rf"{named} needs validation images, and arm 'relu' has none \(data\.val_size=0"
+    ):
+        check_validated(study, arms(0))

@@ -59,3 +59,10 @@ def test_rows_are_means_over_seeds_best_first():
         ["activation=sigmoid", "1", "10.00", ""],
     ]
     assert [row[6] for row in rows] == ["0", "0", "1"]
+
+
+def test_a_metric_that_was_not_measured_is_not_shown():
+    """Without validation images there is no validation accuracy, which is not one of 0."""
+    head, row = arm_rows([make_record(metrics={"test/accuracy": 0.5, "train_eval/accuracy": 0.75})])
+    assert dict(zip(head, row, strict=True))["val accuracy %"] == ""
+    assert dict(zip(head, row, strict=True))["test accuracy %"] == "50.00"

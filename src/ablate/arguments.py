@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from ablate import catalog
-from ablate.study import quoted
+from ablate.study import key_of, patch, quoted, read_study
 
 CONFIG_DIR = ("--config-dir", "-cd")
 WITH_VALUE = (
@@ -56,6 +56,49 @@ def options_first(arguments: Sequence[str]) -> list[str]:
         if argument in WITH_VALUE and (value := next(rest, None)) is not None:
             options.append(value)
     return [*options, *overrides]
+
+
+def expand(words: Sequence[str], where: Sequence[Path]) -> list[str]:
+    """Return the words with the overrides of conf/recipe/NAME.yaml in the place of `recipe=NAME`.
+
+    What the other words say stands, whatever their order: a key or a level of theirs takes the place of the recipe's,
+    and a level also of what the recipe sets within that group. A study keeps what it varies.
+
+    Args:
+        words: the command line without --config-dir.
+        where: the conf folders.
+
+    Raises:
+        ValueError: there is no such recipe, or several are named.
+    """
+    named = [word for word in words if word.startswith("recipe=")]
+    if not named:
+        return list(words)
+    name = named[0].removeprefix("recipe=")
+    if len(named) > 1 or "," in name:
+        raise ValueError(f"one recipe at a time, got {' '.join(named)}")
+    check_levels("recipe", [name], list(recipes := catalog.levels(where, "recipe")))
+    content = yaml.safe_load(recipes[name].read_text(encoding="utf-8"))
+    overrides = content.get("overrides") if isinstance(content, dict) else None
+    if not isinstance(overrides, list) or not all(isinstance(line, str) and "=" in line for line in overrides):
+        raise ValueError(
+            f"{recipes[name]} must hold `overrides`, a list of KEY=VALUE; put quotes around what YAML reads"
+        )
+    taken = {key_of(word) for word in words if not word.startswith("-")} | varied(words, where)
+    kept = [line for line in overrides if not {key_of(line), key_of(line).partition(".")[0]} & taken]
+    place = words.index(named[0])
+    return [*words[:place], *kept, *words[place + 1 :]]
+
+
+def varied(words: Sequence[str], where: Sequence[Path]) -> set[str]:
+    """Return the keys that the study among the words varies or tunes, none where there is no study."""
+    names = [word.removeprefix("study=") for word in words if word.startswith("study=")]
+    path = catalog.levels(where, "study").get(names[-1]) if names else None
+    if path is None:
+        return set()
+    content = patch(read_study(path), [word.removeprefix("study.") for word in words if word.startswith("study.")])
+    tuned = {content["tuning"]["key"]} if content.get("tuning") else set()
+    return tuned | {key for grid in content.get("grids") or [] for axes in grid.values() for key in axes}
 
 
 def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str]) -> None:
@@ -114,8 +157,13 @@ def check_key(name: str, group: str, key: str, level: str, where: Sequence[Path]
         raise ValueError(f"{group}={level} has no key {name!r}; {catalog.nearest(key, known)}")
 
 
-def as_sweep(arguments: Sequence[str]) -> list[str]:
-    """Return the command line of a study as that of a multirun: no job ever sees what is the study's own."""
+def as_sweep(arguments: Sequence[str], command: Sequence[str]) -> list[str]:
+    """Return the command line of a study as that of a multirun: no job ever sees what is the study's own.
+
+    Args:
+        arguments: the command line, recipes expanded.
+        command: the same as it was typed, for the record.
+    """
     name, extra_seeds = "", "0"
     changes, rest = [], []
     for argument in arguments:
@@ -132,6 +180,6 @@ def as_sweep(arguments: Sequence[str]) -> list[str]:
         "study": quoted(name),
         "changes": f"[{','.join(map(quoted, changes))}]",
         "extra_seeds": extra_seeds,
-        "command": quoted(shlex.join(["ablate", *arguments])),
+        "command": quoted(shlex.join(["ablate", *command])),
     }
     return ["-m", *rest, *(f"hydra.sweeper.{key}={value}" for key, value in own.items())]

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 Levels = dict[str, Path]
+NO_FACTOR = ("study", "figure", "recipe")  # folders of conf/ whose files are no levels of a run
 
 
 def conf_dir() -> Path:
@@ -54,9 +55,9 @@ def caption(path: Path) -> tuple[str, str]:
 
 
 def overview(where: Sequence[Path]) -> str:
-    """Return one paragraph a group with the names of its levels, defaults starred; studies and figures too."""
+    """Return one paragraph a group with the names of its levels, defaults starred; of `NO_FACTOR` too."""
     lines = []
-    for group, default in {**default_levels(), "study": "", "figure": ""}.items():
+    for group, default in {**default_levels(), **dict.fromkeys(NO_FACTOR, "")}.items():
         names = (f"{level}*" if level == default else level for level in levels(where, group))
         lines += textwrap.wrap(", ".join(names), 118, initial_indent=f"  {group:<14} ", subsequent_indent=" " * 17)
     return "\n".join(lines)
@@ -68,7 +69,7 @@ def describe(where: Sequence[Path], groups: Sequence[str] = ()) -> str:
     Raises:
         ValueError: there is no such group.
     """
-    known = {**default_levels(), "study": "", "figure": ""}
+    known = {**default_levels(), **dict.fromkeys(NO_FACTOR, "")}
     for group in groups:
         if group not in known:
             raise ValueError(f"there is no group {group!r}; {nearest(group, list(known))}")

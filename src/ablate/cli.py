@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ablate import catalog
-from ablate.arguments import as_sweep, check, options_first, split_folders
+from ablate.arguments import as_sweep, check, expand, options_first, split_folders
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -24,16 +24,18 @@ usage: ablate [KEY=VALUE ...]                train one net; what is not said is 
        ablate study=NAME [KEY=VALUE ...]     do a study: runs, verdicts, report
        ablate report FOLDER                  write the report of a study, finished or not
        ablate figure NAME [KEY=VALUE ...]    compute and draw one of the lecture's figures, on your net and data
-       ablate list [GROUP]                   what the levels and studies are and where they come from
+       ablate list [GROUP]                   what the levels, studies and recipes are and where they come from
 
   ablate activation=tanh initializer=xavier_normal normalization=none
   ablate data=shapes trainer.epochs=3 optimizer.lr=0.01
   ablate -m activation=relu,tanh 'seed=range(5)' hydra/launcher=joblib hydra.launcher.n_jobs=2
   ablate study=activation data=shapes study.seeds=6 hydra/launcher=joblib
+  ablate recipe=speedrun activation=relu
 
 Any key of any level can be set; `ablate --cfg job` prints them all. `dry_run=true` shows what would be done: a run's
 layers and folder, a sweep's arms, runs and time. `extra_seeds=3` adds seeds to a finished study, as one of the looks
-that it declares. --config-dir DIR adds a folder of your own levels and studies (DIR/activation/mine.yaml).
+that it declares. `recipe=NAME` stands for the settings in conf/recipe/NAME.yaml; what you say beside it holds.
+--config-dir DIR adds a folder of your own levels, studies and recipes (DIR/activation/mine.yaml).
 HYDRA_FULL_ERROR=1 in the environment shows the traceback of an error.
 
 groups and their levels (* is the default):
@@ -54,9 +56,11 @@ def main() -> None:
         elif "--version" in words:
             print(f"ablate {version('ablate')}")
         else:
-            check(words, where, list(SUBCOMMANDS))
-            arguments = options_first(sys.argv[1:])
-            sys.argv[1:] = as_sweep(arguments) if any(word.startswith("study=") for word in words) else arguments
+            typed = options_first(sys.argv[1:])
+            arguments = expand(typed, where)
+            check(expand(words, where), where, list(SUBCOMMANDS))
+            is_study = any(word.startswith("study=") for word in words)
+            sys.argv[1:] = as_sweep(arguments, typed) if is_study else arguments
             compose_and_train()
     except ValueError as error:
         fail(error)
@@ -98,7 +102,7 @@ def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
     """`ablate figure NAME [KEY=VALUE ...]`: see `drafting`."""
     from ablate import drafting
 
-    drafting.make_figure(words, where)
+    drafting.make_figure(expand(words, where), where)
 
 
 SUBCOMMANDS = {"list": list_levels, "report": write_report, "figure": make_figure}

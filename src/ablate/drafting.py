@@ -26,7 +26,7 @@ import yaml
 
 from ablate import arguments, catalog, plotting
 from ablate.figures.lab import Arrays, Lab
-from ablate.identity import NUMERICS_VERSION, flatten, is_unscientific
+from ablate.identity import NUMERICS_VERSION, scientific
 from ablate.planning import make_run, plain, plan
 from ablate.record import replacing
 from ablate.run import Run
@@ -154,12 +154,9 @@ def run_maker(compose: Compose, sketch: Sketch, overrides: Sequence[str]) -> Cal
 
 def figure_folder(sketch: Sketch, settings: Mapping[str, Any]) -> Path:
     """Return outputs/figures/<name>-<hash8>: figures of other knobs or settings have other folders."""
-    flat = {
-        key: value
-        for key, value in flatten(settings)
-        if not is_unscientific(key) or key in ("data.root", "device", "seed")
-    }
-    content = {"knobs": sketch.knobs, "settings": flat, "numerics": NUMERICS_VERSION, "module": sketch.module}
+    where = {"device": settings["device"], "root": settings["data"].get("root")}
+    meant = {"knobs": sketch.knobs, "settings": scientific(settings), "where": where, "module": sketch.module}
+    content = {**meant, "numerics": NUMERICS_VERSION}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return Path(settings["output_dir"]) / "figures" / f"{sketch.name}-{digest[:8]}"
 

@@ -59,13 +59,15 @@ class Examination:
         data = self.dataset
         log_probs = self(net, data.test, self.num_samples)
         metrics = score(self(net, data.train), data.train.labels, "train_eval")
-        metrics |= score(self(net, data.val, self.num_samples), data.val.labels, "val")
+        if len(data.val):
+            metrics |= score(self(net, data.val, self.num_samples), data.val.labels, "val")
         return metrics | score(log_probs, data.test.labels, "test"), log_probs
 
     def validate(self, net: Net) -> Metrics:
         """Return the validation metrics, after bringing the statistics of inference up to date with the weights.
 
-        The last validation leaves them as the final evaluation needs them.
+        The last validation leaves these statistics as the final evaluation needs them. Without validation images
+        (`data.val_size=0`) there are no metrics.
         """
         if needs_population_statistics(net):
             labels = self.dataset.train.labels
@@ -73,7 +75,8 @@ class Examination:
             batches = (batch for batch in order.split(self.batch_size) if len(batch) == self.batch_size)
             with autocast(labels.device, self.precision):
                 estimate_population_statistics(net, (take(self.dataset.train, batch)[0] for batch in batches))
-        return score(self(net, self.dataset.val), self.dataset.val.labels, "val")
+        val = self.dataset.val
+        return score(self(net, val), val.labels, "val") if len(val) else {}
 
     @contextlib.contextmanager
     def preprocessing_for(self, net: Net, split: Split) -> Iterator[None]:
@@ -90,10 +93,10 @@ class Examination:
             net.preprocessing = own
 
 
-def guessing(num_classes: int) -> Metrics:
-    """Return the score of a net that diverged: the accuracy of guessing, and no loss."""
-    splits = ("train_eval", "val", "test")
-    return {f"{s}/{k}": v for s in splits for k, v in (("loss", None), ("accuracy", 1 / num_classes))}
+def guessing(dataset: Dataset) -> Metrics:
+    """Return the score of a net that diverged: the accuracy of guessing and no loss, on each split that has images."""
+    splits = ("train_eval", *(["val"] if len(dataset.val) else []), "test")
+    return {f"{s}/{k}": v for s in splits for k, v in (("loss", None), ("accuracy", 1 / dataset.num_classes))}
 
 
 def epochs_to(history: Sequence[Metrics], thresholds: Sequence[float]) -> Metrics:

@@ -35,6 +35,44 @@ def resolve_device(device: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 
+def num_gpus() -> int:
+    """Return the number of CUDA devices that this process sees."""
+    return torch.cuda.device_count()
+
+
+def resolve_gpu(gpu: int | None, device: str) -> int | None:
+    """Return which CUDA device is meant, checked; None means the first, and is the only answer without CUDA.
+
+    Raises:
+        ValueError: there is no such GPU.
+    """
+    if gpu is None:
+        return None
+    there_are = num_gpus() if device == "cuda" else 0
+    if not isinstance(gpu, int) or isinstance(gpu, bool) or not 0 <= gpu < there_are:
+        there = f"a whole number from 0 to {there_are - 1}" if there_are else f"null with device={device}"
+        raise ValueError(f"`gpu` must be {there}, got {gpu!r}")
+    return gpu
+
+
+def share_gpus(num_workers: int, gpus: int, workers_per_gpu: int) -> int:
+    """Return how many of `num_workers` jobs may run at once where each needs a GPU and so many share one.
+
+    Raises:
+        ValueError: `workers_per_gpu` is not a whole number of at least 1.
+    """
+    if not isinstance(workers_per_gpu, int) or isinstance(workers_per_gpu, bool) or workers_per_gpu < 1:
+        raise ValueError(f"`workers_per_gpu` must be a whole number of at least 1, got {workers_per_gpu!r}")
+    return max(1, min(num_workers, gpus * workers_per_gpu))
+
+
+def resolve_compile(mode: bool | str) -> bool | str:
+    """Return False, "default" or "reduce-overhead" for these or True, which means "default"."""
+    if not isinstance(mode, bool) and mode not in ("default", "reduce-overhead"):
+        raise ValueError(f"`trainer.compile` must be false, true, default or reduce-overhead, got {mode!r}")
+    return "default" if mode is True else mode
+
+
 def resolve_precision(precision: str, device: str) -> str:
     """Return "fp32" or "bf16" for fp32, bf16 or auto: bf16 where `device` computes it in hardware."""
     if precision not in ("auto", "fp32", "bf16"):

@@ -19,6 +19,8 @@ UNSCIENTIFIC = (
     "seed",  # told beside the arm, so that the seeds of one arm share its fingerprint
     "output_dir",
     "device",
+    "gpu",
+    "workers_per_gpu",
     "rerun",
     "dry_run",
     "wait",
@@ -34,7 +36,11 @@ UNSCIENTIFIC = (
 
 # An option added after version 1 belongs here with the value that keeps the old behaviour: at that value it is left
 # out of the fingerprint, so that a new option orphans no finished run.
-ADDED_LATER: dict[str, Any] = {}
+ADDED_LATER: dict[str, Any] = {
+    "optimizer.bias_lr_factor": 1.0,
+    "trainer.compile": False,  # a compiled net rounds otherwise, so other values are other runs
+    "preprocessing.steps.patch_whiten.activation": None,
+}
 
 MAX_NAME_LENGTH = 100
 

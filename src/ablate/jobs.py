@@ -87,6 +87,8 @@ def conclusion(record: Record, folder: Path, *, fresh: bool) -> str:
     if record.status == "diverged":
         lines.append(f"diverged in epoch {len(record.history)}: scored as guessing; a lower optimizer.lr may cure it")
     for split, name in (("train_eval", "train"), ("val", "val"), ("test", "test")):
+        if f"{split}/accuracy" not in metrics:  # data.val_size=0
+            continue
         loss = metrics[f"{split}/loss"]
         shown = "-" if loss is None else f"{loss:.4f}"
         lines.append(f"{name:<6} accuracy {100 * (metrics[f'{split}/accuracy'] or 0):.2f} %  loss {shown}")

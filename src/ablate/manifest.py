@@ -6,6 +6,7 @@ repair.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from ablate.study import Arm, Study, parse
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
+VALIDATED = re.compile("(epochs_to/)?val/")  # metrics of validation images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,3 +142,20 @@ def plan_arms(arms: Sequence[Arm], study: Study, resolve: Any) -> list[PlannedAr
         PlannedArm(axes=arm.axes, label=arm.label, variants=[resolve(arm.overrides, value) for value in values])
         for arm in arms
     ]
+
+
+def check_validated(study: Study, arms: Sequence[PlannedArm]) -> None:
+    """Refuse what needs validation images where an arm has none.
+
+    Raises:
+        ValueError: names the arm and what needs them: the tuning, or a claim about val/...
+    """
+    needs = ["`study.tuning`"] if study.tuning else []
+    about = {claim.name: (claim.metric, *claim.explained_by) for claim in study.claims}
+    needs += [f"claim {n!r}" for n, metrics in about.items() if any(map(VALIDATED.match, metrics))]
+    for arm in arms:
+        if needs and any(variant.settings["data"].get("val_size") == 0 for variant in arm.variants):
+            raise ValueError(
+                f"{needs[0]} needs validation images, and arm '{arm.label}' has none (data.val_size=0); raise "
+                "data.val_size, or do without (study.tuning=null)"
+            )

@@ -5,21 +5,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 
-def parameter_groups(net: nn.Module, l2: float) -> list[dict[str, Any]]:
-    """Return two groups for an optimizer: weights of affine maps, decayed by `l2`, and all else, not decayed.
+def parameter_groups(net: nn.Module, l2: float, bias_lr_factor: float = 1.0) -> list[dict[str, Any]]:
+    """Return the groups of an optimizer: weights of affine maps, decayed by `l2`, and all else, not decayed.
 
     Biases, the scales and shifts of normalizations and PReLU's slopes have one dimension or none; shrinking them
     towards 0 is not what "weight decay" is meant to do (He et al. 2015, arXiv:1502.01852, for the slopes).
+
+    Args:
+        net: gives the parameters.
+        l2: weight decay, at least 0.
+        bias_lr_factor: learning rate of the biases in units of all others', above 0. Other than 1 it makes a third
+            group of what is named `bias`, the shifts of normalizations too, which says so under "lr_factor" (Jordan
+            2024, arXiv:2404.00498, has 64 for batch norm's).
     """
-    parameters = [p for p in net.parameters() if p.requires_grad]
+    named = [(name.rpartition(".")[2], p) for name, p in net.named_parameters() if p.requires_grad]
+    apart = [p for name, p in named if p.ndim < 2 and name == "bias" and bias_lr_factor != 1]
+    undecayed = [p for name, p in named if p.ndim < 2 and not (name == "bias" and bias_lr_factor != 1)]
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": l2},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for _, p in named if p.ndim >= 2], "weight_decay": l2},
+        {"params": undecayed, "weight_decay": 0.0},
+        {"params": apart, "weight_decay": 0.0, "lr_factor": bias_lr_factor},
     ]
     return [group for group in groups if group["params"]]
+
+
+def set_initial_lr(optimizer: torch.optim.Optimizer) -> None:
+    """Write each group's learning rate before any schedule, its "lr_factor" included, under "initial_lr"."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] = group["lr"] * group.get("lr_factor", 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,6 +60,8 @@ def plan(cfg: DictConfig, choices: Mapping[str, Any]) -> Plan:
         raise ValueError(f"there is no key {min(unknown)!r}; {catalog.nearest(min(unknown), catalog.keys())}")
     settings["device"] = hardware.resolve_device(settings["device"])
     settings["precision"] = hardware.resolve_precision(settings["precision"], settings["device"])
+    settings["gpu"] = hardware.resolve_gpu(settings["gpu"], settings["device"])
+    settings["trainer"]["compile"] = hardware.resolve_compile(settings["trainer"]["compile"])
     settings["trainer"]["threads"] = hardware.resolve_threads(settings["trainer"]["threads"])
     identity = fingerprint(settings, make("data", settings["data"]).fingerprint())
     changed = {key: mine for key, (mine, _) in differences(settings, settings_of(tuple(levels.items()))).items()}
@@ -119,7 +121,10 @@ def make_run(plan: Plan) -> Run:
     trainer: Mapping[str, Any] = settings["trainer"]
     if unknown := set(trainer) - {field.name for field in fields(Run)}:
         raise ValueError(f"there is no key trainer.{min(unknown)}; {catalog.nearest(min(unknown), list(trainer))}")
-    parts = {group: make(group, settings[group]) for group in plan.levels if group not in ("trainer", "diagnostics")}
+    optimizer = dict(settings["optimizer"])
+    bias_lr_factor = optimizer.pop("bias_lr_factor", 1.0)  # the run's: torch has a learning rate a group, no factor
+    described = {**settings, "optimizer": optimizer}
+    parts = {group: make(group, described[group]) for group in plan.levels if group not in ("trainer", "diagnostics")}
     return Run(
         arm=plan.arm,
         fingerprint=plan.fingerprint,
@@ -127,7 +132,9 @@ def make_run(plan: Plan) -> Run:
         settings=settings,
         seed=plan.seed,
         device=settings["device"],
+        gpu=settings["gpu"],
         precision=settings["precision"],
+        bias_lr_factor=bias_lr_factor,
         **parts,
         **trainer,
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
@@ -16,16 +15,15 @@ from ablate import hardware
 from ablate.callbacks import Checkpoint, Progress
 from ablate.data.dataset import Dataset, Split
 from ablate.evaluation import Examination, epochs_to, guessing, write_predictions
-from ablate.identity import differences
+from ablate.home import check_same, claim_folder, set_aside
 from ablate.layers.batch_norm import BatchNorm
 from ablate.nets import ConvNet, Net
-from ablate.optimization import parameter_groups
-from ablate.record import FAILURE_NAME, Record, finite, read_record, replacing, write_record
+from ablate.optimization import parameter_groups, set_initial_lr
+from ablate.record import FAILURE_NAME, Record, finite, read_record, write_record
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams
 from ablate.training import Augmentation, Callback, Schedule, State, fit
 
-CONFIG_NAME = "config.yaml"
 INITIALIZATION_IMAGES = 256  # how many training images a data-driven initializer sees
 
 
@@ -40,12 +38,15 @@ class Run:
         augmentation, initializer, normalization, dropout: see `layers` and `data`.
         activation: makes one activation.
         optimizer: called with parameter groups.
+        bias_lr_factor: learning rate of the biases in units of all others', above 0.
         schedule: (epochs done, num_epochs) -> factor on lr.
         epochs: at least 1.
         batch_size: training images a step, at most the number of training images.
         eval_batch_size: images a step of inference; changes the speed only.
         precision: "fp32" or "bf16".
         device: "cpu" or "cuda".
+        gpu: which CUDA device, from 0; None: the first.
+        compile: False, or the mode in which the training steps are compiled: see `training.compiled`.
         threads: of torch on the CPU.
         seed: the replicate.
         checkpoint_every: epochs between two checkpoints.
@@ -74,6 +75,9 @@ class Run:
     device: str
     threads: int
     seed: int
+    bias_lr_factor: float = 1.0
+    gpu: int | None = None
+    compile: bool | str = False
     checkpoint_every: int = 1
     thresholds: Sequence[float] = field(default=(0.25, 0.5, 0.75, 0.9))
 
@@ -84,6 +88,8 @@ class Run:
                 raise ValueError(f"`trainer.{name}` must be a whole number of at least 1, got {value!r}")
         if not isinstance(self.seed, int) or isinstance(self.seed, bool):
             raise ValueError(f"`seed` must be a whole number, got {self.seed!r}")
+        if not self.bias_lr_factor > 0:
+            raise ValueError(f"`optimizer.bias_lr_factor` must be above 0, got {self.bias_lr_factor}")
         if "weight_decay" in getattr(self.optimizer, "keywords", {}):
             raise ValueError("`optimizer.weight_decay` would be without effect: give regularizer.l2 instead")
         for name, try_it in (
@@ -168,43 +174,6 @@ def start(
         return execute(run, dataset, net, folder, callbacks), True
 
 
-def set_aside(folder: Path) -> Path:
-    """Move runs/<arm>/seed-<s> to the first free replaced/<arm>/seed-<s>.<n> and return where it went."""
-    home = folder.parent.parent.parent / "replaced" / folder.parent.name
-    home.mkdir(parents=True, exist_ok=True)
-    n = 1
-    while (home / f"{folder.name}.{n}").exists():
-        n += 1
-    return folder.rename(home / f"{folder.name}.{n}")
-
-
-def claim_folder(run: Run, folder: Path) -> None:
-    """Write the run's config.yaml, or check that the one that is there is of the same run.
-
-    Raises:
-        ValueError: it is of another run; the settings that differ are named.
-    """
-    path = folder / CONFIG_NAME
-    if path.exists():
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-        check_same(run, found["fingerprint"], found["settings"], folder)
-        return
-    content = {"fingerprint": run.fingerprint, "levels": dict(run.levels), "settings": dict(run.settings)}
-    with replacing(path) as temporary:
-        temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
-
-
-def check_same(run: Run, fingerprint: str, settings: Mapping[str, Any], folder: Path) -> None:
-    """Refuse what another run left in the folder, naming the settings that differ."""
-    if fingerprint != run.fingerprint:
-        pairs = differences(run.settings, settings).items()
-        changed = "; ".join(f"{key} is {mine!r} here, {other!r} there" for key, (mine, other) in pairs)
-        raise ValueError(
-            f"{folder} holds a run of another configuration ({changed or 'other data or numerics'}); "
-            "move it away or choose another output_dir"
-        )
-
-
 def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:
     """Return a run's state before its first step, on the run's device, and the way its net is examined.
 
@@ -217,13 +186,13 @@ def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:
     torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32 on every device
     device = torch.device(run.device)
     if run.device == "cuda":
+        torch.cuda.set_device(run.gpu or 0)
         torch.cuda.reset_peak_memory_stats()
     net.to(device)
     train, val, test = (to_device(split, device) for split in (dataset.train, dataset.val, dataset.test))
     dataset = replace(dataset, train=train, val=val, test=test)
-    optimizer = run.optimizer(parameter_groups(net, run.regularizer.l2))
-    for group in optimizer.param_groups:
-        group["initial_lr"] = group["lr"]
+    optimizer = run.optimizer(parameter_groups(net, run.regularizer.l2, run.bias_lr_factor))
+    set_initial_lr(optimizer)
     state = State(
         net=net,
         optimizer=optimizer,
@@ -253,6 +222,7 @@ def train(run: Run, state: State, examine: Examination, callbacks: Sequence[Call
         schedule=run.schedule,
         streams=Streams(run.seed),
         precision=run.precision,
+        compile_mode=str(run.compile) if run.compile else None,
         validate=examine.validate,
         callbacks=callbacks,
     )
@@ -276,7 +246,7 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
     evaluation_start = time.perf_counter()
     state.metrics = {key: state.history[-1][key] for key in ("train/loss", "train/accuracy")}
     if state.diverged:
-        state.metrics |= guessing(dataset.num_classes)
+        state.metrics |= guessing(dataset)
     else:
         metrics, state.test_log_probs = examine.conclude(net)
         state.metrics |= metrics

@@ -15,6 +15,7 @@ A callback looks, and may add what it saw to the run's log; what changes trainin
 """
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablate.data.dataset import Dataset, Split
@@ -95,6 +96,7 @@ def fit(
     schedule: Schedule,
     streams: Streams,
     precision: str,
+    compile_mode: str | None = None,
     validate: Callable[[Net], Metrics],
     callbacks: Sequence[Callback],
 ) -> None:
@@ -111,12 +113,14 @@ def fit(
         streams: the run's randomness.
         precision: "fp32" or "bf16": autocast, in which weights, whitening, statistics of normalizations and the loss
             stay in fp32.
-        validate: net -> validation metrics, called after every epoch.
+        compile_mode: None, or the mode in which `compiled` makes the training steps' forward pass.
+        validate: net -> validation metrics (none without validation images), called after every epoch.
         callbacks: observers, called in order.
     """
     net, optimizer, train = state.net, state.optimizer, state.dataset.train
     device = train.images.device
-    stochastic: list[tuple[str, Any]] = [(p, m) for p, m in net.named_modules() if hasattr(m, "reseed")]
+    stochastic: list[tuple[str, Any]] = [(p, m) for p, m in net.named_modules() if is_keyed(m)]
+    forward = compiled(net, compile_mode) if compile_mode else net
     for callback in callbacks:
         callback.on_fit_start(state)
     while state.epoch < state.num_epochs and not state.diverged:
@@ -134,7 +138,7 @@ def fit(
                 group["lr"] = group["initial_lr"] * factor
             optimizer.zero_grad(set_to_none=True)
             with autocast(device, precision):
-                logits = net(images)
+                logits = forward(images)
                 state.loss = loss(logits, labels)
             state.loss.backward()
             optimizer.step()
@@ -157,6 +161,36 @@ def fit(
         state.wall_seconds += time.perf_counter() - epoch_start
         for callback in callbacks:
             callback.on_epoch_end(state)
+
+
+def compiled(net: Net, mode: str) -> Callable[[Tensor], Tensor]:
+    """Return the forward pass of `net` with its layers compiled; `net` itself, hence its state, stays as it is.
+
+    Dropout and noise stay outside of what is compiled: they get a new key at every step, and the compiler would take
+    each for another program. On a GPU this has not been run yet.
+
+    Args:
+        net: its layers are compiled together, run by run of those that draw nothing.
+        mode: of `torch.compile`: "default", or "reduce-overhead" for CUDA graphs.
+    """
+    parts: list[Callable[[Tensor], Tensor]] = []
+    for draws, layers in itertools.groupby(net.children(), key=lambda child: any(map(is_keyed, child.modules()))):
+        part = nn.Sequential(*layers)
+        parts.append(part if draws else torch.compile(part, mode=mode))
+
+    def forward(x: Tensor) -> Tensor:
+        if mode == "reduce-overhead":
+            torch.compiler.cudagraph_mark_step_begin()
+        for part in parts:
+            x = part(x)
+        return x
+
+    return forward
+
+
+def is_keyed(module: nn.Module) -> bool:
+    """Return whether the module draws random numbers that `reseed(key)` decides."""
+    return hasattr(module, "reseed")
 
 
 def all_finite(net: Net) -> bool:

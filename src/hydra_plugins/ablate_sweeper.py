@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
@@ -62,7 +62,7 @@ class AblateSweeper(BasicSweeper):
         from ablate import catalog, planning, report, sweep
         from ablate.arguments import split_folders
         from ablate.judging import check_claims, check_recorded, judge
-        from ablate.manifest import plan_arms
+        from ablate.manifest import check_validated, plan_arms
         from ablate.results import Job, collect
         from ablate.study import key_of, parse, patch, read_study, text
 
@@ -85,7 +85,7 @@ class AblateSweeper(BasicSweeper):
             study = parse(name, definition, *catalog.caption(path)).with_overrides(shared)
         check_claims(study)
 
-        decided, num_workers, local = self.decide(study)
+        decided, num_workers, gpus, local = self.decide(study)
         command = again(self.command)
 
         def beside(lines: Sequence[str]) -> list[str]:
@@ -106,6 +106,7 @@ class AblateSweeper(BasicSweeper):
 
         arms = plan_arms(study.arms(), study, resolve)
         check_recorded(study, arms)
+        check_validated(study, arms)
         folder = sweep.study_folder(output_dir, study, definition, shared if self.study else [])
         manifest = sweep.begin_manifest(study, definition, shared if self.study else [], self.command, arms)
         dry = bool(self.config.dry_run)
@@ -118,7 +119,7 @@ class AblateSweeper(BasicSweeper):
         def launch(jobs: list[Job], wait: bool, rerun: bool) -> None:
             assert self.launcher is not None and self.config is not None
             own = [f"wait={wait or self.config.wait}".lower(), f"rerun={rerun}".lower()]
-            lines = [[*job.overrides, *beside(job.overrides), *own] for job in jobs]
+            lines = in_turn([[*job.overrides, *beside(job.overrides), *own] for job in jobs], gpus)
             try:
                 self.launcher.launch(lines, initial_job_idx=0)
             except Exception as error:  # a worker that was killed breaks the batch: the runs' folders tell what is done
@@ -166,15 +167,17 @@ class AblateSweeper(BasicSweeper):
         definition = {"base": base, "grids": [{"product": axes}], "seeds": seeds}
         return ",".join(str(o.input_line) for o in swept) or "sweep", definition, shared
 
-    def decide(self, study: Any) -> tuple[dict[str, Any], int, bool]:
+    def decide(self, study: Any) -> tuple[dict[str, Any], int, Sequence[int], bool]:
         """Return what replaces `auto`, so that all jobs here compute alike, how many run at once, and if it is here.
 
-        A job of a cluster decides for itself: its node is not this one.
+        Before the last stand the GPUs that jobs get in turn, none where each finds its own. A job of a cluster decides
+        for itself: its node is not this one.
 
         Raises:
             ValueError: precision is left to the nodes of a cluster, which may not agree.
         """
         from ablate import hardware
+        from ablate.study import key_of
 
         assert self.config is not None
         launcher = self.config.hydra.launcher
@@ -182,19 +185,33 @@ class AblateSweeper(BasicSweeper):
         if kind not in ("BasicLauncher", "JoblibLauncher"):
             if self.config.precision == "auto" or "precision=auto" in study.base:
                 raise ValueError("`precision=auto` may differ between the nodes of a cluster; say fp32 or bf16")
-            return {}, int(launcher.get("array_parallelism") or 1), False
+            return {}, int(launcher.get("array_parallelism") or 1), (), False
         num_workers = launcher.n_jobs if kind == "JoblibLauncher" else 1
         if num_workers < 1:  # joblib counts from the end: -1 is all cores, -2 all but one
             num_workers = max(1, hardware.num_cores() + 1 + num_workers)
         values: dict[str, Any] = {}
-        device = self.config.device
+        said = {key_of(line): line.partition("=")[2] for line in study.base}
+        device = said.get("device", self.config.device)
         if device == "auto":
             values["device"] = device = hardware.resolve_device(device)
+        gpus: Sequence[int] = ()
+        if device == "cuda" and kind == "JoblibLauncher":
+            gpus = [self.config.gpu] if self.config.gpu is not None else range(hardware.num_gpus())
+            num_workers = hardware.share_gpus(num_workers, len(gpus), self.config.workers_per_gpu)
+            cast(Any, self.launcher).joblib["n_jobs"] = num_workers
         if self.config.precision == "auto":
             values["precision"] = hardware.resolve_precision("auto", device)
         if self.config.trainer.threads == "auto":
             values["trainer.threads"] = hardware.resolve_threads("auto", num_workers)
-        return values, num_workers, True
+        return values, num_workers, gpus, True
+
+
+def in_turn(jobs: Sequence[list[str]], gpus: Sequence[int]) -> list[list[str]]:
+    """Return the jobs' overrides, each job with the next GPU; as they are where there are no GPUs to give.
+
+    The turns are fixed beforehand: where runs differ much in length, two may meet on one GPU while another rests.
+    """
+    return [[*job, f"gpu={gpus[i % len(gpus)]}"] if gpus else job for i, job in enumerate(jobs)]
 
 
 def again(command: str) -> str:

@@ -100,3 +100,16 @@ def test_wide_images_become_int32() -> None:
 def test_sizes_that_do_not_fit_are_refused(sizes: dict[str, int], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         split(**sizes)
+
+
+def test_without_validation_images_all_are_for_training() -> None:
+    data = split(val_size=0)
+    assert len(data.val) == 0
+    assert data.val.images.shape[1:] == data.train.images.shape[1:]
+    assert sorted(numbers(data.train.images)) == list(range(90))
+    assert numbers(split(val_size=0, train_size=12).train.images) == numbers(data.train.images)[:12]
+
+
+def test_some_validation_images_are_one_of_each_class_at_least() -> None:
+    with pytest.raises(ValueError, match=r"`data\.val_size` .*classes \(3\).*got 2"):
+        split(val_size=2)

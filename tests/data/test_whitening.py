@@ -1,10 +1,13 @@
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablate.data.preprocessing import Chain, Scale, Standardize
 from ablate.data.whitening import Decorrelate, PatchWhiten, Whiten
+from ablate.layers.activation import Maxout
 
 
 def make_images(num_images: int = 600, size: int = 6) -> Tensor:
@@ -113,6 +116,22 @@ def test_patch_whiten_output_shape(kernel_size: int) -> None:
     images = make_images()
     step = PatchWhiten(kernel_size=kernel_size).fit(images)
     assert step.output_shape((3, 6, 6)) == tuple(step(images.float()).shape[1:])
+
+
+def test_patch_whiten_ends_with_its_activation() -> None:
+    """With both signs of a filter, ReLU of one and the other add up to the absolute value."""
+    images = make_images().float()
+    plain, rectified = PatchWhiten().fit(images), PatchWhiten(activation=nn.ReLU).fit(images)
+    assert torch.equal(rectified(images), plain(images).relu())
+    one, other = rectified(images).chunk(2, dim=1)
+    assert torch.equal(one + other, plain(images)[:, :12].abs())
+    assert rectified.output_shape((3, 6, 6)) == plain.output_shape((3, 6, 6))
+
+
+@pytest.mark.parametrize("activation", [nn.PReLU, lambda: Maxout(num_pieces=2)])
+def test_patch_whiten_learns_no_activation(activation: Callable[[], nn.Module]) -> None:
+    with pytest.raises(ValueError, match=r"`patch_whiten\.activation` must have nothing to learn"):
+        PatchWhiten(activation=activation)
 
 
 def test_patch_whiten_of_cifar_is_24_by_31() -> None:

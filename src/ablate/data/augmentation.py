@@ -90,8 +90,9 @@ class Augmentation:
         if cut is not None:
             index.masked_fill_(cut[0][:, :, None] & cut[1][:, None, :], fill)
         if outside is not None or cut is not None:
-            values = torch.tensor([0, round(self.cutout_fill * (2**self.bits - 1))], device=device, dtype=images.dtype)
-            pixels = torch.cat([pixels, values[:, None].expand(2, channels)])
+            fill_value = round(self.cutout_fill * (2**self.bits - 1))
+            # Filled on the device: a tensor made of numbers would be copied there, and the host would wait for it.
+            pixels = torch.cat([pixels, pixels.new_zeros(1, channels), pixels.new_full((1, channels), fill_value)])
         return pixels.index_select(0, index.flatten()).view(num_images, height, width, channels).permute(0, 3, 1, 2)
 
 

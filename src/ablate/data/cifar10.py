@@ -44,7 +44,7 @@ class Cifar10:
         root: folder that holds `cifar-10-batches-py`, or that folder itself.
         download: download into `root` where it is absent.
         train_size: number of training images; None takes all that `val_size` leaves.
-        val_size: number of validation images, taken from the training images.
+        val_size: number of validation images, taken from the training images; 0 for none.
         test_size: number of test images; None takes all.
         split_seed: seed of the split, at least 0.
         cache_dir: folder of the cache, or None.

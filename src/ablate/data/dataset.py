@@ -22,7 +22,7 @@ class Split:
 
     def __post_init__(self) -> None:
         assert len(self.images) == len(self.labels)
-        assert self.images.is_contiguous(memory_format=torch.channels_last)
+        assert len(self.images) == 0 or self.images.is_contiguous(memory_format=torch.channels_last)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -33,7 +33,7 @@ class Dataset:
     """Training, validation and test images of one classification problem.
 
     Args:
-        train, val, test: disjoint; `val` is carved out of what the source calls training images.
+        train, val, test: disjoint; `val` is carved out of what the source calls training images, and may be empty.
         class_names: the name of label k at position k.
         bits: intensities lie in 0 .. 2**bits - 1.
     """
@@ -113,17 +113,18 @@ def split_source(
         class_names: the name of label k at position k.
         bits: intensities lie in 0 .. 2**bits - 1.
         train_size: number of images, or None for all that the validation set leaves.
-        val_size: number of images, taken from the source's training images.
+        val_size: number of images, taken from the source's training images; 0 for none.
         test_size: number of images, or None for all.
         split_seed: at least 0.
 
     Raises:
-        ValueError: if a size is smaller than the number of classes or larger than what there is.
+        ValueError: if a size is smaller than the number of classes (`val_size=0` is not) or larger than what there is.
     """
     if split_seed < 0:
         raise ValueError(f"`data.split_seed` must be at least 0, got {split_seed}")
     num_train, num_test = len(source.train_labels), len(source.test_labels)
-    _check_size("val_size", val_size, num_train, len(class_names), "training images of the source")
+    if val_size != 0:
+        _check_size("val_size", val_size, num_train, len(class_names), "training images of the source")
     train_size = num_train - val_size if train_size is None else train_size
     test_size = num_test if test_size is None else test_size
     left = f"training images left after `data.val_size={val_size}`"

@@ -24,7 +24,7 @@ class ImageFolder:
 
     Args:
         root: folder that holds `train` and `test`.
-        val_size: number of validation images, taken from the training images.
+        val_size: number of validation images, taken from the training images; 0 for none.
         train_size: number of training images; None takes all that `val_size` leaves.
         test_size: number of test images; None takes all.
         split_seed: seed of the split, at least 0.

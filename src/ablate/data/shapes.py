@@ -41,7 +41,7 @@ class Shapes:
         min_radius, max_radius: of a figure, as fractions of half the image's side, above 0 and at most 1.
         window_center, window_width: the narrow window, as fractions of the range; unused up to 8 bits.
         train_size: number of training images; None takes all that `val_size` leaves.
-        val_size: number of validation images, taken from the training images.
+        val_size: number of validation images, taken from the training images; 0 for none.
         test_size: number of test images; None takes all.
         split_seed: seed of the split, at least 0.
         cache_dir: folder of the cache; None takes the user's cache folder.

@@ -4,6 +4,7 @@ Flattened images are in the order (H, W, C), the order in memory of channels_las
 float64 and applied in float32, under autocast too: eigenvalues of images span many orders of magnitude.
 """
 
+from collections.abc import Callable
 from typing import Self
 
 import torch
@@ -106,7 +107,7 @@ class PatchWhiten(nn.Module):
     Filter k is u_k / sqrt(v_k + eps), where u_k and v_k are the eigenvectors and eigenvalues of the second moment of
     all patches of size s x s about zero, largest first; filter D + k is its negative, D = C * s * s. On standardized
     images that moment is nearly the covariance. (C, H, W) becomes (2 D, H - s + 1, W - s + 1). The signs matter to a
-    rectifier that follows, and only to that.
+    rectifier that follows, as `activation` or in the net, and only to that.
 
     Learns `weight_` (2 D, C, s, s). Source: the first layer of Jordan 2024 (arXiv:2404.00498).
 
@@ -114,11 +115,18 @@ class PatchWhiten(nn.Module):
         kernel_size: s, at least 1.
         eps: added to every eigenvalue, in squared units of the images, above 0.
         num_images: number of leading images that it is fitted on; None: all.
+        activation: makes the activation that is applied to the filters' outputs; None: none.
     """
 
     weight_: Tensor | None
 
-    def __init__(self, kernel_size: int = 2, eps: float = 5e-4, num_images: int | None = 5000) -> None:
+    def __init__(
+        self,
+        kernel_size: int = 2,
+        eps: float = 5e-4,
+        num_images: int | None = 5000,
+        activation: Callable[[], nn.Module] | None = None,
+    ) -> None:
         super().__init__()
         if kernel_size < 1:
             raise ValueError(f"`patch_whiten.kernel_size` must be at least 1, got {kernel_size}")
@@ -127,6 +135,14 @@ class PatchWhiten(nn.Module):
         self.kernel_size = kernel_size
         self.eps = eps
         self.num_images = _check_num_images("patch_whiten", num_images)
+        self.activation = activation() if activation else None
+        if self.activation is not None:
+            learns = next(self.activation.parameters(), None) is not None
+            if learns or getattr(self.activation, "num_pieces", 1) != 1:
+                raise ValueError(
+                    "`patch_whiten.activation` must have nothing to learn and keep the number of channels, got "
+                    f"{self.activation}; set preprocessing.steps.patch_whiten.activation=null, or choose another"
+                )
         self.register_buffer("weight_", None)
 
     @torch.no_grad()
@@ -147,7 +163,8 @@ class PatchWhiten(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         with torch.autocast(images.device.type, enabled=False):
-            return F.conv2d(images, learned(self, self.weight_))
+            whitened = F.conv2d(images, learned(self, self.weight_))
+            return whitened if self.activation is None else self.activation(whitened)
 
     def output_shape(self, shape: Shape) -> Shape:
         channels, height, width = shape

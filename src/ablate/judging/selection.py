@@ -56,8 +56,8 @@ def check_claims(study: Study) -> None:
             measure = MEASURED.fullmatch(metric)
             if not SCORE.fullmatch(metric) and (not measure or measure[1] in NO_MEASURE):
                 raise ValueError(
-                    f"claim {claim.name!r}: `metric` and `explained_by` must be train, train_eval, val or test with /loss "
-                    "or /accuracy, or epochs_to/train/accuracy/THRESHOLD, or the same of val, or a diagnostic such as "
+                    f"claim {claim.name!r}: `metric` and `explained_by` must be train, train_eval, val or test with "
+                    "/loss or /accuracy, or epochs_to/train/accuracy/THRESHOLD, or the same of val, or a diagnostic such as "
                     f"saturation/mean or initial/saturation/mean, got {metric!r}"
                 )
         if mismatch := select(claim, arms).mismatch:

@@ -77,6 +77,11 @@ def mean_percent(runs: Sequence[Record], metric: str) -> float:
     return 100 * statistics.fmean(run.metrics[metric] or 0.0 for run in runs)
 
 
+def shown_mean(runs: Sequence[Record], metric: str) -> str:
+    """Return `mean_percent` to be read, "" where a run has no such metric (data.val_size=0)."""
+    return f"{mean_percent(runs, metric):.2f}" if all(metric in run.metrics for run in runs) else ""
+
+
 def cells(runs: Sequence[Record]) -> list[str]:
     """Return what stands under `HEAD` for the runs of one arm."""
     if not runs:
@@ -86,7 +91,7 @@ def cells(runs: Sequence[Record]) -> list[str]:
         str(len(runs)),
         f"{statistics.fmean(accuracies):.2f}",
         f"{statistics.stdev(accuracies):.2f}" if len(runs) > 1 else "",
-        f"{mean_percent(runs, 'val/accuracy'):.2f}",
+        shown_mean(runs, "val/accuracy"),
         f"{mean_percent(runs, 'train_eval/accuracy'):.2f}",
         str(sum(run.status == "diverged" for run in runs)),
         f"{statistics.fmean(run.wall_seconds for run in runs):.1f}",
