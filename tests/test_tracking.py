@@ -131,3 +131,14 @@ def test_auto_looks_at_one_image_in_two_hundred(make_run, tmp_path):
 def test_bad_settings_are_refused(changes, words):
     with pytest.raises(ValueError, match=words):
         track(**changes)
+
+
+def test_an_unknown_measure_is_refused_with_all_that_there_are(compose, tmp_path):
+    from ablate import jobs, planning
+
+    words = ["data=shapes", f"data.cache_dir={tmp_path}", f"output_dir={tmp_path}", "tensorboard.enabled=false"]
+    plan = planning.plan(*compose([*words, "diagnostics.measure=saturation"]))
+    (track,) = jobs.observers(plan)
+    assert list(track.measures) == ["saturation"]
+    with pytest.raises(ValueError, match=r"must name gradient_norm, .*curvature.*got 'curvatur'"):
+        jobs.observers(planning.plan(*compose([*words, "diagnostics.measure=[saturation,curvatur]"])))

@@ -68,6 +68,12 @@ def scientific(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def measures(settings: Mapping[str, Any]) -> list[str]:
+    """Return the names of the diagnostics that a run of these settings records."""
+    asked = settings["diagnostics"]["measure"]
+    return list(settings["diagnostics"]["known"]) if asked == "all" else [asked] if isinstance(asked, str) else asked
+
+
 def canonical(value: Any) -> Any:
     """Return a setting in the one form that 1, 1.0 and 1e0 share."""
     if isinstance(value, list | tuple):

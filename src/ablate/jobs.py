@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 from ablate.callbacks import Progress
+from ablate.identity import measures
 from ablate.nets import format_layer_table, layer_table
 from ablate.planning import Plan, make, make_run
 from ablate.record import FAILURE_NAME, RECORD_NAME, Record
@@ -60,7 +61,11 @@ def do_in_sweep(plan: Plan) -> None:
 
 def observers(plan: Plan) -> list[Callback]:
     """Return the callbacks that the settings ask for."""
-    track: Callback = make("diagnostics", plan.settings["diagnostics"])
+    diagnostics = plan.settings["diagnostics"]
+    asked = {name: diagnostics["known"].get(name) for name in measures(plan.settings)}
+    if None not in asked.values():  # making those that nobody asked for costs more than a short run can spare
+        diagnostics = {**diagnostics, "known": asked}
+    track: Callback = make("diagnostics", diagnostics)
     options = dict(plan.settings["tensorboard"])
     if not options.pop("enabled"):
         return [track]

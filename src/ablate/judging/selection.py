@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from ablate.claim import Axes, Claim
-from ablate.identity import differences
+from ablate.identity import differences, measures
 from ablate.manifest import PlannedArm
 from ablate.results import ArmResult
 from ablate.study import Study, text
@@ -57,8 +57,8 @@ def check_claims(study: Study) -> None:
             if not SCORE.fullmatch(metric) and (not measure or measure[1] in NO_MEASURE):
                 raise ValueError(
                     f"claim {claim.name!r}: `metric` and `explained_by` must be train, train_eval, val or test with "
-                    "/loss or /accuracy, or epochs_to/train/accuracy/THRESHOLD, or the same of val, or a diagnostic such as "
-                    f"saturation/mean or initial/saturation/mean, got {metric!r}"
+                    "/loss or /accuracy, or epochs_to/train/accuracy/THRESHOLD, or the same of val, or a diagnostic "
+                    f"such as saturation/mean or initial/saturation/mean, got {metric!r}"
                 )
         if mismatch := select(claim, arms).mismatch:
             raise ValueError(f"claim {claim.name!r}: {mismatch}")
@@ -95,12 +95,6 @@ def measure_of(metric: str) -> str:
     """Return the name of the diagnostic that a metric is of, "" for a score."""
     found = MEASURED.fullmatch(metric)
     return "" if SCORE.fullmatch(metric) or found is None else found[1]
-
-
-def measures(settings: Mapping[str, Any]) -> list[str]:
-    """Return the names of the diagnostics that a run of these settings records."""
-    asked = settings["diagnostics"]["measure"]
-    return list(settings["diagnostics"]["known"]) if asked == "all" else [asked] if isinstance(asked, str) else asked
 
 
 def select(claim: Claim, arms: Sequence[A]) -> Selection[A]:
