@@ -18,7 +18,6 @@ import json
 import os
 import platform
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -129,6 +128,7 @@ def convolution_peak(net: str, args: argparse.Namespace, precision: str) -> floa
     from contenders import plain_net
 
     torch.set_num_threads(args.threads)
+    torch.backends.cudnn.allow_tf32 = False
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     model = plain_net(net).to(args.device)
     shapes: list[tuple[nn.Module, torch.Size]] = []
@@ -172,6 +172,15 @@ def timed(words: Sequence[str], **environment: str) -> tuple[float, str]:
     return seconds, done.stdout
 
 
+def peak_megabytes(words: Sequence[str]) -> float:
+    """Return the peak resident memory of a command in 2**20 bytes."""
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(words)} failed")
+    return usage.ru_maxrss / 1024
+
+
 SHORT = ["net=micro", "data.train_size=2000", "data.val_size=1000", "data.test_size=2000", "trainer.epochs=2"]
 
 
@@ -190,6 +199,8 @@ def sweep(args: argparse.Namespace) -> list[Row]:
         waiting = [(a, str(s)) for s in range(12) for a in ("relu", "tanh")]
         running: list[subprocess.Popen[bytes]] = []
         while waiting or running:
+            if any(process.poll() for process in running):
+                raise SystemExit("template_run.py failed; try it alone, and pip install -e '.[bench]'")
             running = [process for process in running if process.poll() is None]
             while waiting and len(running) < cores:
                 activation, seed = waiting.pop(0)
@@ -322,7 +333,7 @@ def scale(args: argparse.Namespace) -> list[Row]:
         seconds, _ = timed(command)
         study = max(Path(home, "studies").iterdir(), key=lambda path: path.stat().st_mtime)
         alone, _ = timed([*ABLATE, "report", str(study)])
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        peak = peak_megabytes([*ABLATE, "report", str(study)])
         rows.append({"what": f"{runs} finished runs, skipped and reported", "seconds": round(seconds, 1)})
         rows.append(
             {"what": f"{runs} finished runs, report alone", "seconds": round(alone, 1), "megabytes": round(peak)}

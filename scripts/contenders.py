@@ -41,11 +41,11 @@ class Watch:
 
 
 def ablate(args: argparse.Namespace) -> Train:
-    """The trainer as users run it, TensorBoard and default diagnostics on, from the middle of a run.
+    """The trainer as users run it, from the middle of a run: TensorBoard, diagnostics, checkpoint and progress.
 
-    The images are one epoch, so that diagnostics and histograms come several times as often as in a whole epoch of
-    CIFAR-10.
+    The images are one epoch, so that all of these come several times as often as in a whole epoch of CIFAR-10.
     """
+    from ablate.callbacks import Checkpoint, Progress
     from ablate.jobs import observers
     from ablate.run import prepare, train
 
@@ -59,7 +59,8 @@ def ablate(args: argparse.Namespace) -> Train:
         home = Path(tempfile.mkdtemp(dir=folder))
         watch = Watch(args.device)
         with without_validation(examine):
-            train(run, state, examine, observers(dataclasses.replace(plan, folder=home)))
+            seen = observers(dataclasses.replace(plan, folder=home))
+            train(run, state, examine, [*seen, Checkpoint(home, 1, run.fingerprint), Progress()])
         return watch.seconds()
 
     return go
@@ -276,6 +277,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = False  # as the program has it: fp32 means fp32
     train = CONTENDERS[args.name](args)
     train()
     print("ready", flush=True)

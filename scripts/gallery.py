@@ -22,14 +22,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE, PICTURES = ROOT / "docs" / "gallery.md", ROOT / "docs" / "images" / "figures"
 CAPTIONS = PICTURES / "captions.json"
 MADE_IMAGES = {"preprocessing", "quantization", "dropout_uncertainty"}  # these show images
+MADE = ["data=shapes", "data.num_train=12000"]
 WIDTH = 1400  # pixels
 COLOURS = 128
 
 
 def make(name: str, data: str, output_dir: str) -> None:
-    """Compute and draw one figure, and keep its picture, caption and the seconds of its computation."""
-    source = "data=shapes" if name in MADE_IMAGES else f"data.root={data}"
-    words = [sys.executable, "-m", "ablate", "figure", name, source, f"output_dir={output_dir}", "trainer.threads=1"]
+    """Compute and draw one figure, and keep its picture and caption."""
+    source = MADE if name in MADE_IMAGES else [f"data.root={data}"]
+    words = [sys.executable, "-m", "ablate", "figure", name, *source, f"output_dir={output_dir}", "trainer.threads=1"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(words)} ended with status {done.returncode}:\n{done.stderr}")
@@ -59,7 +60,7 @@ def write_page(names: list[str]) -> None:
         if not (PICTURES / f"{name}.png").exists():
             continue
         description, source = catalog.caption(catalog.conf_dir() / "figure" / f"{name}.yaml")
-        made = " data=shapes" if name in MADE_IMAGES else ""
+        made = " " + " ".join(MADE) if name in MADE_IMAGES else ""
         lines += ["", f"## {name}", "", f"{description} Source: {source}", "", f"`ablate figure {name}{made}`", ""]
         lines += [f"![{description}](images/figures/{name}.png)", "", captions[name]]
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ import numpy as np
 calls = []
 
 
-def compute(lab, *, num_points, nets):
+def compute(lab, *, num_points, nets, limits):
     calls.append(num_points)
     if nets:
         run = lab.run("activation=tanh", seed=3)
@@ -41,7 +41,7 @@ FIGURE = """\
 # Source: none.
 compute: toy_figure
 base: [net=micro]
-knobs: {num_points: 4, nets: false}
+knobs: {num_points: 4, nets: false, limits: [1.0, 2.0]}
 profiles:
   full: {base: ["trainer.epochs=2"], knobs: {num_points: 400}}
 """
@@ -78,6 +78,7 @@ def test_a_figure_is_computed_once_drawn_and_logged(toy, tmp_path, capsys):
     toy()
     assert "are there already" in capsys.readouterr().out
     toy("rerun=true")
+    assert (folder / "arrays.1.npz").exists()
     assert len(sys.modules["toy_figure"].calls) == 2
     assert len(list(folder.glob("events*"))) == 1
 
@@ -88,7 +89,7 @@ def test_knobs_profiles_and_settings_make_other_figures(toy, tmp_path):
     toy("profile=full")
     toy("optimizer.lr=0.5")
     assert len(folders(tmp_path)) == 4
-    toy("figure.num_points=4")
+    toy("figure.num_points=4", "figure.limits=[1e0,2]")
     assert len(folders(tmp_path)) == 4
 
 
@@ -108,6 +109,13 @@ def test_nets_are_trained_as_the_settings_say(toy, tmp_path):
         (["profile=large"], "no profile 'large'; it has full"),
         (["optimizer.leraning_rate=3"], "no key 'optimizer.leraning_rate'"),
         (["figure.nets=true", "activation=relu", "data=shapes"], "sets activation itself"),
+        (["figure.num_points=many"], "`figure.num_points` must be like its default 4, got 'many'"),
+        (["figure.num_points=1.5"], "must be like its default 4, got 1.5"),
+        (["figure.nets=1"], "must be like its default False, got 1"),
+        (["figure.limits=3"], "must be like its default"),
+        (["seed=1"], "`seed` is not a figure's"),
+        (["activation=["], "(?i)activation"),
+        (["profile"], "there is no figure 'profile'"),
     ],
 )
 def test_mistakes_are_named(toy, words, told):
@@ -118,7 +126,7 @@ def test_mistakes_are_named(toy, words, told):
 def test_an_unknown_figure_is_named_with_the_nearest():
     with pytest.raises(ValueError, match="no figure 'activation_zo'; did you mean activation_zoo"):
         make_figure(["activation_zo"], [catalog.conf_dir()])
-    with pytest.raises(ValueError, match=r"needs a name: .*activation_zoo"):
+    with pytest.raises(ValueError, match=r"needs one name, got .*activation_zoo"):
         make_figure([], [catalog.conf_dir()])
 
 

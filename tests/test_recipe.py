@@ -43,8 +43,6 @@ MINE = ["net=micro", "net.hidden_width=64", "optimizer=nesterov", "optimizer.lr=
         (["--cfg", "job", "recipe=mine"], ["--cfg", "job", *MINE]),
         (["net=small"], ["net=small"]),
         # What a study varies or tunes is the study's.
-        (["study=ours", "recipe=mine"], ["study=ours", *MINE[:3]]),
-        (["study=ours", "study.tuning=null", "recipe=mine"], ["study=ours", "study.tuning=null", *MINE[:4]]),
     ],
 )
 def test_the_words_of_a_recipe_give_way_to_the_users(words, expected, where):
@@ -57,6 +55,7 @@ def test_the_words_of_a_recipe_give_way_to_the_users(words, expected, where):
         (["recipe=speedrn"], "recipe has no level 'speedrn'; did you mean speedrun"),
         (["recipe=mine", "recipe=speedrun"], "one recipe at a time, got recipe=mine recipe=speedrun"),
         (["-m", "recipe=mine,speedrun"], "one recipe at a time"),
+        (["study=ours", "recipe=mine"], "recipe=mine cannot stand beside a study"),
         (["recipe=empty"], r"empty\.yaml must hold `overrides`"),
         (["recipe=numbers"], r"numbers\.yaml must hold `overrides`"),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from ablate import catalog
-from ablate.study import key_of, patch, quoted, read_study
+from ablate.study import key_of, quoted
 
 CONFIG_DIR = ("--config-dir", "-cd")
 WITH_VALUE = (
@@ -62,14 +62,14 @@ def expand(words: Sequence[str], where: Sequence[Path]) -> list[str]:
     """Return the words with the overrides of conf/recipe/NAME.yaml in the place of `recipe=NAME`.
 
     What the other words say stands, whatever their order: a key or a level of theirs takes the place of the recipe's,
-    and a level also of what the recipe sets within that group. A study keeps what it varies.
+    and a level also of what the recipe sets within that group.
 
     Args:
         words: the command line without --config-dir.
         where: the conf folders.
 
     Raises:
-        ValueError: there is no such recipe, or several are named.
+        ValueError: there is no such recipe, several are named, or one stands beside a study.
     """
     named = [word for word in words if word.startswith("recipe=")]
     if not named:
@@ -77,6 +77,11 @@ def expand(words: Sequence[str], where: Sequence[Path]) -> list[str]:
     name = named[0].removeprefix("recipe=")
     if len(named) > 1 or "," in name:
         raise ValueError(f"one recipe at a time, got {' '.join(named)}")
+    if any(word.startswith("study=") for word in words):
+        raise ValueError(
+            f"{named[0]} cannot stand beside a study, whose file has settings of its own; copy what you want of the "
+            "recipe into the study's `base`"
+        )
     check_levels("recipe", [name], list(recipes := catalog.levels(where, "recipe")))
     content = yaml.safe_load(recipes[name].read_text(encoding="utf-8"))
     overrides = content.get("overrides") if isinstance(content, dict) else None
@@ -84,21 +89,10 @@ def expand(words: Sequence[str], where: Sequence[Path]) -> list[str]:
         raise ValueError(
             f"{recipes[name]} must hold `overrides`, a list of KEY=VALUE; put quotes around what YAML reads"
         )
-    taken = {key_of(word) for word in words if not word.startswith("-")} | varied(words, where)
+    taken = {key_of(word) for word in words if not word.startswith("-")}
     kept = [line for line in overrides if not {key_of(line), key_of(line).partition(".")[0]} & taken]
     place = words.index(named[0])
     return [*words[:place], *kept, *words[place + 1 :]]
-
-
-def varied(words: Sequence[str], where: Sequence[Path]) -> set[str]:
-    """Return the keys that the study among the words varies or tunes, none where there is no study."""
-    names = [word.removeprefix("study=") for word in words if word.startswith("study=")]
-    path = catalog.levels(where, "study").get(names[-1]) if names else None
-    if path is None:
-        return set()
-    content = patch(read_study(path), [word.removeprefix("study.") for word in words if word.startswith("study.")])
-    tuned = {content["tuning"]["key"]} if content.get("tuning") else set()
-    return tuned | {key for grid in content.get("grids") or [] for axes in grid.values() for key in axes}
 
 
 def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str]) -> None:

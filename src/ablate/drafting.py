@@ -3,6 +3,7 @@
 A figure is one module of `ablate.figures` and one file conf/figure/NAME.yaml:
 
     compute: ablate.figures.NAME        module with compute(lab, **knobs) -> arrays, draw(arrays), caption(arrays)
+    uses: [data, net]                   groups whose level the caption names
     base: [net=micro, ...]              settings of the nets that it makes
     knobs: {num_epochs: 4, ...}         arguments of compute; figure.num_epochs=8 changes one
     profiles:                           profile=full puts these in the place of the above
@@ -45,12 +46,14 @@ class Sketch:
         module: the dotted name of its module.
         base: overrides of the nets that it makes.
         knobs: arguments of its `compute`.
+        uses: groups whose level its caption names.
     """
 
     name: str
     module: str
     base: list[str]
     knobs: dict[str, Any]
+    uses: list[str]
 
 
 def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
@@ -59,34 +62,57 @@ def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
     Raises:
         ValueError: no or an unknown name, an unknown knob, profile or setting, or a value that the figure refuses.
     """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
     known = catalog.levels(where, "figure")
-    if not words or words[0] not in known:
-        problem = f"there is no figure {words[0]!r}; {catalog.nearest(words[0], list(known))}" if words else ""
-        raise ValueError(problem or f"`ablate figure` needs a name: {', '.join(known)}")
-    name = words[0]
-    own = [word for word in words[1:] if word.startswith("figure.") or word.split("=")[0] in OWN]
-    overrides = [word for word in words[1:] if word not in own]
+    if {"-h", "--help"} & set(words):
+        print("usage: ablate figure NAME [figure.KNOB=VALUE ...] [KEY=VALUE ...]")
+        print(catalog.describe(where, ["figure"]))
+        return
+    names = [word for word in words if "=" not in word]
+    if len(names) != 1 or names[0] not in known:
+        unknown = next((name for name in names if name not in known), "")
+        problem = f"there is no figure {unknown!r}; {catalog.nearest(unknown, list(known))}" if unknown else ""
+        raise ValueError(problem or f"`ablate figure` needs one name, got {names}: {', '.join(known)}")
+    others = [word for word in words if "=" in word]
+    own = [word for word in others if word.startswith("figure.") or word.split("=")[0] in OWN]
+    overrides = [word for word in others if word not in own]
+    if any(word.startswith("seed=") for word in overrides):
+        raise ValueError("`seed` is not a figure's: it draws what it needs itself; look at its knobs for one")
     arguments.check(overrides, where, [])
-    sketch, rerun = read_sketch(known[name], own)
+    try:
+        sketch, rerun = read_sketch(known[names[0]], own)
+        do_figure(sketch, overrides, where, rerun=rerun)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def do_figure(sketch: Sketch, overrides: Sequence[str], where: Sequence[Path], *, rerun: bool) -> None:
+    """Compute the arrays unless they are there, draw them, and print what came of it."""
     module = importlib.import_module(sketch.module)
     with composing(where) as compose:
-        settings, _ = compose([*sketch.base, *overrides])
+        settings, choices = compose([*sketch.base, *overrides])
         folder = figure_folder(sketch, plain(settings))
         path = folder / ARRAYS_NAME
         if path.exists() and not rerun:
-            print(f"the arrays are there already; rerun=true computes them anew\n{path}")
+            print(f"the arrays are there already; rerun=true computes them anew and keeps these\n{path}")
             with np.load(path) as stored:
                 arrays = dict(stored)
         else:
             start = time.perf_counter()
             make = run_maker(compose, sketch, overrides)
-            lab = Lab(make, say=lambda line: print(f"  {line}", flush=True), folder=folder.parent)
+            lab = Lab(make, say=lambda line: print(f"  {line}", flush=True), folder=folder.parent, rerun=rerun)
             arrays = module.compute(lab, **sketch.knobs)
             folder.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                path.rename(path.with_stem(f"arrays.{1 + len(list(folder.glob('arrays.*.npz')))}"))
             with replacing(path) as temporary, temporary.open("wb") as file:
                 np.savez_compressed(file, **arrays)
             print(f"computed in {time.perf_counter() - start:.1f} s")
-    for line in publish(module, arrays, folder, sketch.name):
+    on = ", ".join(f"{group} {choices[group]}" for group in sketch.uses)
+    caption = f"{module.caption(arrays)} Made with {on}." if on else module.caption(arrays)
+    for line in publish(module, arrays, caption, folder, sketch.name):
         print(line)
 
 
@@ -97,11 +123,13 @@ def read_sketch(path: Path, own: Sequence[str]) -> tuple[Sketch, bool]:
         own: words such as figure.KNOB=VALUE, profile=NAME, rerun=true.
 
     Raises:
-        ValueError: an unknown profile or knob.
+        ValueError: an unknown profile or knob, or a value of another type than the knob's default.
     """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    given = [word.split("=", 1) for word in own if "=" in word]
-    options = {key: yaml.safe_load(value) for key, value in given}
+    parser = OverridesParser.create()
+    options: dict[str, Any] = {(found := parser.parse_override(word)).key_or_group: found.value() for word in own}
     base, knobs = list(content.get("base", [])), dict(content.get("knobs", {}))
     profiles: Mapping[str, Any] = content.get("profiles", {})
     if profile := options.pop("profile", None):
@@ -115,8 +143,24 @@ def read_sketch(path: Path, own: Sequence[str]) -> tuple[Sketch, bool]:
         knob = key.removeprefix("figure.")
         if knob not in knobs:
             raise ValueError(f"figure {path.stem} has no knob {knob!r}; {catalog.nearest(knob, list(knobs))}")
+        if not alike(value, knobs[knob]):
+            raise ValueError(f"`figure.{knob}` must be like its default {knobs[knob]!r}, got {value!r}")
         knobs[knob] = value
-    return Sketch(name=path.stem, module=content["compute"], base=base, knobs=knobs), bool(rerun)
+    uses = list(content.get("uses", []))
+    return Sketch(name=path.stem, module=content["compute"], base=base, knobs=knobs, uses=uses), bool(rerun)
+
+
+def alike(value: Any, default: Any) -> bool:
+    """Return whether a value may stand where a default stands: of its type, a whole number for a real one, and lists
+    of such."""
+    if isinstance(default, list):
+        kinds = default[:1]
+        return isinstance(value, list) and all(alike(item, kind) for item in value for kind in kinds)
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, float):
+        return isinstance(value, int | float)
+    return default is None or isinstance(value, type(default))
 
 
 @contextlib.contextmanager
@@ -161,11 +205,10 @@ def figure_folder(sketch: Sketch, settings: Mapping[str, Any]) -> Path:
     return Path(settings["output_dir"]) / "figures" / f"{sketch.name}-{digest[:8]}"
 
 
-def publish(module: ModuleType, arrays: Arrays, folder: Path, name: str) -> list[str]:
+def publish(module: ModuleType, arrays: Arrays, caption: str, folder: Path, name: str) -> list[str]:
     """Draw the arrays as PNG, SVG and a TensorBoard image, the caption below; return what there is to read and see."""
     from torch.utils.tensorboard import SummaryWriter
 
-    caption = module.caption(arrays)
     with plotting.style():
         figure = module.draw(arrays)
         width = int(figure.get_figwidth() * 17.2)

@@ -70,8 +70,9 @@ def scientific(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def measures(settings: Mapping[str, Any]) -> list[str]:
     """Return the names of the diagnostics that a run of these settings records."""
-    asked = settings["diagnostics"]["measure"]
-    return list(settings["diagnostics"]["known"]) if asked == "all" else [asked] if isinstance(asked, str) else asked
+    diagnostics = settings.get("diagnostics", {})  # runs of before the diagnostics have none
+    asked = diagnostics.get("measure", [])
+    return list(diagnostics["known"]) if asked == "all" else [asked] if isinstance(asked, str) else list(asked)
 
 
 def canonical(value: Any) -> Any:

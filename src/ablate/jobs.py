@@ -39,6 +39,8 @@ def do_alone(plan: Plan) -> None:
     finally:
         progress.close()
     print(conclusion(record, plan.folder, fresh=fresh), flush=True)
+    if lacking := [name for name in measures(plan.settings) if name not in measures(record.settings)]:
+        print(f"it was finished without measuring {', '.join(lacking)}; rerun=true measures them")
 
 
 def do_in_sweep(plan: Plan) -> None:

@@ -176,15 +176,6 @@ def missing_runs(results: Results) -> Iterator[Job]:
             yield job
 
 
-def unmeasured_runs(results: Results) -> Iterator[Job]:
-    """Yield the finished report runs without a metric that a claim speaks of: they were done before anyone asked."""
-    metrics = {metric for claim in results.study.claims for metric in (claim.metric, *claim.explained_by)}
-    for arm in results.arms:
-        for seed, record in arm.records.items():
-            if arm.chosen is not None and record.status == "finished" and metrics - record.metrics.keys():
-                yield Job(label=arm.label, variant=arm.chosen, seed=seed)
-
-
 def write_runs(manifest: Manifest, folder: Path) -> None:
     """Write runs.csv: every run of the study with its state, told from what lies in the run's folder.
 

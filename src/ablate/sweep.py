@@ -16,9 +16,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ablate.identity import is_unscientific
+from ablate.judging.selection import unmeasured_runs
 from ablate.manifest import Manifest, PlannedArm, check_unchanged, read_manifest, write_manifest
 from ablate.record import FAILURE_NAME
-from ablate.results import Job, Results, collect, missing_runs, read_failure, state_of, unmeasured_runs, write_runs
+from ablate.results import Job, Results, collect, missing_runs, read_failure, state_of, write_runs
 from ablate.study import Study, key_of
 from ablate.tables import clock
 from ablate.watch import Watch
@@ -141,7 +142,7 @@ def do_runs(manifest: Manifest, folder: Path, launch: Launch, rerun: bool = Fals
             if not jobs:
                 write_runs(manifest, folder)
                 return results, failed
-            print(f"{len(jobs)} finished runs lack what a claim speaks of; they are done anew, the old ones kept")
+            print(f"{len(jobs)} finished runs did not measure what a claim is about: done anew, the old ones kept")
             do_batch(jobs, manifest, folder, launch, failed, rerun=True)
             measured |= {job.home for job in jobs}
             continue
@@ -213,7 +214,9 @@ def describe(results: Results, num_workers: int) -> str:
         lines.append(f"  {arm.label}: {len(arm.records)} of {len(study.seeds)} runs done{tuned}")
     left = sum(1 for _ in missing_runs(results))
     tuned_later = sum(len(study.seeds) for arm in results.arms if arm.chosen is None)
-    lines.append(f"{left + tuned_later} runs left")
+    anew = sum(1 for _ in unmeasured_runs(results))
+    again = f", and {anew} to be done anew that did not measure what a claim is about" if anew else ""
+    lines.append(f"{left + tuned_later} runs left{again}")
     if seconds and left:
         mean = sum(seconds) / len(seconds)
         lines.append(

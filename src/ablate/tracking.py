@@ -11,7 +11,8 @@ from ablate.diagnostics.probe import Measure, Probe
 from ablate.record import Metrics
 from ablate.training import Callback, State
 
-AUTO_SHARE = 0.005  # of the training's forward and backward passes, by the number of images
+AUTO_SHARE = 0.005  # of the images trained on, for the looks between the first and the last
+MIN_IMAGES = 8
 
 
 class Track(Callback):
@@ -23,8 +24,9 @@ class Track(Callback):
     Args:
         measure: names from `known`, or "all".
         num_images: training images, the first ones, that all measures look at; at least 2.
-        every: epochs, at least 1, or "auto": as often as keeps the images probed below `AUTO_SHARE` of those trained
-            on.
+        every: epochs, at least 1, or "auto": as often as keeps the images looked at below `AUTO_SHARE` of those trained
+            on; and in a run so short that the first and the last look would exceed four times that share, at fewer
+            images (not below `MIN_IMAGES`).
         known: every measure by name.
 
     Raises:
@@ -79,10 +81,14 @@ class Track(Callback):
         """Return what all measures say, read from the device at once; the time is the run's."""
         start = time.perf_counter()
         data = state.dataset
+        num_images = self.num_images
+        if self.every == "auto":
+            most = int(2 * AUTO_SHARE * len(data.train) * state.num_epochs)  # at each of the two
+            num_images = min(num_images, max(MIN_IMAGES, most))
         probe = Probe(
             net=state.net,
-            images=data.train.images[: self.num_images],
-            labels=data.train.labels[: self.num_images],
+            images=data.train.images[:num_images],
+            labels=data.train.labels[:num_images],
             held_out=data.val,
             weights_before_step=self.before_step,
         )

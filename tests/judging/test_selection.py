@@ -222,13 +222,12 @@ def test_runs_are_not_compared_with_themselves(make_results) -> None:
 
 
 def test_a_diagnostic_is_a_metric_where_the_runs_measure_it():
-    it = study(PRODUCT, metric="initial/saturation/mean", explained_by=["gradient_norm/first_last"], **RELU_OVER_TANH)
+    it = study(PRODUCT, metric="initial/saturation/mean", explained_by=["curvature/1"], **RELU_OVER_TANH)
     check_claims(it)
-    variant = SimpleNamespace(
-        settings={"diagnostics": {"measure": ["saturation"], "known": {"saturation": {}, "gradient_norm": {}}}}
-    )
+    known = {"saturation": {}, "curvature": {}}
+    variant = SimpleNamespace(settings={"diagnostics": {"measure": ["curvature"], "known": known}})
     arm: Any = SimpleNamespace(variants=[variant])
-    with pytest.raises(ValueError, match=r"no run measures gradient_norm; diagnostics\.measure is saturation$"):
+    with pytest.raises(ValueError, match=r"no run measures saturation; diagnostics\.measure is curvature$"):
         check_recorded(it, [arm])
     variant.settings["diagnostics"]["measure"] = "all"
     check_recorded(it, [arm])

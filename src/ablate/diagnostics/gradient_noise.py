@@ -38,7 +38,8 @@ def gradient_noise(probe: Probe, *, batch_size: int = 32, inference: bool = Fals
     num_images = len(probe.images)
     if not 1 <= batch_size <= num_images // 2:
         raise ValueError(
-            f"`batch_size` must leave at least two batches of the probe's {num_images} images, got {batch_size}"
+            f"`diagnostics.known.gradient_noise.batch_size` must leave at least two batches of the {num_images} images "
+            f"that are looked at, got {batch_size}; lower it, or raise diagnostics.num_images"
         )
     generator = probe.generator("gradient_noise")
     shuffled = torch.randperm(num_images, generator=generator, device=generator.device)

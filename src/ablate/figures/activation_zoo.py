@@ -77,6 +77,6 @@ def draw(arrays: Arrays) -> Figure:
 def caption(arrays: Arrays) -> str:
     """Return what the figure shows."""
     return (
-        "Each activation f and its derivative f′; the numbers are f′ at -10, 0 and 10. Sigmoid and tanh pass almost no "
-        "gradient when saturated; ReLU and its family pass it all on the positive side."
+        "Each activation f and its derivative f′; the numbers are f′ at -10, 0 and 10. Where f′ is "
+        "near 0 the activation is saturated and passes no gradient."
     )

@@ -34,8 +34,8 @@ def compute(lab: Lab, *, sizes: Sequence[int], num_images: int, num_draws: int) 
     """
     run = lab.run("normalization=batch")
     val = lab.dataset(run).val
-    if list(sizes) != sorted(set(sizes)) or sizes[0] < 2 or sizes[-1] > num_images:
-        raise ValueError(f"`figure.sizes` must increase from 2 to at most `figure.num_images`, got {list(sizes)}")
+    if list(sizes) != sorted(set(sizes)) or sizes[0] < 2 or 2 * sizes[-1] > num_images:
+        raise ValueError(f"`figure.sizes` must grow from 2 to at most half of `figure.num_images`, got {list(sizes)}")
     if num_draws < 2 or num_images > len(val):
         raise ValueError(
             "`figure.num_draws` must be at least 2 and `figure.num_images` at most the validation images, "
@@ -141,6 +141,6 @@ def caption(arrays: Arrays) -> str:
         f"validation images in {len(arrays['accuracy'])} random orders (bars: standard deviation). With the statistics "
         f"of the batch its accuracy is {mean[0]:.1%} in batches of {sizes[0]} and {mean[-1]:.1%} in batches of "
         f"{sizes[-1]}; with moving averages {float(arrays['running']):.1%}, with population statistics "
-        f"{float(arrays['population']):.1%}. The spread of an image's logits over its batch mates falls from "
+        f"{float(arrays['population']):.1%}. The spread of an image's logits over its batch mates goes from "
         f"{arrays['spread'][0]:.0%} to {arrays['spread'][-1]:.0%} of their rms, as size to the power {slope:.2f}."
     )

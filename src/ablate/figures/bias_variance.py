@@ -211,7 +211,7 @@ def caption(arrays: Arrays) -> str:
         "labels is part of bias²; strength grows to the right, circles mark the lowest score of a panel. "
     )
     if plain is not None:
-        told += f"Unregularized: {_told(arrays, plain)}. "
+        told += f"At strength 0: {_told(arrays, plain)}. "
     method, strength = str(arrays["methods"][best]), arrays["strengths"][best]
     return told + f"Lowest: {_told(arrays, best)}, with {TITLES[method].replace(':', ',')} {strength:.4g}."
 

@@ -7,6 +7,7 @@ of a triangular schedule with its peak at 4. Gamma and beta are fixed at 1 and 0
 
 import copy
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 from ablate.figures.lab import Lab
 from ablate.layers.batch_norm import estimate_population_statistics
 from ablate.nets import Net
+from ablate.record import replacing
 from ablate.run import Run
 
 NAMES = ("batch norm", "frozen", "none")
@@ -83,7 +85,7 @@ def trained(lab: Lab, run: Run) -> Subject:
     """
     digest = hashlib.sha256(f"{run.fingerprint}/{run.seed}/{run.device}".encode()).hexdigest()
     path = lab.folder / f"half_trained-{digest[:8]}" / "net.pt" if lab.folder else None
-    if path and path.exists():
+    if path and path.exists() and not lab.rerun:
         lab.say(f"half-trained already: {path}")
         net = lab.net(run)
         stored = torch.load(path, weights_only=True, map_location=run.device)
@@ -98,12 +100,11 @@ def trained(lab: Lab, run: Run) -> Subject:
                 "lower figure.lr_none or figure.lr_batch_norm"
             )
         net, row = state.net, state.history[-1]
-        accuracies = [float(row[key] or 0) for key in ("train/accuracy", "val/accuracy")]
+        accuracies = [float(row.get(key) or math.nan) for key in ("train/accuracy", "val/accuracy")]
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".tmp")
-            torch.save({"net": net.state_dict(), "accuracies": accuracies}, temporary)
-            temporary.replace(path)
+            with replacing(path) as temporary:
+                torch.save({"net": net.state_dict(), "accuracies": accuracies}, temporary)
     # Double backward is faster on contiguous weights (CPU), and they can be viewed as one vector.
     return Subject(net.to(memory_format=torch.contiguous_format).train(), *accuracies)
 

@@ -24,12 +24,14 @@ class Lab:
     Args:
         compose: overrides, applied on top of these settings -> the run they describe.
         say: tells the user of progress, a line a call.
+        rerun: whether what an earlier call has kept is made anew.
         folder: where what several figures share is kept; None keeps nothing.
     """
 
     compose: Callable[[Sequence[str]], Run]
     say: Callable[[str], None] = print
     folder: Path | None = None
+    rerun: bool = False
     _loaded: dict[str, Dataset] = field(default_factory=dict, init=False, repr=False)
 
     def run(self, *overrides: str, seed: int = 0) -> Run:
@@ -38,12 +40,6 @@ class Lab:
         hardware.keep_memory()
         torch.set_num_threads(run.threads)
         return run
-
-    @staticmethod
-    def describe(run: Run) -> str:
-        """Return what a caption says of the setting of a run."""
-        chosen = ", ".join(f"{group} {run.levels[group]}" for group in ("normalization", "activation", "initializer"))
-        return f"{run.levels['data']}, net {run.levels['net']}, {chosen}"
 
     def dataset(self, run: Run) -> Dataset:
         """Return the data of a run, on the CPU; loaded once."""

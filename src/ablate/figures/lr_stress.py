@@ -52,6 +52,9 @@ def summary(arrays: Arrays) -> list[tuple[float, float, float, float, float]]:
     """Return for each net: best accuracy, its lr, the last accuracy, its lr, and the lr of divergence or nan."""
     found = []
     for accuracy in arrays["accuracy"]:
+        if not np.isfinite(accuracy).any():
+            found.append((math.nan, math.nan, math.nan, math.nan, float(arrays["lr"][0])))
+            continue
         best, last = int(np.nanargmax(accuracy)), int(np.flatnonzero(np.isfinite(accuracy))[-1])
         broken = arrays["lr"][last + 1] if last + 1 < len(accuracy) else math.nan
         found.append((accuracy[best], arrays["lr"][best], accuracy[last], arrays["lr"][last], float(broken)))
@@ -105,9 +108,9 @@ def caption(arrays: Arrays) -> str:
     for name, (best, best_lr, last, last_lr, broken) in zip(arrays["names"], summary(arrays), strict=True):
         end = f"{last:.1%} at {last_lr:.3g}" if math.isnan(broken) else f"diverged at {broken:.3g}"
         told.append(f"{name}: best {best:.1%} at lr {best_lr:.3g}, {end} (published: {PUBLISHED[name]})")
-    growth = arrays["lr"][1] / arrays["lr"][0] if len(arrays["lr"]) > 1 else math.nan
+    growth = f" by {arrays['lr'][1] / arrays['lr'][0]:.3g}" if len(arrays["lr"]) > 1 else ""
     return (
-        f"Training accuracy while the learning rate grows by {growth:.3g} every epoch, on "
+        f"Training accuracy while the learning rate grows{growth} every epoch, on "
         f"{int(arrays['num_train']):,} images. {'; '.join(told)}. Published: D. Page 2019, 4.65 million weights, all "
         "of CIFAR-10, batches of 512."
     )

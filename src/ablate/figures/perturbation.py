@@ -120,7 +120,7 @@ def caption(arrays: Arrays) -> str:
     left = ", ".join(f"{name} {value:.0%}" for name, value in zip(arrays["names"], kept, strict=True))
     return (
         f"Weights of three half-trained nets moved by {float(arrays['relative_length']):.3g} of their norm, on "
-        f"{arrays['logits'].shape[2]:,} training images. A random direction leaves the prediction of most images "
-        f"({left}). Along the gradient of the mean of logit k, the class k is predicted for {told} (mean over k) "
-        f"instead of {shares[:, 0].mean():.0%}."
+        f"{arrays['logits'].shape[2]:,} training images. After a step in a random direction the prediction is what it "
+        f"was for {left} of them. Along the gradient of the mean of logit k, the class k is predicted for {told} (mean "
+        f"over k) instead of {shares[:, 0].mean():.0%}."
     )

@@ -1,14 +1,14 @@
 """Which arms a claim is about, and whether they may be compared."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from ablate.claim import Axes, Claim
 from ablate.identity import differences, measures
 from ablate.manifest import PlannedArm
-from ablate.results import ArmResult
+from ablate.results import ArmResult, Job, Results
 from ablate.study import Study, text
 
 NO_MEASURE = ("train", "train_eval", "val", "test", "epochs_to", "initial")
@@ -71,7 +71,7 @@ def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
         ValueError: names the claim, the threshold or the diagnostic, and what there is.
     """
     for claim in study.claims:
-        for measure in filter(None, map(measure_of, (claim.metric, *claim.explained_by))):
+        if measure := measure_of(claim.metric):
             for arm in arms:
                 names = measures(arm.variants[0].settings)
                 if measure not in names:
@@ -89,6 +89,26 @@ def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
                     f"claim {claim.name!r}: no run watches for {claim.metric}; trainer.thresholds are "
                     f"{', '.join(watched)}"
                 )
+
+
+def unmeasured_runs(results: Results) -> Iterator[Job]:
+    """Yield the finished report runs that were done before anyone asked for the diagnostic that a claim is about.
+
+    A run that was asked for it and has no such key is not among them: doing it anew would not help.
+    """
+    seen: set[str] = set()
+    for claim in results.study.claims:
+        measure = measure_of(claim.metric)
+        cells = select(claim, results.arms).cells if measure else []
+        for arm in (arm for cell in cells for arm in cell):
+            for seed, record in arm.records.items():
+                lacking = claim.metric not in record.metrics and measure not in measures(record.settings)
+                if arm.chosen is None or not lacking or record.status == "diverged":
+                    continue
+                job = Job(label=arm.label, variant=arm.chosen, seed=seed)
+                if job.home not in seen:
+                    seen.add(job.home)
+                    yield job
 
 
 def measure_of(metric: str) -> str:
