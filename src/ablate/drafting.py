@@ -27,7 +27,7 @@ import yaml
 
 from ablate import arguments, catalog, plotting
 from ablate.figures.lab import Arrays, Lab
-from ablate.identity import NUMERICS_VERSION, scientific
+from ablate.identity import NUMERICS_VERSION, canonical, scientific
 from ablate.planning import make_run, plain, plan
 from ablate.record import replacing
 from ablate.run import Run
@@ -85,7 +85,7 @@ def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
         sketch, rerun = read_sketch(known[names[0]], own)
         do_figure(sketch, overrides, where, rerun=rerun)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise ValueError(f"{' '.join(words)}: {' '.join(str(error).split())}") from error
 
 
 def do_figure(sketch: Sketch, overrides: Sequence[str], where: Sequence[Path], *, rerun: bool) -> None:
@@ -199,7 +199,8 @@ def run_maker(compose: Compose, sketch: Sketch, overrides: Sequence[str]) -> Cal
 def figure_folder(sketch: Sketch, settings: Mapping[str, Any]) -> Path:
     """Return outputs/figures/<name>-<hash8>: figures of other knobs or settings have other folders."""
     where = {"device": settings["device"], "root": settings["data"].get("root")}
-    meant = {"knobs": sketch.knobs, "settings": scientific(settings), "where": where, "module": sketch.module}
+    knobs = {name: canonical(value) for name, value in sketch.knobs.items()}
+    meant = {"knobs": knobs, "settings": scientific(settings), "where": where, "module": sketch.module}
     content = {**meant, "numerics": NUMERICS_VERSION}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return Path(settings["output_dir"]) / "figures" / f"{sketch.name}-{digest[:8]}"

@@ -31,7 +31,7 @@ def make_lab(tmp_path):
 
         def make(*overrides, folder=None):
             base = [*TINY, f"data.cache_dir={tmp_path}", *overrides]
-            make_run = run_maker(compose, Sketch(name="test", module="", base=base, knobs={}), [])
+            make_run = run_maker(compose, Sketch(name="test", module="", base=base, knobs={}, uses=[]), [])
             return Lab(make_run, say=lambda line: None, folder=folder)
 
         yield make

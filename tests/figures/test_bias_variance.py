@@ -61,7 +61,7 @@ def test_arrays_hold_every_setting_once(make_lab):
     assert arrays["variance"][1] < 0.5 * arrays["variance"][0]
     with plotting.style():
         bias_variance.draw(arrays)
-    assert f"Unregularized: {arrays['brier'][0]:.3f} =" in bias_variance.caption(arrays)
+    assert f"At strength 0: {arrays['brier'][0]:.3f} =" in bias_variance.caption(arrays)
 
 
 @pytest.mark.parametrize(
