@@ -99,7 +99,8 @@ def train(args: argparse.Namespace) -> list[Row]:
     rows: list[Row] = []
     for net in args.nets:
         images = args.images // (1 if net != "lecture" else 2) // args.batch_size * args.batch_size
-        contenders = {f"{n} {p}": Contender(n, args, net, p, images) for n, p in FIELD}
+        field = [(name, precision) for name, precision in FIELD if name in args.contenders]
+        contenders = {f"{n} {p}": Contender(n, args, net, p, images) for n, p in field}
         rates: dict[str, list[float]] = {name: [] for name in contenders}
         for turn in range(args.repeats):
             names = list(contenders)
@@ -110,9 +111,11 @@ def train(args: argparse.Namespace) -> list[Row]:
             contender.close()
         rows += [{"net": net, "what": k, "images_per_second": round(statistics.median(v), 1)} for k, v in rates.items()]
         for mine, other, wanted in RATIOS:
+            if not {mine, other} <= rates.keys():
+                continue
             pairs = [a / b for a, b in zip(rates[mine], rates[other], strict=True)]
             rows.append({"net": net, "what": f"{mine} / {other}", "ratio": statistics.median(pairs), "wanted": wanted})
-        for precision in ("fp32", "bf16"):
+        for precision in ("fp32", "bf16") if "ablate" in args.contenders else ():
             peak = convolution_peak(net, args, precision)
             share = statistics.median(rates[f"ablate {precision}"]) / peak
             rows.append({"net": net, "what": f"convolutions alone {precision}", "images_per_second": round(peak, 1)})
@@ -132,11 +135,15 @@ def convolution_peak(net: str, args: argparse.Namespace, precision: str) -> floa
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     model = plain_net(net).to(args.device)
     shapes: list[tuple[nn.Module, torch.Size]] = []
-    for layer in model:
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            layer.register_forward_hook(lambda layer, inputs, _: shapes.append((layer, inputs[0].shape)))
+    hooks = [
+        layer.register_forward_hook(lambda layer, inputs, _: shapes.append((layer, inputs[0].shape)))
+        for layer in model
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    ]
     with torch.no_grad():
         model(torch.zeros(args.batch_size, 3, 32, 32, device=args.device))
+    for hook in hooks:
+        hook.remove()
     total = 0.0
     for i, (layer, shape) in enumerate(shapes):
         layer = layer.to(dtype)
@@ -371,6 +378,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=BENCHMARKS)
     parser.add_argument("--nets", nargs="+", default=["small", "lecture"])
+    parser.add_argument("--contenders", nargs="+", default=["ablate", "bare", "torchvision", "lightning"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--batch-size", type=int, default=128)

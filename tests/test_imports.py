@@ -38,17 +38,20 @@ RANKS = {
     "run": 4,
     "report": 5,
     "watch": 4,
+    "forecast": 5,
+    "collection": 3,
     "sweep": 5,
     "figures": 5,
     "drafting": 7,
     "planning": 6,
+    "composition": 6,
     "jobs": 7,
     "cli": 8,
     "__main__": 9,
     "__init__": 9,
 }
 # Where each third-party package may be imported; a package that is not named may be imported anywhere.
-HYDRA_IN = {"planning", "drafting", "cli"}
+HYDRA_IN = {"planning", "composition", "drafting", "cli"}
 NO_TORCH_IN = {
     "identity",
     "home",

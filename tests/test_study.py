@@ -1,12 +1,23 @@
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from ablate import catalog
-from ablate.study import MIN_TUNING_SEEDS, TUNING_SEED, Study, parse, patch, read_study, text
+from ablate.study import (
+    MIN_TUNING_SEEDS,
+    TUNING_SEED,
+    Study,
+    parse,
+    parts_of,
+    patch,
+    read_study,
+    text,
+    with_profile,
+    without_idle,
+)
 
-CONF = catalog.conf_dir() / "study"
 CLAIM = {"text": "A beats B.", "form": "greater", "treatment": {"a": 1}, "control": {"a": 2}, "smallest_effect": 0.01}
 
 
@@ -119,22 +130,137 @@ def test_text_is_read_back_by_hydra(value):
     assert (str(found) if isinstance(value, str) else found) == value
 
 
-@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_studies_that_come_along(path, compose):
-    """Every arm composes, every claim finds its arms, and every published figure names a source."""
+STUDIES = catalog.levels([catalog.conf_dir()], "study")
+CLAIM_FILES = catalog.levels([catalog.conf_dir()], "claim")
+SINGLE = [name for name in STUDIES if parts_of(name, STUDIES) == [name]]
+PROFILES = [(name, profile) for name in SINGLE for profile in (None, *read_study(STUDIES[name]).get("profiles", {}))]
+
+
+def with_claims(name, profile=None):
+    content = with_profile(name, read_study(STUDIES[name], CLAIM_FILES), profile, STUDIES)
+    return parse(name, content, *catalog.caption(STUDIES[name]))
+
+
+@pytest.mark.parametrize(("name", "profile"), PROFILES)
+def test_the_studies_that_come_along(name, profile, compose):
+    """In every profile: arms compose, claims find their arms, and every published figure names a source."""
     from ablate.judging import check_claims
 
-    study = parse(path.stem, read_study(path))
+    study = with_claims(name, profile)
     check_claims(study)
     known = catalog.default_levels()
     for arm in study.arms():
         for override in arm.overrides:
             key, _, value = override.partition("=")
             assert key not in known or value in catalog.levels([catalog.conf_dir()], key)
-    compose([*study.arms()[0].overrides, "data=shapes"])
+    compose(study.arms()[0].overrides)
+    figures = catalog.levels([catalog.conf_dir()], "figure")
     for claim in study.claims:
         assert claim.source
-        assert not claim.published or claim.published.endswith(")") or "(" in claim.published
+        assert not claim.figure or claim.figure in figures
+    assert study.title
+    assert study.source
+
+
+def test_the_lecture_consists_of_studies_that_have_its_profiles_and_all_its_claims():
+    parts = parts_of("lecture", STUDIES)
+    for name in parts:
+        assert read_study(STUDIES[name])["profiles"].keys() >= {"smoke", "quick", "larger", "full"}
+    files = {claim.file for name in parts for claim in with_claims(name).claims}
+    assert files == CLAIM_FILES.keys()  # none is idle
+    lecture = {f"C{i}" for i in range(1, 35)}
+    told = {part for name in parts for claim in with_claims(name).claims for part in re.split(r", ", claim.source)}
+    assert lecture <= told
+    names = [claim.name for name in parts for claim in with_claims(name).claims]
+    assert len(set(names)) == len(names)  # so that study.only is not ambiguous
+
+
+def test_a_profile_replaces_what_it_names():
+    content = {
+        "base": ["a=1", "b=2"],
+        "seeds": 5,
+        "profiles": {"big": {"base": ["b=3", "c=4"], "seeds": 7}, "plain": None},
+    }
+    assert with_profile("s", content, None) == {"base": ["a=1", "b=2"], "seeds": 5}
+    assert with_profile("s", content, "big") == {"base": ["a=1", "b=3", "c=4"], "seeds": 7, "profile": "big"}
+    assert with_profile("s", content, "plain")["seeds"] == 5
+    with pytest.raises(ValueError, match="no profile 'bog'; it has big, plain"):
+        with_profile("s", content, "bog")
+
+
+def test_a_profile_may_be_like_that_of_another_study(tmp_path):
+    files = {name: tmp_path / f"{name}.yaml" for name in ("s", "t")}
+    files["t"].write_text("base: [z=0]\nprofiles: {big: {base: [b=3, c=4], seeds: 7, looks: 3}}")
+    content = {"base": ["b=2"], "profiles": {"big": {"like": "t", "base": ["c=5"]}}}
+    assert with_profile("s", content, "big", files) == {"base": ["b=3", "c=5"], "seeds": 7, "profile": "big"}
+    with pytest.raises(ValueError, match="`like` must name another study, got 's'"):
+        with_profile("s", {"profiles": {"big": {"like": "s"}}}, "big", files)
+
+
+FIXED = {"key": "lr", "values": {"a=1": 0.3}, "source": "tuning.csv"}
+
+
+def test_fixed_values_are_those_of_their_arms():
+    study = parse("s", {"base": ["lr=0.1"], "grids": [{"product": {"a": [1, 2]}}], "fixed": FIXED})
+    assert [arm.overrides for arm in study.arms()] == [("a=1", "lr=0.3"), ("lr=0.1", "a=2")]
+    assert [arm.label for arm in study.arms()] == ["a=1", "a=2"]
+    with pytest.raises(ValueError, match="varies lr itself"):
+        study.with_overrides(["lr=0.2"])
+    with pytest.raises(ValueError, match="has no arm 'a=3'"):
+        parse("s", {"grids": [{"product": {"a": [1]}}], "fixed": {**FIXED, "values": {"a=3": 1}}}).arms()
+    with pytest.raises(ValueError, match="set one of them to null"):
+        parse("s", {"fixed": FIXED, "tuning": {"key": "lr", "values": [1, 2]}})
+    with pytest.raises(ValueError, match=r"`fixed\.key` a is an axis"):
+        parse("s", {"grids": [{"product": {"a": [1]}}], "fixed": {"key": "a", "values": {}}})
+
+
+def test_only_keeps_the_claims_that_are_named_and_their_arms():
+    claims = {"c": CLAIM, "d": {**CLAIM, "control": {"a": 3}}}
+    content = {"grids": [{"product": {"a": [1, 2, 3]}}], "claims": claims, "only": ["d"]}
+    study = parse("s", content)
+    assert [claim.name for claim in study.claims] == ["d"]
+    assert [arm.axes["a"] for arm in study.arms()] == [1, 3]
+    assert [arm.axes["a"] for arm in study.with_overrides(["x=1"]).arms()] == [1, 3]
+    with pytest.raises(ValueError, match=r"must name claims of study s \(c, d\), got \['e'\]"):
+        parse("s", {**content, "only": ["e"]})
+
+
+def test_only_of_a_collection_leaves_out_studies_without_such_a_claim():
+    studies = [(name, {"claims": {name * 2: CLAIM}, "only": ["aa"]}) for name in ("a", "b")]
+    assert without_idle(studies) == [("a", {"claims": {"aa": CLAIM}, "only": ["aa"]})]
+    with pytest.raises(ValueError, match="'cc', which is a claim of none"):
+        without_idle([("a", {"claims": {"aa": CLAIM}, "only": ["cc"]})])
+    assert without_idle([("a", {})]) == [("a", {})]
+
+
+def test_a_study_may_name_files_of_claims(tmp_path):
+    for stem, name in (("c1", "x"), ("c2", "y"), ("c3", "x")):
+        (tmp_path / f"{stem}.yaml").write_text(yaml.safe_dump({name: CLAIM}))
+    files = {path.stem: path for path in tmp_path.glob("c*.yaml")}
+    path = tmp_path / "s.yaml"
+    path.write_text("claims: [c1, c2]")
+    found = parse("s", read_study(path, files)).claims
+    assert [(claim.name, claim.file) for claim in found] == [("x", "c1"), ("y", "c2")]
+    path.write_text("claims: [c1, c3]")
+    with pytest.raises(ValueError, match="has a claim 'x', which an earlier file"):
+        read_study(path, files)
+    path.write_text("claims: [c9]")
+    with pytest.raises(ValueError, match=r"no conf/claim/c9\.yaml"):
+        read_study(path, files)
+
+
+def test_a_study_may_consist_of_others(tmp_path):
+    files = {name: tmp_path / f"{name}.yaml" for name in ("all", "a", "b")}
+    for name, content in (("all", {"studies": ["a", "b"]}), ("a", {"seeds": 1}), ("b", {"seeds": 2})):
+        files[name].write_text(yaml.safe_dump(content))
+    assert parts_of("all", files) == ["a", "b"]
+    assert parts_of("a", files) == ["a"]
+    files["all"].write_text(yaml.safe_dump({"studies": ["a", "all"]}))
+    with pytest.raises(ValueError, match="got 'all'"):
+        parts_of("all", files)
+    files["all"].write_text(yaml.safe_dump({"studies": ["a"], "seeds": 2}))
+    with pytest.raises(ValueError, match="drop seeds"):
+        parts_of("all", files)
 
 
 def test_a_metric_that_no_run_records_is_refused_before_the_first_run():

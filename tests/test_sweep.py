@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from ablate.collection import Collection, others, read_collection, write_collection
+from ablate.forecast import describe, forecast
 from ablate.manifest import Manifest, PlannedArm, Variant, check_validated, read_manifest, write_manifest
 from ablate.record import FAILURE_NAME, write_record
 from ablate.results import choose, collect, missing_runs, score, write_runs
 from ablate.study import parse
-from ablate.sweep import begin, do_runs, study_folder
+from ablate.sweep import begin, do_runs, measures_by_home, study_folder
+from ablate.tables import clock
 from test_record import make_record
 
 TUNING = {"key": "lr", "values": [0.1, 0.2], "seeds": 3}
@@ -125,7 +128,7 @@ def test_do_runs_goes_on_after_failures_and_lost_workers(folder):
             else:  # its worker dies the first time
                 die(folder, job)
 
-    results, failed = do_runs(plan, folder, launch)
+    (results,), failed = do_runs([(plan, folder)], launch)
     assert failed == {"runs/relu/seed-0": "it broke"}
     assert launches[1] == ([("tanh", 1)], True)
     assert len(launches) == 2
@@ -133,7 +136,7 @@ def test_do_runs_goes_on_after_failures_and_lost_workers(folder):
     states = (folder / "runs.csv").read_text()
     assert "activation=relu,,0,failed,runs/relu/seed-0" in states
     assert states.count("finished") == 3
-    again, failed = do_runs(plan, folder, lambda jobs, *how: [finish(folder, job) for job in jobs])
+    (again,), failed = do_runs([(plan, folder)], lambda jobs, *how: [finish(folder, job) for job in jobs])
     assert not failed
     assert [len(arm.records) for arm in again.arms] == [2, 2]
 
@@ -156,7 +159,7 @@ def test_a_run_whose_worker_always_dies_condemns_no_other(folder):
                 return
             finish(folder, job)
 
-    results, failed = do_runs(begin(manifest(), folder), folder, launch)
+    (results,), failed = do_runs([(begin(manifest(), folder), folder)], launch)
     assert sorted(failed) == ["runs/relu/seed-0", "runs/relu/seed-1"]
     assert all("died without a word" in line for line in failed.values())
     assert [len(arm.records) for arm in results.arms] == [0, 2]
@@ -165,14 +168,14 @@ def test_a_run_whose_worker_always_dies_condemns_no_other(folder):
 
 def test_a_launcher_that_starts_nothing_is_given_up(folder):
     launches = []
-    _, failed = do_runs(begin(manifest(), folder), folder, lambda jobs, *how: launches.append(len(jobs)))
+    _, failed = do_runs([(begin(manifest(), folder), folder)], lambda jobs, *how: launches.append(len(jobs)))
     assert launches == [4, 4, 4]
     assert set(failed.values()) == {"it was launched and did not begin"}
 
 
 def test_rerun_does_every_run_once_and_then_what_got_lost(folder):
     plan = begin(manifest(), folder)
-    do_runs(plan, folder, lambda jobs, *how: [finish(folder, job) for job in jobs])
+    do_runs([(plan, folder)], lambda jobs, *how: [finish(folder, job) for job in jobs])
     launches = []
 
     def launch(jobs, wait, rerun):
@@ -184,7 +187,7 @@ def test_rerun_does_every_run_once_and_then_what_got_lost(folder):
             else:
                 finish(folder, job)
 
-    results, failed = do_runs(plan, folder, launch, rerun=True)
+    (results,), failed = do_runs([(plan, folder)], launch, rerun=True)
     assert launches == [(4, True), (1, False)]
     assert not failed
     assert [len(arm.records) for arm in results.arms] == [2, 2]
@@ -217,7 +220,7 @@ def test_extra_seeds_are_a_declared_look_at_a_finished_study(folder):
     plan = begin(declared(), folder)
     with pytest.raises(ValueError, match="runs are missing"):
         begin(declared(), folder, extra_seeds=1)
-    do_runs(plan, folder, lambda jobs, *how: [finish(folder, job) for job in jobs])
+    do_runs([(plan, folder)], lambda jobs, *how: [finish(folder, job) for job in jobs])
     more = begin(declared(), folder, extra_seeds=3)
     assert more.looks == [2, 5]
     assert names(missing_runs(collect(more, folder))) == [(a, s) for s in (2, 3, 4) for a in ("relu", "tanh")]
@@ -276,7 +279,7 @@ def test_runs_that_lack_what_a_claim_speaks_of_are_done_anew_once(folder, capsys
             found = {"test/accuracy": 0.5, **({} if job.seed else {"saturation/mean": 0.2})}
             write_record(make_record(fingerprint=job.variant.fingerprint, seed=job.seed, metrics=found), home)
 
-    results, failed = do_runs(plan, folder, launch)
+    (results,), failed = do_runs([(plan, folder)], launch)
     # Seed 1 still lacks it: it is not tried again and again.
     assert names(jobs) == [("relu", 0), ("relu", 1), ("tanh", 0), ("tanh", 1)]
     assert "4 finished runs did not measure what a claim is about" in capsys.readouterr().out
@@ -288,7 +291,7 @@ def test_runs_that_lack_what_a_claim_speaks_of_are_done_anew_once(folder, capsys
             asked = {"diagnostics": {"measure": ["saturation"], "known": {}}}
             record = make_record(fingerprint=arm, seed=seed, metrics={"test/accuracy": 0.5}, settings=asked)
             write_record(record, folder.parent.parent / "runs" / arm / f"seed-{seed}")
-    do_runs(plan, folder, lambda *_: pytest.fail("nothing is to be done"))
+    do_runs([(plan, folder)], lambda *_: pytest.fail("nothing is to be done"))
 
 
 @pytest.mark.parametrize(
@@ -318,3 +321,81 @@ def test_what_needs_validation_images_is_refused_without_them(content, named):
         ValueError, match=rf"{named} needs validation images, and arm 'relu' has none \(data\.val_size=0"
     ):
         check_validated(study, arms(0))
+
+
+def test_studies_that_are_done_together_share_their_runs(folder):
+    other = folder.with_name("t-00000000")
+    plans = [(begin(manifest(seeds=2), folder), folder), (begin(manifest(looks=(3,), seeds=3), other), other)]
+    launches = []
+
+    def launch(jobs, wait, rerun):
+        launches.append(sorted(names(jobs)))
+        for job in jobs:
+            finish(folder, job)
+
+    results, failed = do_runs(plans, launch)
+    assert launches == [[(arm, seed) for arm in ("relu", "tanh") for seed in range(3)]]
+    assert not failed
+    assert [[len(arm.records) for arm in found.arms] for found in results] == [[2, 2], [3, 3]]
+    assert (other / "runs.csv").read_text().count("finished") == 6
+
+
+def test_the_time_left_is_told_before_the_first_run_and_after(folder):
+    plan = begin(manifest(TUNING, seconds_a_run=10), folder)
+    results = [collect(plan, folder)]
+    # 2 arms, 2 values, 3 tuning seeds, then 2 seeds for each arm.
+    assert forecast(results, num_workers=2) == "16 runs left: about 1:20, 2 at once"
+    for job in missing_runs(results[0]):
+        finish(folder, job)
+    results = [collect(plan, folder)]
+    each = next(iter(results[0].arms[0].tuning[0].values())).wall_seconds
+    assert forecast(results, 1) == f"4 runs left: about {clock(4 * each)}, 1 at once"
+    assert forecast([collect(begin(manifest(), folder.with_name("u-0")), folder.with_name("u-0"))], 1).startswith(
+        "4 runs left; how long"
+    )
+    assert "lr tuned over [0.1, 0.2]" in describe(results[0])
+
+
+def test_a_changed_estimate_is_no_other_study(tmp_path):
+    study = parse("s", {})
+    homes = {study_folder(tmp_path, study, {"seeds": 2, "seconds_a_run": s}, []) for s in (None, 1, 2)}
+    assert len(homes) == 1
+
+
+def test_a_collection_survives_the_disk_and_finds_those_of_other_budgets(folder):
+    manifests = [(begin(manifest(), folder), folder)]
+    fields = {
+        "name": "lecture",
+        "title": "T",
+        "source": "",
+        "command": "ablate study=lecture",
+        "folders": [folder.name],
+    }
+    quick, full = (Collection(profile=profile, **fields) for profile in ("quick", "full"))
+    homes = [one.home(folder.parent.parent) for one in (quick, full)]
+    assert homes[0].name.startswith("lecture-quick-")
+    for one, home in zip((quick, full), homes, strict=True):
+        write_collection(one, home)
+    assert read_collection(homes[0]) == quick
+    assert read_collection(folder) is None
+    assert quick.studies(homes[0]) == manifests
+    assert others(quick, homes[0]) == [(full, homes[1])]
+    with pytest.raises(ValueError, match="is not there any more"):
+        replace(quick, folders=["gone"]).studies(homes[0])
+
+
+def test_studies_that_share_a_run_have_it_measure_what_each_wants(folder):
+    def asking(*names):
+        plan = manifest()
+        arms = [
+            replace(
+                arm, variants=[replace(v, settings={"diagnostics": {"measure": list(names)}}) for v in arm.variants]
+            )
+            for arm in plan.arms
+        ]
+        return collect(replace(plan, arms=arms), folder)
+
+    assert measures_by_home([asking("a", "b"), asking("b", "c")]) == {
+        home: ["diagnostics.measure=[a,b,c]"] for home in ("runs/relu", "runs/tanh")
+    }
+    assert measures_by_home([asking("a", "b"), asking("b", "a")]) == {}

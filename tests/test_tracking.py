@@ -17,6 +17,7 @@ SETTINGS = yaml.safe_load((catalog.conf_dir() / "diagnostics" / "default.yaml").
 SETTINGS["known"]["landscape"]["lr"] = 0.1  # in the file it follows the optimizer's
 SETTINGS["known"]["gradient_noise"]["batch_size"] = 4
 SETTINGS["known"]["shift"]["shifts"] = [1, 2]
+SETTINGS["known"]["autoencoder"] |= {"rate": 0.5, "epochs": 2}  # in the file the rate follows the dropout's
 
 
 def count(probe):
@@ -110,6 +111,12 @@ def test_a_net_that_diverged_is_not_measured(make_run, tmp_path):
     assert record.status == "diverged"
     assert "count/images" not in record.metrics
     assert record.metrics["initial/count/images"] == 16
+
+
+def test_a_probe_knows_the_seed_of_its_run(make_run, tmp_path):
+    measuring = track(known={"count": lambda probe: {"seed": torch.tensor(float(probe.seed))}})
+    record, _ = start(make_run(seed=7), tmp_path, [measuring])
+    assert record.metrics["count/seed"] == record.metrics["initial/count/seed"] == 7
 
 
 def test_auto_looks_at_one_image_in_two_hundred(make_run, tmp_path):

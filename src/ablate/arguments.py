@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from ablate import catalog
+from ablate.identity import is_unscientific
 from ablate.study import key_of, quoted
 
 CONFIG_DIR = ("--config-dir", "-cd")
@@ -108,7 +109,7 @@ def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str
             without -m.
     """
     groups = {**catalog.default_levels(), "study": ""}
-    keys = [*catalog.keys(), "study", "extra_seeds"]
+    keys = [*catalog.keys(), "study", "profile", "extra_seeds"]
     chosen = {**groups, **dict(word.split("=", 1) for word in words if "=" in word and word.split("=", 1)[0] in groups)}
     option = ""
     for word in words:
@@ -129,7 +130,7 @@ def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str
             check_levels(name, value.split(","), list(catalog.levels(where, name)))
             if "," in value and not {"-m", "--multirun"} & set(words):
                 raise ValueError(f"{word} names several levels; to train each of them, put -m before it")
-        if group in ("study", "extra_seeds") and not any(other.startswith("study=") for other in words):
+        if group in ("study", "profile", "extra_seeds") and not any(other.startswith("study=") for other in words):
             raise ValueError(f"{word} belongs to a study: say which, study=NAME")
         if rest and group in groups and not any(other.startswith("study=") for other in words):
             check_key(name, group, rest.split(".")[0], chosen[group], where)
@@ -151,6 +152,25 @@ def check_key(name: str, group: str, key: str, level: str, where: Sequence[Path]
         raise ValueError(f"{group}={level} has no key {name!r}; {catalog.nearest(key, known)}")
 
 
+def applicable(overrides: Sequence[str], where: Sequence[Path]) -> list[str]:
+    """Return the overrides of an arm without those that say where data lie, if its data lie nowhere.
+
+    Arms of one study may have different data, and `data.root=FOLDER` is said for those that are read from a folder.
+
+    Args:
+        overrides: of one arm, in order.
+        where: the conf folders.
+    """
+    level = next((o.partition("=")[2] for o in reversed(overrides) if key_of(o) == "data"), "")
+    path = catalog.levels(where, "data").get(level or catalog.default_levels()["data"])
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path else None
+    if not isinstance(content, dict) or "defaults" in content:
+        return list(overrides)
+    known = {f"data.{key}" for key in content}
+    placing = {key_of(o) for o in overrides if o.startswith("data.") and is_unscientific(key_of(o))}
+    return [override for override in overrides if key_of(override) not in placing - known]
+
+
 def as_sweep(arguments: Sequence[str], command: Sequence[str]) -> list[str]:
     """Return the command line of a study as that of a multirun: no job ever sees what is the study's own.
 
@@ -158,12 +178,14 @@ def as_sweep(arguments: Sequence[str], command: Sequence[str]) -> list[str]:
         arguments: the command line, recipes expanded.
         command: the same as it was typed, for the record.
     """
-    name, extra_seeds = "", "0"
+    name, profile, extra_seeds = "", "null", "0"
     changes, rest = [], []
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key == "study":
             name = value
+        elif key == "profile":
+            profile = quoted(value)
         elif key == "extra_seeds":
             extra_seeds = value
         elif key.startswith("study."):
@@ -172,6 +194,7 @@ def as_sweep(arguments: Sequence[str], command: Sequence[str]) -> list[str]:
             rest.append(argument)
     own = {
         "study": quoted(name),
+        "profile": profile,
         "changes": f"[{','.join(map(quoted, changes))}]",
         "extra_seeds": extra_seeds,
         "command": quoted(shlex.join(["ablate", *command])),

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 Levels = dict[str, Path]
-NO_FACTOR = ("study", "figure", "recipe")  # folders of conf/ whose files are no levels of a run
+NO_FACTOR = ("study", "claim", "figure", "recipe")  # folders of conf/ whose files are no levels of a run
 
 
 def conf_dir() -> Path:

@@ -26,6 +26,9 @@ class Claim:
         metric: key of `Record.metrics`, e.g. test/accuracy.
         treatment, control: values of axes that pick arms; what they leave open is averaged over, matched by the
             other axes. Empty for "trend", whose arms are all that have `factor` in `order`.
+        at: values of axes that all arms of the claim have.
+        value: what the metric of the treatment is compared with in place of a control, for "greater", "smaller",
+            "equivalent" and "identity"; null where there is a control.
         smallest_effect: least difference that matters, in units of the metric; for a ratio the factor k.
         direction: "greater" or "smaller", for ratio, trend and interaction.
         factor, order: see the forms.
@@ -35,6 +38,8 @@ class Claim:
         published: what the literature found, with its source; empty where nothing verified is known.
         note: what else to know when reading the verdict.
         explained_by: diagnostics that show the mechanism, keys of `Record.metrics`, told beside the verdict.
+        figure: name of the figure that shows it, see `ablate figure`; "" for none.
+        file: stem of the claim file that it stands in, "" for one that stands in the study file.
     """
 
     name: str
@@ -43,6 +48,8 @@ class Claim:
     metric: str = "test/accuracy"
     treatment: Axes = field(default_factory=dict)
     control: Axes = field(default_factory=dict)
+    at: Axes = field(default_factory=dict)
+    value: float | None = None
     smallest_effect: float = 0.0
     direction: str = ""
     factor: str = ""
@@ -53,6 +60,8 @@ class Claim:
     published: str = ""
     note: str = ""
     explained_by: list[str] = field(default_factory=list)
+    figure: str = ""
+    file: str = ""
 
     def __post_init__(self) -> None:
         where = f"claim {self.name!r}"
@@ -63,8 +72,18 @@ class Claim:
                 raise ValueError(f"{where}: `{name}` must be a number, got {getattr(self, name)!r}")
         if self.form not in (*DIFFERENCE_FORMS, "identity") and self.direction not in ("greater", "smaller"):
             raise ValueError(f"{where}: `direction` must be greater or smaller for {self.form}, got {self.direction!r}")
-        if self.form != "trend" and not (self.treatment and self.control):
+        if self.value is not None:
+            if self.form not in (*DIFFERENCE_FORMS, "identity") or self.control:
+                raise ValueError(
+                    f"{where}: `value` takes the place of `control` in {', '.join(DIFFERENCE_FORMS)} and identity, got "
+                    f"{self.value!r} in {self.form}{' beside a control' * bool(self.control)}"
+                )
+            if not isinstance(self.value, int | float) or isinstance(self.value, bool):
+                raise ValueError(f"{where}: `value` must be a number, got {self.value!r}")
+        elif self.form != "trend" and not (self.treatment and self.control):
             raise ValueError(f"{where}: `treatment` and `control` must each name values of axes")
+        if twice := {*self.treatment, *self.control, self.factor} & self.at.keys():
+            raise ValueError(f"{where}: {min(twice)} is in `at` and on a side too; name it once")
         if self.form in ("trend", "interaction") and not (self.factor and len(self.order) >= 2):
             raise ValueError(
                 f"{where}: `factor` must be an axis and `order` its values, got {self.factor!r}, {self.order}"
@@ -75,3 +94,21 @@ class Claim:
             raise ValueError(f"{where}: `smallest_effect` of a ratio is a factor above 1, got {self.smallest_effect}")
         if self.form != "identity" and not self.smallest_effect > 0:
             raise ValueError(f"{where}: `smallest_effect` must be above 0, got {self.smallest_effect}")
+
+    def cells(self) -> list[Axes]:
+        """Return the values of axes that pick the arms of each cell.
+
+        Two cells are treatment and control; a claim about a value has one. A trend has one a value of its order, all of
+        them with the values of its treatment, if any. An interaction has four: treatment and control at the second
+        value, then at the first.
+        """
+        if self.form == "trend":
+            return [{**self.at, **self.treatment, self.factor: value} for value in self.order]
+        if self.form == "interaction":
+            return [
+                {**self.at, **side, self.factor: value}
+                for value in reversed(self.order)
+                for side in (self.treatment, self.control)
+            ]
+        sides = [self.treatment] if self.value is not None else [self.treatment, self.control]
+        return [{**self.at, **side} for side in sides]

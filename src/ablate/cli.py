@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 USAGE = """\
 usage: ablate [KEY=VALUE ...]                train one net; what is not said is the default
        ablate -m KEY=V1,V2 'seed=range(5)'   train every combination and compare them
-       ablate study=NAME [KEY=VALUE ...]     do a study: runs, verdicts, report
+       ablate study=NAME [profile=NAME] [KEY=VALUE ...]   do a study: runs, verdicts, report
        ablate report FOLDER                  write the report of a study, finished or not
        ablate figure NAME [KEY=VALUE ...]    compute and draw one of the lecture's figures, on your net and data
        ablate list [GROUP]                   what the levels, studies and recipes are and where they come from
@@ -30,6 +30,8 @@ usage: ablate [KEY=VALUE ...]                train one net; what is not said is 
   ablate data=shapes trainer.epochs=3 optimizer.lr=0.01
   ablate -m activation=relu,tanh 'seed=range(5)' hydra/launcher=joblib hydra.launcher.n_jobs=2
   ablate study=activation data=shapes study.seeds=6 hydra/launcher=joblib
+  ablate study=lecture profile=quick hydra/launcher=joblib hydra.launcher.n_jobs=-1
+  ablate study=activation 'study.only=[relu_beats_tanh]' trainer.epochs=20
   ablate recipe=speedrun activation=relu
 
 Any key of any level can be set; `ablate --cfg job` prints them all. `dry_run=true` shows what would be done: a run's
@@ -81,6 +83,7 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
         ValueError: no folder, or one that holds no study.
     """
     from ablate import report
+    from ablate.collection import read_collection
     from ablate.judging import judge
     from ablate.manifest import MANIFEST_NAME, read_manifest
     from ablate.results import collect
@@ -89,13 +92,21 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
         raise ValueError("`ablate report` needs the folder of a study, e.g. outputs/studies/activation-1a2b3c4d")
     for word in words:
         folder = Path(word).resolve()
+        if collection := read_collection(folder):
+            results = [collect(*study) for study in collection.studies(folder)]
+            told = [(found, judge(found)) for found in results]
+            for one in told:
+                report.write_report(*one)
+            page = report.write_overview(collection, told, folder)
+            print(f"{report.collection_summary(told)}\n\n{page}")
+            continue
         manifest = read_manifest(folder)
         if manifest is None:
             raise ValueError(f"{word} holds no study: there is no {MANIFEST_NAME} in it")
-        results = collect(manifest, folder)
-        judgements = judge(results)
-        page = report.write_report(results, judgements)
-        print(f"{report.summary(results, judgements)}\n\n{page}")
+        study = collect(manifest, folder)
+        judgements = judge(study)
+        page = report.write_report(study, judgements)
+        print(f"{report.summary(study, judgements)}\n\n{page}")
 
 
 def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:

@@ -109,6 +109,16 @@ def epochs_to(history: Sequence[Metrics], thresholds: Sequence[float]) -> Metric
     return found
 
 
+def best(history: Sequence[Metrics]) -> Metrics:
+    """Return the highest train and val accuracy of any epoch, where there is one."""
+    found: Metrics = {}
+    for name in ("train/accuracy", "val/accuracy"):
+        known = [value for row in history if (value := row.get(name)) is not None and math.isfinite(value)]
+        if known:
+            found[f"best/{name}"] = max(known)
+    return found
+
+
 def write_predictions(folder: Path, state: State) -> None:
     """Write the predicted and the true class of every test image, in the split's order; -1 where the net diverged."""
     labels = state.dataset.test.labels.cpu().numpy().astype(np.int16)

@@ -19,7 +19,7 @@ from ablate.study import Arm, Study, parse
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
-VALIDATED = re.compile("(epochs_to/)?val/")  # metrics of validation images
+VALIDATED = re.compile("((epochs_to|best)/)?val/")  # metrics of validation images
 
 
 @dataclass(frozen=True, kw_only=True)

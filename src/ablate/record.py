@@ -34,7 +34,8 @@ class Record:
         metrics: final values. "train/loss" and "train/accuracy" are the last epoch's running means (training mode,
             augmented); "train_eval/...", "val/..." and "test/..." are measured with the final weights at inference;
             without validation images there is no "val/...".
-            "epochs_to/<metric>/<threshold>" is the first epoch whose metric reaches the threshold, None if none did.
+            "epochs_to/<metric>/<threshold>" is the first epoch whose metric reaches the threshold, None if none did;
+            "best/train/accuracy" and "best/val/accuracy" are the highest of all epochs.
             "<measure>/<key>" and "initial/<measure>/<key>" are diagnostics after the last and before the first step.
         history: one dict an epoch: "epoch" (from 1), "lr", "train/...", "val/...", "images_per_second", and
             "<measure>/<key>" in the epochs in which the net was measured.

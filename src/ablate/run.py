@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ablate import hardware
 from ablate.callbacks import Checkpoint, Progress
 from ablate.data.dataset import Dataset, Split
-from ablate.evaluation import Examination, epochs_to, guessing, write_predictions
+from ablate.evaluation import Examination, best, epochs_to, guessing, write_predictions
 from ablate.home import check_same, claim_folder, set_aside
 from ablate.layers.batch_norm import BatchNorm
 from ablate.nets import ConvNet, Net
@@ -199,6 +199,7 @@ def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:
         dataset=dataset,
         num_epochs=run.epochs,
         steps_per_epoch=len(dataset.train.labels) // run.batch_size,
+        seed=run.seed,
     )
     examine = Examination(
         dataset=dataset,
@@ -250,7 +251,7 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
     else:
         metrics, state.test_log_probs = examine.conclude(net)
         state.metrics |= metrics
-    state.metrics |= epochs_to(state.history, run.thresholds)
+    state.metrics |= epochs_to(state.history, run.thresholds) | best(state.history)
     state.wall_seconds += time.perf_counter() - evaluation_start
     for callback in callbacks:
         callback.on_fit_end(state)

@@ -10,9 +10,16 @@ A study file (conf/study/*.yaml) holds
       - add_one_in: {normalization: [batch, none], augmentation: [crop_flip, none]}
     seeds: 5                                   a number, or a list
     tuning: {key: optimizer.lr, values: [0.01, 0.1], seeds: 3, metric: val/accuracy}     or null
+    fixed: {key: optimizer.lr, values: {activation=tanh: 0.03}, source: where they are from}     instead, or null
     alpha: 0.05                                error level of each family of claims, over all looks
     looks: 2                                   how often verdicts may be drawn: 1 + how often seeds may be added
-    claims: {name: {...}}                      see `Claim`
+    claims: {name: {...}}                      see `Claim`; or a list of files in conf/claim, each {name: {...}, ...}
+    seconds_a_run: 5                           on one core, to say beforehand how long it will take
+    profiles: {full: {base: [...], seeds: 10}} profile=full puts these in the place of the above; {full: {like: NAME}}
+
+or, for a study that consists of others, each judged by itself,
+
+    studies: [activation, initialization]
 """
 
 import copy
@@ -31,6 +38,7 @@ from ablate.claim import Axes, Claim
 TUNING_SEED = 1_000_000
 MIN_TUNING_SEEDS = 3  # with two, the winner's luck has been seen to make a verdict
 
+BUDGET = ("base", "seeds", "seconds_a_run")  # what a profile may take over from another study's
 GRIDS = ("product", "zip", "leave_one_out", "add_one_in")
 
 
@@ -65,6 +73,25 @@ class Tuning:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fixed:
+    """A nuisance at which each arm has a value of its own that was tuned before, in place of tuning it again.
+
+    Args:
+        key: the setting, e.g. optimizer.lr.
+        values: by label of the arm; the others have what the base says.
+        source: which tuning runs chose the values.
+    """
+
+    key: str
+    values: dict[str, Any]
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.values, dict) or not all(isinstance(v, int | float) for v in self.values.values()):
+            raise ValueError(f"`fixed.values` must be a number for each label of an arm, got {self.values}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Arm:
     """One setting of all axes.
 
@@ -84,7 +111,10 @@ class Arm:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """See the module; `name` is the file's stem, `title` and `source` its first comment lines."""
+    """See the module; `name` is the file's stem, `title` and `source` its first comment lines.
+
+    `only` names the claims that are kept, with the arms that they are about; all where it is empty.
+    """
 
     name: str
     title: str = ""
@@ -93,9 +123,13 @@ class Study:
     grids: list[dict[str, dict[str, list[Any]]]] = field(default_factory=lambda: [{"product": {}}])
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])
     tuning: Tuning | None = None
+    fixed: Fixed | None = None
     alpha: float = 0.05
     looks: int = 1
     claims: list[Claim] = field(default_factory=list)
+    only: list[str] = field(default_factory=list)
+    profile: str = ""
+    seconds_a_run: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.seeds, list) or not all(isinstance(s, int) for s in self.seeds):
@@ -116,8 +150,23 @@ class Study:
         for grid in self.grids:
             if len(grid) != 1 or next(iter(grid)) not in GRIDS:
                 raise ValueError(f"each of `study.grids` must be one of {', '.join(GRIDS)}, got {list(grid)}")
-        if self.tuning and any(self.tuning.key in axes for grid in self.grids for axes in grid.values()):
-            raise ValueError(f"`tuning.key` {self.tuning.key} is an axis of the grids too; drop it from one of them")
+        if self.tuning and self.fixed:
+            raise ValueError("`tuning` and `fixed` are two ways to treat a nuisance; set one of them to null")
+        what = "tuning" if self.tuning else "fixed"
+        if self.nuisance and any(self.nuisance in axes for grid in self.grids for axes in grid.values()):
+            raise ValueError(f"`{what}.key` {self.nuisance} is an axis of the grids too; drop it from one of them")
+        known = [claim.name for claim in self.claims]
+        if not isinstance(self.only, list) or any(name not in known for name in self.only):
+            raise ValueError(
+                f"`study.only` must name claims of study {self.name} ({', '.join(known)}), got {self.only}"
+            )
+        if self.only:
+            object.__setattr__(self, "claims", [claim for claim in self.claims if claim.name in self.only])
+
+    @property
+    def nuisance(self) -> str:
+        """Key of the setting that may differ between arms without being claimed, "" for none."""
+        return self.tuning.key if self.tuning else self.fixed.key if self.fixed else ""
 
     @property
     def tuning_seeds(self) -> list[int]:
@@ -128,6 +177,10 @@ class Study:
         """Return the arms in the grids' order, each once.
 
         An axis that one grid names and another does not has, in the arms of the other, the value that `base` gives it.
+        With `only`, arms that no kept claim is about are left out.
+
+        Raises:
+            ValueError: a fixed value is for an arm that is not there.
         """
         found: dict[tuple[str, ...], Arm] = {}
         named = {key for grid in self.grids for axes in grid.values() for key in axes}
@@ -140,7 +193,17 @@ class Study:
                 kept = [override for override in self.base if key_of(override) not in axes]
                 arm = Arm(axes=axes, overrides=(*kept, *own))
                 found.setdefault(tuple(sorted(arm.overrides)), arm)
-        return list(found.values())
+        arms = [self._at_fixed_value(arm) for arm in found.values()]
+        if unknown := (self.fixed.values if self.fixed else {}).keys() - {arm.label for arm in arms}:
+            raise ValueError(f"`fixed.values` of study {self.name} has no arm {min(unknown)!r}; see dry_run=true")
+        cells = [cell.items() for claim in self.claims for cell in claim.cells()] if self.only else []
+        return [arm for arm in arms if not self.only or any(cell <= arm.axes.items() for cell in cells)]
+
+    def _at_fixed_value(self, arm: Arm) -> Arm:
+        if self.fixed is None or arm.label not in self.fixed.values:
+            return arm
+        kept = [override for override in arm.overrides if key_of(override) != self.fixed.key]
+        return Arm(axes=arm.axes, overrides=(*kept, f"{self.fixed.key}={text(self.fixed.values[arm.label])}"))
 
     def with_overrides(self, overrides: Sequence[str]) -> "Study":
         """Return the study with `overrides` in place of what its base says of the same keys.
@@ -149,16 +212,14 @@ class Study:
             ValueError: an override would be one with a grid's axis or with the tuned nuisance.
         """
         axes = {key for grid in self.grids for keys in grid.values() for key in keys} | {"seed"}
-        axes |= {self.tuning.key} if self.tuning else set()
+        axes |= {self.nuisance}
         for override in overrides:
             if key_of(override) in axes:
                 raise ValueError(
                     f"study {self.name} varies {key_of(override)} itself, so {override} would be lost; change "
-                    "study.grids, study.seeds or study.tuning instead"
+                    "study.grids, study.seeds, study.tuning or study.fixed instead"
                 )
-        keys = {key_of(override) for override in overrides}
-        base = [override for override in self.base if key_of(override) not in keys]
-        return Study(**{**shallow(self), "base": [*base, *overrides]})
+        return Study(**{**shallow(self), "base": over(self.base, overrides)})
 
 
 def combinations(grid: Mapping[str, Mapping[str, list[Any]]]) -> Iterator[Axes]:
@@ -197,11 +258,91 @@ def parse(name: str, content: Mapping[str, Any], title: str = "", source: str = 
         raise ValueError(f"study {name} has no key {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
     if isinstance(content.get("seeds"), int):
         content["seeds"] = list(range(content["seeds"]))
-    if content.get("tuning"):
-        content["tuning"] = _build(Tuning, "tuning", content["tuning"])
+    for key, kind in (("tuning", Tuning), ("fixed", Fixed)):
+        if content.get(key):
+            content[key] = _build(kind, key, content[key])
     claims = content.get("claims") or {}
     content["claims"] = [_build(Claim, f"claim {key!r}", {"name": key, **value}) for key, value in claims.items()]
     return Study(name=name, title=title, source=source, **content)
+
+
+def parts_of(name: str, files: Mapping[str, Path]) -> list[str]:
+    """Return the names of the studies that a study consists of: its own, unless its file has `studies`.
+
+    Args:
+        name: of the study.
+        files: {name: path} of all study files.
+
+    Raises:
+        ValueError: it consists of something that is no study, or has more to say than that.
+    """
+    content = read_study(files[name]) if name in files else {}
+    if "studies" not in content:
+        return [name]
+    parts = content["studies"]
+    if others := sorted(content.keys() - {"studies"}):
+        raise ValueError(f"{files[name]} has `studies`, each of which speaks for itself; drop {others[0]}")
+    for part in parts if isinstance(parts, list) else [parts]:
+        if part not in files or "studies" in read_study(files[part]):
+            raise ValueError(f"{files[name]}: `studies` must name studies that do not consist of others, got {part!r}")
+    return list(parts)
+
+
+def without_idle(studies: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the studies of a collection in which `only` leaves a claim, each with its own of the claims it names.
+
+    Raises:
+        ValueError: `only` names a claim that no study has.
+    """
+    only = next((content["only"] for _, content in studies if content.get("only")), None)
+    if only is None:
+        return list(studies)
+    known = {claim for _, content in studies for claim in content.get("claims") or {}}
+    if unknown := [claim for claim in only if claim not in known]:
+        raise ValueError(f"`study.only` names {unknown[0]!r}, which is a claim of none of these studies")
+    kept = ((name, content, [c for c in only if c in (content.get("claims") or {})]) for name, content in studies)
+    return [(name, {**content, "only": mine}) for name, content, mine in kept if mine]
+
+
+def with_profile(
+    name: str, content: Mapping[str, Any], profile: str | None, files: Mapping[str, Path] | None = None
+) -> dict[str, Any]:
+    """Return the content of a study file as one of its profiles has it: no profile is the file without them.
+
+    A line of the profile's base takes the place of those with the same key; every other key replaces the file's. A
+    profile that is `like: STUDY` has the budget of that name in the other study's file: base, seeds, seconds_a_run.
+
+    Args:
+        name: of the study.
+        content: of its file.
+        profile: name of the profile.
+        files: {name: path} of all study files.
+
+    Raises:
+        ValueError: there is no such profile.
+    """
+    content = dict(content)
+    profiles = content.pop("profiles", {})
+    if profile is None:
+        return content
+    if profile not in profiles:
+        there = f"it has {', '.join(profiles)}" if profiles else "it has none"
+        raise ValueError(f"study {name} has no profile {profile!r}; {there}")
+    changed = dict(profiles[profile] or {})
+    if other := changed.pop("like", None):
+        if other == name or other not in (files or {}):
+            raise ValueError(f"study {name}, profile {profile}: `like` must name another study, got {other!r}")
+        assert files is not None
+        theirs = with_profile(other, {"profiles": read_study(files[other]).get("profiles", {})}, profile, files)
+        budget = {key: theirs[key] for key in BUDGET if key in theirs}
+        changed = {**budget, **changed, "base": over(theirs["base"], changed.get("base", []))}
+    return {**content, **changed, "base": over(content.get("base", []), changed.get("base", [])), "profile": profile}
+
+
+def over(base: Sequence[str], changes: Sequence[str]) -> list[str]:
+    """Return overrides changed by others: what they say of a key takes the place of what the base says."""
+    keys = {key_of(line) for line in changes}
+    return [*(line for line in base if key_of(line) not in keys), *changes]
 
 
 def patch(content: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
@@ -268,15 +409,34 @@ def shallow(study: Study) -> dict[str, Any]:
     return {f.name: getattr(study, f.name) for f in fields(study)}
 
 
-def read_study(path: Path) -> dict[str, Any]:
-    """Return the content of a study file.
+def read_study(path: Path, claim_files: Mapping[str, Path] | None = None) -> dict[str, Any]:
+    """Return the content of a study file; given the claim files, with the content of those that it names.
+
+    Args:
+        path: of the study file.
+        claim_files: {stem: path} of the files in conf/claim.
 
     Raises:
-        ValueError: it is not a YAML mapping.
+        ValueError: it is not a YAML mapping, or names a claim file that is not there, or two claims have one name.
     """
+    content = _read_mapping(path, "base, grids, seeds, claims, ...")
+    if claim_files is None or not isinstance(content.get("claims"), list):
+        return content
+    claims: dict[str, Any] = {}
+    for stem in content["claims"]:
+        if stem not in claim_files:
+            raise ValueError(f"{path} names the claim file {stem!r}, and there is no conf/claim/{stem}.yaml")
+        found = _read_mapping(claim_files[stem], "{name of a claim: {text, form, ...}}")
+        if twice := found.keys() & claims.keys():
+            raise ValueError(f"{claim_files[stem]} has a claim {min(twice)!r}, which an earlier file of {path} has too")
+        claims |= {name: {**claim, "file": stem} for name, claim in found.items()}
+    return {**content, "claims": claims}
+
+
+def _read_mapping(path: Path, what: str) -> dict[str, Any]:
     content = from_yaml(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a mapping (base, grids, seeds, claims, ...)")
+        raise ValueError(f"{path} must hold a mapping ({what})")
     return content
 
 

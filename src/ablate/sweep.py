@@ -8,24 +8,24 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ablate.identity import is_unscientific
+from ablate.identity import is_unscientific, measures
 from ablate.judging.selection import unmeasured_runs
 from ablate.manifest import Manifest, PlannedArm, check_unchanged, read_manifest, write_manifest
 from ablate.record import FAILURE_NAME
 from ablate.results import Job, Results, collect, missing_runs, read_failure, state_of, write_runs
-from ablate.study import Study, key_of
-from ablate.tables import clock
+from ablate.study import Study, key_of, text
 from ablate.watch import Watch
 
 FIXED = ("claims", "alpha", "looks")  # what decides the verdicts and not the runs: fixed before the first run
-PROSE = ("text", "source", "published", "note", "explained_by")
+PROSE = ("text", "source", "published", "note", "explained_by", "figure", "file")
+ESTIMATE = "seconds_a_run"  # says how long it will take, and means nothing else
 MAX_LOSSES = 2  # how often a run is launched again whose worker died without a word
 
 
@@ -40,7 +40,7 @@ def study_folder(output_dir: Path, study: Study, definition: dict[str, Any], ove
     """
     base = [override for override in definition.get("base", []) if not is_unscientific(key_of(override))]
     meant = sorted(override for override in overrides if not is_unscientific(key_of(override)))
-    runs = {key: value for key, value in definition.items() if key not in FIXED}
+    runs = {key: value for key, value in definition.items() if key not in (*FIXED, ESTIMATE)}
     content = {"definition": {**runs, "base": base}, "overrides": meant}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]
     name = re.sub(r"[^A-Za-z0-9_.,=+-]+", "_", study.name)[:80].strip("_,.")
@@ -109,51 +109,56 @@ def changes(then: Any, now: Any) -> str:
 
 
 Launch = Callable[[list[Job], bool, bool], None]
+Begun = tuple[Manifest, Path]  # of a study, and its folder
 
 
-def do_runs(manifest: Manifest, folder: Path, launch: Launch, rerun: bool = False) -> tuple[Results, dict[str, str]]:
+def do_runs(studies: Sequence[Begun], launch: Launch, rerun: bool = False) -> tuple[list[Results], dict[str, str]]:
     """Launch what is missing until nothing is; return the results and what failed, {home: last line of its error}.
 
-    A run that failed is not tried again in this call. A worker that dies without a word may take a whole batch with it:
-    what had not begun is launched again, and then, one by one, what had begun, each at most `MAX_LOSSES` times more.
+    A run that studies share is done once. A run that failed is not tried again in this call. A worker that dies without
+    a word may take a whole batch with it: what had not begun is launched again, and then, one by one, what had begun,
+    each at most `MAX_LOSSES` times more.
 
     Args:
-        manifest: what `begin` returned.
-        folder: of the study.
+        studies: what `begin` returned and the studies' folders, in one output folder.
         launch: (jobs, wait, rerun) does the jobs and returns when they are over, whatever became of them; with `wait`,
             a run that another process is doing is waited for; with `rerun`, a finished one is done anew.
         rerun: do all runs once more first, the finished ones too.
     """
+    output_dir = studies[0][1].parent.parent
     failed: dict[str, str] = {}
     if rerun:
-        results = collect(manifest, folder)
-        undone = [replace(arm, records={}, tuning=[{} for _ in arm.tuning]) for arm in results.arms]
-        do_batch(list(missing_runs(replace(results, arms=undone))), manifest, folder, launch, failed, rerun=True)
+        undone = [
+            replace(found, arms=[replace(arm, records={}, tuning=[{} for _ in arm.tuning]) for arm in found.arms])
+            for found in collect_all(studies)
+        ]
+        do_batch(list(each_once(undone, missing_runs)), studies, launch, failed, rerun=True)
     losses: Counter[str] = Counter()
     launched: set[str] = set()
     measured: set[str] = set()
     num_idle = 0  # batches in a row in which nothing began
     while True:
-        results = collect(manifest, folder)
-        jobs = [job for job in missing_runs(results) if job.home not in failed]
+        results = collect_all(studies)
+        jobs = [job for job in each_once(results, missing_runs) if job.home not in failed]
         jobs = [job for job in jobs if not losses[job.home]] or jobs[:1]
         if not jobs:
-            jobs = [job for job in unmeasured_runs(results) if job.home not in measured | failed.keys()]
+            unmeasured = each_once(results, unmeasured_runs)
+            jobs = [job for job in unmeasured if job.home not in measured | failed.keys()]
             if not jobs:
-                write_runs(manifest, folder)
+                write_all(studies)
                 return results, failed
             print(f"{len(jobs)} finished runs did not measure what a claim is about: done anew, the old ones kept")
-            do_batch(jobs, manifest, folder, launch, failed, rerun=True)
+            do_batch(jobs, studies, launch, failed, rerun=True)
             measured |= {job.home for job in jobs}
             continue
         wait = any(job.home in launched for job in jobs)  # the first time, a run of another process is passed over
         launched |= {job.home for job in jobs}
-        before = {job.home: state_of(results.output_dir / job.home) for job in jobs}
-        do_batch(jobs, manifest, folder, launch, failed, wait=wait)
-        after = {job.home: state_of(results.output_dir / job.home) for job in jobs}
+        before = {job.home: state_of(output_dir / job.home) for job in jobs}
+        do_batch(jobs, studies, launch, failed, wait=wait)
+        after = {job.home: state_of(output_dir / job.home) for job in jobs}
         num_idle = num_idle + 1 if before == after and "to do" in after.values() else 0
         for job in jobs:
-            if after[job.home] == "begun" and not is_busy(results.output_dir / job.home):
+            if after[job.home] == "begun" and not is_busy(output_dir / job.home):
                 losses[job.home] += 1
             if losses[job.home] > MAX_LOSSES:
                 failed[job.home] = "its worker died without a word, again and again (out of memory?)"
@@ -161,10 +166,46 @@ def do_runs(manifest: Manifest, folder: Path, launch: Launch, rerun: bool = Fals
                 failed[job.home] = "it was launched and did not begin"
 
 
+def collect_all(studies: Sequence[Begun]) -> list[Results]:
+    """Read what is known of the runs of each study."""
+    return [collect(manifest, folder) for manifest, folder in studies]
+
+
+def each_once(results: Sequence[Results], jobs_of: Callable[[Results], Iterable[Job]]) -> Iterator[Job]:
+    """Yield the jobs of several studies, one that they share once."""
+    seen: set[str] = set()
+    for job in itertools.chain.from_iterable(map(jobs_of, results)):
+        if job.home not in seen:
+            seen.add(job.home)
+            yield job
+
+
+def measures_by_home(results: Sequence[Results]) -> dict[str, list[str]]:
+    """Return, for the homes of runs that studies share and want other diagnostics of, the override that asks for all.
+
+    A run is done once; without this, the study that comes first would decide what it measures.
+    """
+    wanted: dict[str, list[list[str]]] = {}
+    for found in results:
+        for variant in (variant for arm in found.arms for variant in arm.planned.variants):
+            wanted.setdefault(variant.home, []).append(measures(variant.settings))
+    together = {home: list(dict.fromkeys(itertools.chain(*lists))) for home, lists in wanted.items()}
+    return {
+        home: [f"diagnostics.measure={text(together[home])}"]
+        for home, lists in wanted.items()
+        if any(set(names) != set(together[home]) for names in lists)
+    }
+
+
+def write_all(studies: Sequence[Begun]) -> None:
+    """Write every study's runs.csv."""
+    for manifest, folder in studies:
+        write_runs(manifest, folder)
+
+
 def do_batch(
     jobs: list[Job],
-    manifest: Manifest,
-    folder: Path,
+    studies: Sequence[Begun],
     launch: Launch,
     failed: dict[str, str],
     *,
@@ -172,11 +213,11 @@ def do_batch(
     rerun: bool = False,
 ) -> None:
     """Launch jobs, tell of each when it ends, and add those that failed to `failed`."""
-    output_dir = folder.parent.parent
+    output_dir = studies[0][1].parent.parent
     for job in jobs:
         (output_dir / job.home / FAILURE_NAME).unlink(missing_ok=True)
-    write_runs(manifest, folder)
-    with Watch(jobs, output_dir, lambda: write_runs(manifest, folder)):
+    write_all(studies)
+    with Watch(jobs, output_dir, lambda: write_all(studies)):
         launch(jobs, wait, rerun)
     failed |= {job.home: line for job in jobs if (line := read_failure(output_dir / job.home))}
 
@@ -189,40 +230,6 @@ def is_busy(folder: Path) -> bool:
             return False
     except Timeout:
         return True
-
-
-def describe(results: Results, num_workers: int) -> str:
-    """Return what a study consists of, what is done, and an estimate of the time left from the finished runs."""
-    study = results.study
-    lines = [f"study {study.name}: {len(results.arms)} arms, {len(study.seeds)} seeds each"]
-    if study.tuning:
-        tuning = study.tuning
-        lines.append(
-            f"{tuning.key} tuned over {tuning.values} with {tuning.seeds} seeds each, then fixed for the report"
-        )
-    else:
-        lines.append("nothing is tuned: every arm has the settings of its overrides")
-    seconds: list[float] = []
-    for arm in results.arms:
-        records = [*arm.records.values(), *(record for found in arm.tuning for record in found.values())]
-        seconds += [record.wall_seconds for record in records]
-        tuned = (
-            f", {sum(map(len, arm.tuning))} of {len(arm.tuning) * len(study.tuning_seeds)} tuning"
-            if study.tuning
-            else ""
-        )
-        lines.append(f"  {arm.label}: {len(arm.records)} of {len(study.seeds)} runs done{tuned}")
-    left = sum(1 for _ in missing_runs(results))
-    tuned_later = sum(len(study.seeds) for arm in results.arms if arm.chosen is None)
-    anew = sum(1 for _ in unmeasured_runs(results))
-    again = f", and {anew} to be done anew that did not measure what a claim is about" if anew else ""
-    lines.append(f"{left + tuned_later} runs left{again}")
-    if seconds and left:
-        mean = sum(seconds) / len(seconds)
-        lines.append(
-            f"about {clock(mean * (left + tuned_later) / num_workers)} at {mean:.1f} s a run, {num_workers} at once"
-        )
-    return "\n".join(lines)
 
 
 def begin_manifest(

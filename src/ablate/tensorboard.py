@@ -17,6 +17,7 @@ The x axis is the number of training steps. Hyperparameters are written with the
 page shows one row an arm, the mean over its seeds.
 """
 
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -102,11 +103,11 @@ class TensorBoard(Callback):
                 self.writer.add_scalar(name, value, state.step)
         filters = first_filters(state.net)
         if filters is not None:
-            self.writer.add_image("filters", filters, state.step)
+            self.add_image("filters", filters, state.step)
         if self.num_mistakes and state.test_log_probs is not None:
             sheet = mistakes_sheet(state, self.num_mistakes)
             if sheet is not None:
-                self.writer.add_image("mistakes", sheet, state.step, dataformats="HWC")
+                self.add_image("mistakes", sheet, state.step)
         self.write_session_end(success=not state.diverged)
         self.writer.close()
 
@@ -123,7 +124,8 @@ class TensorBoard(Callback):
                 if tag == "weight":
                     self.writer.add_scalar(f"weight_norm/{name}", values.norm().item(), state.step)
                 if values.isfinite().all():  # a histogram has no bin for nan
-                    self.writer.add_histogram(f"{tag}/{name}", values, state.step)
+                    # Equal bins take a quarter of the time of the writer's own, and the page shows 30 of them.
+                    self.writer.add_histogram(f"{tag}/{name}", values, state.step, bins=64)
 
     def write_hparams(self) -> None:
         """Write the hyperparameters of the session, grouped by arm."""
@@ -149,22 +151,36 @@ class TensorBoard(Callback):
         )
         self.add_summary(summary)
 
-    def add_summary(self, summary: Any) -> None:
+    def add_image(self, tag: str, pixels: Any, step: int) -> None:
+        """Write an image, HWC uint8; the writer's own way takes it through floats, at twice the time."""
+        from PIL import Image
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG", compress_level=1)
+        height, width, channels = pixels.shape
+        image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=file.getvalue())
+        summary = Summary()
+        summary.value.add(tag=tag, image=image)
+        self.add_summary(summary, step)
+
+    def add_summary(self, summary: Any, step: int | None = None) -> None:
         """Write a summary protocol buffer as it is."""
         writer = self.writer.file_writer
         assert writer is not None
-        writer.add_summary(summary)
+        writer.add_summary(summary, step)
 
 
-def first_filters(net: nn.Module) -> Tensor | None:
-    """Return the first convolution's filters as one image (3, H, W) in [0, 1]; None unless it sees 3 channels."""
+def first_filters(net: nn.Module) -> Any:
+    """Return the first convolution's filters as one image, HWC uint8; None unless it sees 3 channels."""
     conv = next((layer for layer in net.modules() if isinstance(layer, nn.Conv2d)), None)
     if conv is None or conv.in_channels != 3 or not conv.weight.isfinite().all():
         return None
     weight = conv.weight.detach().float().cpu()
     low, high = weight.amin((1, 2, 3), keepdim=True), weight.amax((1, 2, 3), keepdim=True)
     tiles = ((weight - low) / (high - low).clamp_min(1e-12)).repeat_interleave(8, 2).repeat_interleave(8, 3)
-    return tile(nn.functional.pad(tiles, (1, 1, 1, 1), value=1.0))
+    sheet = tile(nn.functional.pad(tiles, (1, 1, 1, 1), value=1.0))
+    return (255 * sheet).round().byte().permute(1, 2, 0).numpy()
 
 
 def tile(images: Tensor) -> Tensor:
@@ -179,11 +195,16 @@ def tile(images: Tensor) -> Tensor:
 
 
 def mistakes_sheet(state: State, num: int) -> Any:
-    """Return the `num` test images whose wrong answer was most probable, each captioned, as HWC uint8."""
+    """Return the `num` test images whose wrong answer was most probable, each captioned, as HWC uint8.
+
+    None where there is none, or images are neither grey nor RGB.
+    """
     import numpy as np
     from PIL import Image, ImageDraw
 
     test, names = state.dataset.test, state.dataset.class_names
+    if test.images.shape[1] not in (1, 3):
+        return None
     assert state.test_log_probs is not None
     confidence, predicted = state.test_log_probs.max(1)
     wrong = (predicted != test.labels).nonzero().flatten()

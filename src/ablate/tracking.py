@@ -27,6 +27,7 @@ class Track(Callback):
         every: epochs, at least 1, or "auto": as often as keeps the images looked at below `AUTO_SHARE` of those trained
             on; and in a run so short that the first and the last look would exceed four times that share, at fewer
             images (not below `MIN_IMAGES`).
+        at_start: whether the net is measured before the first step too.
         known: every measure by name.
 
     Raises:
@@ -34,7 +35,13 @@ class Track(Callback):
     """
 
     def __init__(
-        self, *, measure: str | Sequence[str], num_images: int, every: str | int, known: Mapping[str, Measure]
+        self,
+        *,
+        measure: str | Sequence[str],
+        num_images: int,
+        every: str | int,
+        at_start: bool = True,
+        known: Mapping[str, Measure],
     ) -> None:
         names = list(known) if measure == "all" else [measure] if isinstance(measure, str) else list(measure)
         if unknown := [name for name in names if name not in known]:
@@ -44,11 +51,11 @@ class Track(Callback):
         if every != "auto" and (not isinstance(every, int) or every < 1):
             raise ValueError(f"`every` must be auto or a whole number of epochs of at least 1, got {every!r}")
         self.measures = {name: known[name] for name in names}
-        self.num_images, self.every = num_images, every
+        self.num_images, self.every, self.at_start = num_images, every, at_start
         self.before_step: dict[str, Tensor] = {}
 
     def on_fit_start(self, state: State) -> None:
-        if self.measures and state.step == 0:
+        if self.measures and self.at_start and state.step == 0:
             state.initial = self.look(state)
         self.keep_weights(state, steps_left=state.steps_per_epoch)
 
@@ -91,6 +98,7 @@ class Track(Callback):
             labels=data.train.labels[:num_images],
             held_out=data.val,
             weights_before_step=self.before_step,
+            seed=state.seed,
         )
         found = {f"{name}/{key}": v for name, m in self.measures.items() for key, v in m(probe).items()}
         self.before_step = {}

@@ -38,6 +38,7 @@ class State:
 
     Args:
         dataset: all splits, on the device of the net.
+        seed: the run's.
         epoch, step: epochs and steps done.
         loss: the last step's loss, a 0-d tensor on the device.
         lr: learning rate of the last step.
@@ -55,6 +56,7 @@ class State:
     dataset: Dataset
     num_epochs: int
     steps_per_epoch: int
+    seed: int = 0
     epoch: int = 0
     step: int = 0
     loss: Tensor = field(default_factory=lambda: torch.tensor(math.nan))

@@ -12,7 +12,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import open_dict
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
 
 NOT_IN_BASE = ("output_dir", "rerun", "dry_run", "wait", "seed")  # a study's own, or the command line's
 
@@ -23,6 +24,7 @@ class AblateSweeperConf:
 
     Args:
         study: name of a file in conf/study; None for a plain sweep.
+        profile: of that file, None for none.
         changes: "key=value" changes of its content.
         extra_seeds: report seeds to add to a finished study.
         command: the command line, where it is not that of the process.
@@ -30,6 +32,7 @@ class AblateSweeperConf:
 
     _target_: str = "hydra_plugins.ablate_sweeper.AblateSweeper"
     study: str | None = None
+    profile: str | None = None
     changes: list[str] = field(default_factory=list)
     extra_seeds: int = 0
     command: str | None = None
@@ -41,10 +44,20 @@ ConfigStore.instance().store(group="hydra/sweeper", name="ablate", node=AblateSw
 class AblateSweeper(BasicSweeper):
     """Turns the command line into a study, and has `ablate.sweep` do it with Hydra's launcher."""
 
-    def __init__(self, study: str | None, changes: Sequence[str], extra_seeds: int, command: str | None) -> None:
+    def __init__(
+        self, study: str | None, profile: str | None, changes: Sequence[str], extra_seeds: int, command: str | None
+    ) -> None:
         super().__init__(max_batch_size=None)
-        self.study, self.changes, self.extra_seeds = study, list(changes), extra_seeds
+        self.study, self.profile, self.changes, self.extra_seeds = study, profile, list(changes), extra_seeds
         self.command = command or shlex.join(["ablate", *sys.argv[1:]])
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Give the launcher a loader that composes an arm once."""
+        from ablate.composition import ComposeOnce
+
+        loader = ComposeOnce(hydra_context.config_loader.get_search_path())
+        once = HydraContext(config_loader=loader, callbacks=hydra_context.callbacks)
+        super().setup(hydra_context=once, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> None:
         """Do what is missing of the study and write its report; end with status 1 where runs failed."""
@@ -59,33 +72,22 @@ class AblateSweeper(BasicSweeper):
 
     def do_study(self, arguments: list[str]) -> None:
         """Plan, run, judge, report."""
-        from ablate import catalog, planning, report, sweep
-        from ablate.arguments import split_folders
-        from ablate.judging import check_claims, check_recorded, judge
-        from ablate.manifest import check_validated, plan_arms
-        from ablate.results import Job, collect
-        from ablate.study import key_of, parse, patch, read_study, text
+        from ablate import forecast, planning, sweep
+        from ablate.arguments import applicable, split_folders
+        from ablate.catalog import conf_dir
+        from ablate.judging import check_claims, check_recorded
+        from ablate.manifest import Manifest, check_validated, plan_arms
+        from ablate.results import Job
+        from ablate.study import Study, key_of, text
 
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
+        where = [conf_dir(), *split_folders(sys.argv[1:])[0]]
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides(list(arguments))
-        if self.study is None:
-            name, definition, shared = self.as_study(overrides, parser)
-            study = parse(name, definition)
-        else:
-            shared = [str(override.input_line) for override in overrides]
-            if swept := [str(o.input_line) for o in overrides if o.is_sweep_override()]:
-                raise ValueError(f"a study's arms are in its file, so {swept[0]} cannot be swept; see study.grids")
-            where = [catalog.conf_dir(), *split_folders(sys.argv[1:])[0]]
-            path = catalog.levels(where, "study")[self.study]
-            name, definition = self.study, patch(read_study(path), self.changes)
-            for override in definition.get("base") or []:
-                if key_of(override) in NOT_IN_BASE:
-                    raise ValueError(f"{override} has no place in the base of study {name}; say it on the command line")
-            study = parse(name, definition, *catalog.caption(path)).with_overrides(shared)
-        check_claims(study)
-
-        decided, num_workers, gpus, local = self.decide(study)
+        asked = [self.as_study(overrides, parser)] if self.study is None else self.read(overrides, where)
+        for study, _, _ in asked:
+            check_claims(study)
+        decided, num_workers, gpus, local = self.decide([study for study, _, _ in asked])
         command = again(self.command)
 
         def beside(lines: Sequence[str]) -> list[str]:
@@ -93,33 +95,44 @@ class AblateSweeper(BasicSweeper):
             said = {key_of(line) for line in lines}
             return [f"{key}={value}" for key, value in decided.items() if key not in said]
 
-        output_dir = Path(self.config.output_dir)
+        def begun(study: Study, definition: dict[str, Any], shared: list[str]) -> tuple[Manifest, Path]:
+            """Return the manifest to work on, and the study's folder; a dry run writes nothing."""
 
-        def resolve(lines: Sequence[str], value: Any) -> Any:
-            assert self.config is not None and self.hydra_context is not None
-            lines = [*lines, *([f"{study.tuning.key}={text(value)}"] if study.tuning else [])]
-            cfg = self.hydra_context.config_loader.load_sweep_config(self.config, [*lines, *beside(lines)])
-            choices = dict(cfg.hydra.runtime.choices)
-            with open_dict(cfg):
-                del cfg["hydra"]
-            return planning.variant(cfg, choices, lines, value)
+            def resolve(lines: Sequence[str], value: Any) -> Any:
+                assert self.config is not None and self.hydra_context is not None
+                lines = applicable([*lines, *([f"{study.tuning.key}={text(value)}"] if study.tuning else [])], where)
+                cfg = self.hydra_context.config_loader.load_sweep_config(self.config, [*lines, *beside(lines)])
+                choices = dict(cfg.hydra.runtime.choices)
+                with open_dict(cfg):
+                    del cfg["hydra"]
+                return planning.variant(cfg, choices, lines, value)
 
-        arms = plan_arms(study.arms(), study, resolve)
-        check_recorded(study, arms)
-        check_validated(study, arms)
-        folder = sweep.study_folder(output_dir, study, definition, shared if self.study else [])
-        manifest = sweep.begin_manifest(study, definition, shared if self.study else [], self.command, arms)
-        dry = bool(self.config.dry_run)
-        manifest = sweep.begin(manifest, folder, self.extra_seeds, write=not dry)
-        results = collect(manifest, folder)
-        print(sweep.describe(results, num_workers), *(f"{k}={v}" for k, v in decided.items()), sep="\n", flush=True)
-        if dry:
+            assert self.config is not None
+            arms = plan_arms(study.arms(), study, resolve)
+            check_recorded(study, arms)
+            check_validated(study, arms)
+            folder = sweep.study_folder(Path(self.config.output_dir), study, definition, shared)
+            manifest = sweep.begin_manifest(study, definition, shared, self.command, arms)
+            return sweep.begin(manifest, folder, self.extra_seeds, write=not self.config.dry_run), folder
+
+        studies = [begun(*one) for one in asked]
+        results = sweep.collect_all(studies)
+        with_arms = len(results) == 1 or self.config.dry_run
+        told = (forecast.describe(found, with_arms=with_arms) for found in results)
+        print(*told, *(f"{k}={v}" for k, v in decided.items()), sep="\n")
+        print(forecast.forecast(results, num_workers), flush=True)
+        if self.config.dry_run:
             return
+
+        asked_for = sweep.measures_by_home(results)
 
         def launch(jobs: list[Job], wait: bool, rerun: bool) -> None:
             assert self.launcher is not None and self.config is not None
             own = [f"wait={wait or self.config.wait}".lower(), f"rerun={rerun}".lower()]
-            lines = in_turn([[*job.overrides, *beside(job.overrides), *own] for job in jobs], gpus)
+            lines = in_turn(
+                [[*job.overrides, *beside(job.overrides), *asked_for.get(job.variant.home, []), *own] for job in jobs],
+                gpus,
+            )
             try:
                 self.launcher.launch(lines, initial_job_idx=0)
             except Exception as error:  # a worker that was killed breaks the batch: the runs' folders tell what is done
@@ -129,27 +142,84 @@ class AblateSweeper(BasicSweeper):
                     raise ValueError(f"{why}; {rest}") from error
                 print(why, file=sys.stderr)
 
-        results, failed = sweep.do_runs(manifest, folder, launch, rerun=self.config.rerun)
-        judgements = judge(results)
-        page = report.write_report(results, judgements)
-        print("\n" + report.summary(results, judgements))
-        print(f"\n{page}")
-        for view in ("tensorboard", "tensorboard-arms"):  # the runs, and one aggregated run an arm
-            print(f"tensorboard --logdir {shlex.quote(str(folder / view))}")
+        results, failed = sweep.do_runs(studies, launch, rerun=self.config.rerun)
+        self.tell(results, where)
         if failed:
             print(f"\n{len(failed)} runs failed:", file=sys.stderr)
             for home, line in failed.items():
-                print(f"  {output_dir / home}: {line}", file=sys.stderr)
+                print(f"  {Path(self.config.output_dir) / home}: {line}", file=sys.stderr)
             print(f"to do what is left:\n  {command}", file=sys.stderr)
             sys.exit(1)
 
-    def as_study(self, overrides: Sequence[Override], parser: OverridesParser) -> tuple[str, dict[str, Any], list[str]]:
-        """Return name, definition and shared overrides of a plain sweep: one grid, no tuning, no claims.
+    def read(self, overrides: Sequence[Override], where: Sequence[Path]) -> list[tuple[Any, dict[str, Any], list[str]]]:
+        """Return study, definition and shared overrides of the file that is named, or of each that it consists of.
+
+        Raises:
+            ValueError: something is swept, or a file has what belongs to the command line.
+        """
+        from ablate import catalog
+        from ablate.study import key_of, parse, parts_of, patch, read_study, with_profile, without_idle
+
+        assert self.study is not None
+        shared = [str(override.input_line) for override in overrides]
+        if swept := [str(o.input_line) for o in overrides if o.is_sweep_override()]:
+            raise ValueError(f"a study's arms are in its file, so {swept[0]} cannot be swept; see study.grids")
+        files, claim_files = catalog.levels(where, "study"), catalog.levels(where, "claim")
+        names = parts_of(self.study, files)
+        found = []
+        for name in names:
+            content = with_profile(name, read_study(files[name], claim_files), self.profile, files)
+            found.append((name, patch(content, self.changes)))
+        if names != [self.study]:
+            found = without_idle(found)
+        studies = []
+        for name, definition in found:
+            for override in definition.get("base") or []:
+                if key_of(override) in NOT_IN_BASE:
+                    raise ValueError(f"{override} has no place in the base of study {name}; say it on the command line")
+            study = parse(name, definition, *catalog.caption(files[name])).with_overrides(shared)
+            studies.append((study, definition, shared))
+        return studies
+
+    def tell(self, results: Sequence[Any], where: Sequence[Path]) -> None:
+        """Write the reports, and print what came out and where it is."""
+        from ablate import catalog, report
+        from ablate.collection import Collection, write_collection
+        from ablate.judging import judge
+        from ablate.study import parts_of
+
+        assert self.config is not None
+        told = [(found, judge(found)) for found in results]
+        pages = [report.write_report(*one) for one in told]
+        files = catalog.levels(where, "study")
+        if self.study is None or parts_of(self.study, files) == [self.study]:
+            print("\n" + report.summary(*told[0]))
+            print(f"\n{pages[0]}")
+            for view in ("tensorboard", "tensorboard-arms"):  # the runs, and one aggregated run an arm
+                print(f"tensorboard --logdir {shlex.quote(str(results[0].folder / view))}")
+            return
+        title, source = catalog.caption(files[self.study])
+        collection = Collection(
+            name=self.study,
+            title=title,
+            source=source,
+            profile=self.profile or "",
+            command=again(self.command),
+            folders=[found.folder.name for found in results],
+        )
+        folder = collection.home(Path(self.config.output_dir))
+        write_collection(collection, folder)
+        print("\n" + report.collection_summary(told))
+        print(f"\n{report.write_overview(collection, told, folder)}")
+
+    def as_study(self, overrides: Sequence[Override], parser: OverridesParser) -> tuple[Any, dict[str, Any], list[str]]:
+        """Return a plain sweep as study, definition and no shared overrides: one grid, no tuning, no claims.
 
         Raises:
             ValueError: what is swept does not change the result.
         """
         from ablate.identity import is_unscientific
+        from ablate.study import parse
 
         assert self.config is not None
         (jobs,) = self.split_arguments(list(overrides), None)
@@ -165,16 +235,17 @@ class AblateSweeper(BasicSweeper):
         seeds = axes.pop("seed", [self.config.seed])
         base = [line for line in shared if not line.startswith(("seed=", "rerun=", "dry_run=", "wait="))]
         definition = {"base": base, "grids": [{"product": axes}], "seeds": seeds}
-        return ",".join(str(o.input_line) for o in swept) or "sweep", definition, shared
+        name = ",".join(str(o.input_line) for o in swept) or "sweep"
+        return parse(name, definition), definition, []
 
-    def decide(self, study: Any) -> tuple[dict[str, Any], int, Sequence[int], bool]:
+    def decide(self, studies: Sequence[Any]) -> tuple[dict[str, Any], int, Sequence[int], bool]:
         """Return what replaces `auto`, so that all jobs here compute alike, how many run at once, and if it is here.
 
         Before the last stand the GPUs that jobs get in turn, none where each finds its own. A job of a cluster decides
         for itself: its node is not this one.
 
         Raises:
-            ValueError: precision is left to the nodes of a cluster, which may not agree.
+            ValueError: precision is left to the nodes of a cluster, which may not agree, or studies name two devices.
         """
         from ablate import hardware
         from ablate.study import key_of
@@ -183,15 +254,18 @@ class AblateSweeper(BasicSweeper):
         launcher = self.config.hydra.launcher
         kind = str(launcher._target_).rpartition(".")[2]
         if kind not in ("BasicLauncher", "JoblibLauncher"):
-            if self.config.precision == "auto" or "precision=auto" in study.base:
+            if self.config.precision == "auto" or any("precision=auto" in study.base for study in studies):
                 raise ValueError("`precision=auto` may differ between the nodes of a cluster; say fp32 or bf16")
             return {}, int(launcher.get("array_parallelism") or 1), (), False
         num_workers = launcher.n_jobs if kind == "JoblibLauncher" else 1
         if num_workers < 1:  # joblib counts from the end: -1 is all cores, -2 all but one
             num_workers = max(1, hardware.num_cores() + 1 + num_workers)
         values: dict[str, Any] = {}
-        said = {key_of(line): line.partition("=")[2] for line in study.base}
-        device = said.get("device", self.config.device)
+        said = [{key_of(line): line.partition("=")[2] for line in study.base} for study in studies]
+        devices = sorted({base.get("device", self.config.device) for base in said})
+        if len(devices) > 1:
+            raise ValueError(f"studies that are done together need one device, got {' and '.join(devices)}")
+        device = devices[0]
         if device == "auto":
             values["device"] = device = hardware.resolve_device(device)
         gpus: Sequence[int] = ()

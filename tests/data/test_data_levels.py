@@ -41,7 +41,7 @@ def test_levels_are_those_of_the_lecture() -> None:
         *("patch_whiten", "window", "quantize", "window_standardize", "quantize_standardize"),
     }
     assert set(AUGMENTATION) >= {"none", "flip", "crop_flip", "cutout"}
-    assert set(DATA) == {"cifar10", "image_folder", "shapes"}
+    assert set(DATA) == {"cifar10", "image_folder", "shapes", "shapes_magnitude", "polygon"}
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,24 @@ def test_preprocessing_level_fits_and_applies(settings: Any, level: str, bits: i
     assert result.dtype == torch.float32
     assert result.isfinite().all()
     assert tuple(result.shape[1:]) == chain.output_shape((3, 4, 4))
+
+
+@pytest.mark.parametrize("level", [level for level in PREPROCESSING if level != "patch_whiten"])
+def test_preprocessing_level_works_on_points(settings: Any, level: str) -> None:
+    """Of one pixel and two channels, but for the patches, which must be one pixel too."""
+    config = settings("data=polygon", f"preprocessing={level}")
+    images = make(config.data).load().train.images
+    chain = make(config.preprocessing)
+    result = chain.fit(images)(images)
+    assert result.isfinite().all()
+    assert tuple(result.shape[1:]) == chain.output_shape((2, 1, 1)) == (2, 1, 1)
+
+
+def test_patches_of_points_are_points(settings: Any) -> None:
+    config = settings("data=polygon", "preprocessing=patch_whiten", "preprocessing.steps.patch_whiten.kernel_size=1")
+    images = make(config.data).load().train.images
+    chain = make(config.preprocessing)
+    assert tuple(chain.fit(images)(images).shape[1:]) == chain.output_shape((2, 1, 1)) == (4, 1, 1)
 
 
 def test_levels_differ_in_what_they_say(settings: Any) -> None:
@@ -121,7 +139,8 @@ def test_augmentation_level_is_called(settings: Any, level: str) -> None:
 def test_data_level_is_made_and_has_a_fingerprint(settings: Any, level: str, tmp_path: Path) -> None:
     overrides = ["data.root=/nowhere"] if level == "image_folder" else []
     data = make(settings(f"data={level}", *overrides).data)
-    assert {"train_size", "val_size", "test_size", "split_seed", "cache_dir", "bits"} <= set(vars(data))
+    assert {"train_size", "val_size", "test_size", "split_seed", "bits"} <= set(vars(data))
+    assert hasattr(data, "cache_dir") == (level != "polygon")  # made in no time
     if level != "image_folder":  # its fingerprint is of the files
         assert len(data.fingerprint()) == 64
 

@@ -1,3 +1,5 @@
+import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +78,27 @@ def test_fingerprint_is_of_the_images_and_not_of_the_split(tmp_path: Path) -> No
     for name, value in same.items():
         assert shapes(tmp_path, **{name: value}).fingerprint() == one
     others = {"num_train": 800, "num_test": 800, "seed": 1, "contrast": 0.5, "noise": 0.1, "min_radius": 0.4, "bits": 9}
+    others |= {"min_contrast": 0.05}
     prints = {shapes(tmp_path, **{name: value}).fingerprint() for name, value in others.items()}
     assert len(prints | {one}) == len(others) + 1
     assert shapes(tmp_path, bits=9).fingerprint() != shapes(tmp_path, bits=9, window_center=0.5).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("bits", "fingerprint", "digest"),
+    [
+        (8, "9987f96e3ace3cd2", "630b0f4ba07703ba"),
+        (16, "ff22c0ab86f81368", "39af4301aeac0f02"),
+    ],
+)
+def test_images_are_those_of_version_1(tmp_path: Path, bits: int, fingerprint: str, digest: str) -> None:
+    """Of a hash of every eighth row and column, in 8 bits: another processor may round single pixels otherwise."""
+    data = shapes(tmp_path, bits=bits)
+    assert data.fingerprint().startswith(fingerprint)
+    arrays = data._make()
+    sample = (arrays["train_images"][:20, 4::8, 4::8] >> (bits - 8)).astype(np.uint8)
+    labels = arrays["train_labels"].astype(np.uint8)
+    assert hashlib.sha256(sample.tobytes() + labels.tobytes()).hexdigest().startswith(digest)
 
 
 def test_range_is_used_and_hardly_clipped(made: Dataset) -> None:
@@ -148,6 +168,44 @@ def test_wide_images_hide_their_class_in_a_narrow_window(wide: Dataset, made: Da
     assert (close == inside).double().mean() > 0.95
 
 
+def test_the_class_is_the_contrast_of_a_disk(tmp_path: Path) -> None:
+    """Without noise, an image is mid-grey plus coverage times a vector whose length is geometric in the class."""
+    data = shapes(tmp_path, min_contrast=0.05, noise=0).load()
+    deviations = data.train.images.double().flatten(2) / 255 - 0.5
+    lengths, places = deviations.norm(dim=1).max(1)
+    expected = 0.05 * 8 ** (data.train.labels.double() / 9)
+    torch.testing.assert_close(lengths, expected, atol=0.5 * 3**0.5 / 255, rtol=0)
+    directions = deviations.gather(2, places[:, None, None].expand(-1, 3, 1)) / lengths[:, None, None]
+    amounts = (deviations * directions).sum(1) / expected[:, None]
+    strong = data.train.labels >= 5
+    area = amounts[strong].sum(1) / 16**2
+    assert (area < 2 * 0.8**2 * 1.05).all()  # of a disk of radius 0.8 at most, part of which may lie outside
+    assert (area > 2 * 0.5**2 * 0.5).all()
+    assert data.class_names[0] == "contrast 0.050"
+    assert data.class_names[9] == "contrast 0.400"
+
+
+def test_all_deviations_are_in_proportion_to_the_contrast(tmp_path: Path) -> None:
+    """So a normalization of each image by itself leaves nothing that tells the class but the rounding."""
+    one = shapes(tmp_path, min_contrast=0.1, contrast=0.3, noise=0.1).load()
+    half = shapes(tmp_path, min_contrast=0.05, contrast=0.15, noise=0.1).load()
+    assert torch.equal(one.train.labels, half.train.labels)
+    difference = (one.train.images - 127.5) - 2 * (half.train.images - 127.5)
+    assert difference.abs().max() <= 1.5 + 1e-3
+
+
+def test_contrasts_can_be_told_but_not_by_a_linear_classifier(tmp_path: Path) -> None:
+    data = shapes(tmp_path, min_contrast=0.05, noise=0.1).load()
+    accuracy = ridge_accuracy((data.train.images, data.train.labels), (data.test.images, data.test.labels))
+    assert accuracy < 0.25
+    # The length of the mean deviation within half a figure's radius of where it is largest is the contrast.
+    deviations = data.test.images.double() / 255 - 0.5
+    smooth = torch.nn.functional.avg_pool2d(deviations, 7, stride=1)
+    lengths = smooth.norm(dim=1).flatten(1).max(1).values
+    told = (9 * (lengths / 0.05).log() / math.log(8)).round().clamp(0, 9)
+    assert (told == data.test.labels).double().mean() > 0.8
+
+
 def test_figures_have_equal_area_and_fit_their_frame() -> None:
     axis = ((np.arange(2000) + 0.5) / 1000 - 1) * 1.5
     x, y = np.meshgrid(axis, axis)
@@ -194,6 +252,8 @@ def test_pink_noise_has_unit_variance_and_falls_with_frequency() -> None:
         ({"min_radius": 0.9}, r"in \(0, 1\], in this order, got 0.9 and 0.8"),
         ({"window_center": 0.99}, r"within \[0, 1\], got \[0.95875, 1.02125\]"),
         ({"bits": 7}, r"\[8, 16\] for shapes, got 7"),
+        ({"min_contrast": 0}, "`data.min_contrast` must be above 0 and below `data.contrast`, got 0 for 0.4"),
+        ({"min_contrast": 0.4}, "`data.min_contrast` must be above 0 and below `data.contrast`, got 0.4 for 0.4"),
     ],
 )
 def test_bad_values_are_refused(changes: dict[str, Any], words: str, tmp_path: Path) -> None:

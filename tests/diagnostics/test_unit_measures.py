@@ -1,4 +1,4 @@
-"""What all measures of units and activations share: they leave no trace, repeat themselves and survive odd nets."""
+"""What measures share: they leave no trace, repeat themselves and, those of units, survive odd nets."""
 
 import copy
 
@@ -7,10 +7,13 @@ import torch
 from torch import nn
 
 from ablate.diagnostics.activation_cost import activation_cost
+from ablate.diagnostics.algebra import algebra
 from ablate.diagnostics.batch_mates import batch_mates
 from ablate.diagnostics.dead_units import dead_units
 from ablate.diagnostics.linearity import linearity
 from ablate.diagnostics.off_state import off_state
+from ablate.diagnostics.overlap import overlap
+from ablate.diagnostics.perturbation import perturbation
 from ablate.diagnostics.pre_activation import pre_activation
 from ablate.diagnostics.probe import Probe
 from ablate.diagnostics.saturation import saturation
@@ -20,7 +23,7 @@ from ablate.layers.normalization import Batch
 from ablate.regularization import InputNoise
 
 SHARED = [dead_units, saturation, pre_activation, symmetry, linearity]
-MEASURES = [*SHARED, off_state, batch_mates, activation_cost]
+MEASURES = [*SHARED, off_state, batch_mates, perturbation, overlap, algebra, activation_cost]
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ablate.data.polygon import corners, inside
 from ablate.figures import capacity as figure
 from ablate.figures.lab import Lab
 
@@ -34,14 +35,9 @@ def lab(make_run):
 
 
 @pytest.mark.parametrize("num_edges", [3, 5, 8])
-def test_the_polygon_is_where_its_corners_are(num_edges):
-    corners = figure.corners(num_edges)
-    middles = (corners + corners.roll(-1, 0)) / 2
-    for points in (corners, middles):
-        assert figure.inside(0.999 * points, num_edges).all()
-        assert not figure.inside(1.001 * points, num_edges).any()
+def test_the_grid_covers_the_square(num_edges):
     area = num_edges / 2 * math.sin(2 * math.pi / num_edges)
-    share = figure.inside(figure.grid_points(), num_edges).double().mean().item()
+    share = inside(figure.grid_points(), num_edges).double().mean().item()
     # A grid errs by no more than the cells that the outline meets: fewer than three for each of its length in cells.
     cell = 2 * figure.LIMIT / figure.GRID
     outline = 2 * num_edges * math.sin(math.pi / num_edges)
@@ -51,8 +47,8 @@ def test_the_polygon_is_where_its_corners_are(num_edges):
 @pytest.mark.parametrize("f", [nn.ReLU(), nn.Tanh()])
 @pytest.mark.parametrize("num_edges", [3, 5, 8])
 def test_one_unit_an_edge_is_enough(num_edges, f):
-    corners = figure.corners(num_edges).float()
-    normals = F.normalize(corners + corners.roll(-1, 0), dim=1)
+    corner = corners(num_edges).float()
+    normals = F.normalize(corner + corner.roll(-1, 0), dim=1)
     rectified = isinstance(f, nn.ReLU)
     scale = 1.0 if rectified else 1e4
     parameters = {
@@ -64,14 +60,14 @@ def test_one_unit_an_edge_is_enough(num_edges, f):
     grid = figure.grid_points()
     found = figure.logits(parameters, f, grid[None]) > 0
     # The logit is positive up to some 1e-4 beyond an edge.
-    assert (found == figure.inside(grid, num_edges)).double().mean().item() > 0.999
+    assert (found == inside(grid, num_edges)).double().mean().item() > 0.999
 
 
 def test_training_side_by_side_is_training_alone():
     seeds, width, steps = 3, 4, 6
     parameters = figure.initial_parameters(seeds, width, math.sqrt(2), None)
     samples = torch.rand(seeds, 50, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    labels = figure.inside(samples, 5)
+    labels = inside(samples, 5)
     nets = []
     for s in range(seeds):
         net = nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Linear(width, 1)).double()
@@ -123,7 +119,7 @@ def test_random_weights_have_the_scale_of_the_gain():
 def test_wide_nets_learn_the_region(lab):
     knobs = copy.deepcopy(KNOBS) | {"activations": ["relu"], "widths": [24], "num_samples": 500, "num_steps": 400}
     arrays = figure.compute(lab, **knobs)
-    majority = 1 - figure.inside(figure.grid_points(), 5).double().mean().item()
+    majority = 1 - inside(figure.grid_points(), 5).double().mean().item()
     assert (arrays["accuracy"][0, 0, 0] > 0.95).all()
     assert (arrays["accuracy"][0, 1, 0] < majority + 0.15).all()
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from ablate.diagnostics.output_moments import moment_gradients
 from ablate.figures import output_gradients
 from ablate.figures.half_trained import half_trained_run, probe_batches, subjects
-from ablate.figures.output_moments import moment_gradients
 
 RATES = {"lr_batch_norm": 0.5, "lr_none": 0.05}
 PROBE = {"num_batches": 2, "batch_size": 30}

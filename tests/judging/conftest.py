@@ -72,7 +72,7 @@ def make_arm(
                 overrides=overrides,
                 arm=arm.label,
                 fingerprint=identity,
-                levels={"net": arm.axes.get("net", "micro")},
+                levels={"net": arm.axes.get("net", "micro"), "data": "made"},
                 settings=settings,
                 home=f"runs/{identity[:8]}",
             )

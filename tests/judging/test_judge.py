@@ -48,7 +48,7 @@ def test_a_difference_by_hand(make_results) -> None:
     assert found.improvement == 1.0
     # The mean of three draws from three values lies between the smallest and the largest.
     assert 0.0999 < found.bootstrap[0] < 0.12 < found.bootstrap[1] < 0.1401
-    assert found.budget == "micro, 2000 images, 8 epochs"
+    assert found.budget == "micro, 2000 images of made, 8 epochs"
     assert (found.value_sensitive, found.at_values, found.edges, found.reason) == (None, [], [], "")
 
 
@@ -232,7 +232,7 @@ def test_budgets_that_differ_are_all_named(make_results) -> None:
         change=lambda axes, settings: settings["data"].update(train_size=None),
     )
     (found,) = judge(results)
-    assert found.budget == "small or tiny, all images, 1 or 4 epochs"
+    assert found.budget == "small or tiny, all images of made, 1 or 4 epochs"
 
 
 def test_a_single_epoch_is_one(make_results) -> None:
@@ -245,3 +245,57 @@ def test_a_claim_about_arms_that_are_not_there_is_refused(make_results) -> None:
     claim = {**MET, "treatment": {"activation": "gelu"}}
     with pytest.raises(ValueError, match="claim 'it' finds no arm with activation=gelu; the axes are activation: relu"):
         judge(make_results(define({"it": claim}), lambda axes, seed, value: 0.5))
+
+
+VALUE = {"text": "It is 0.5.", "treatment": {"a": 1}, "value": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("form", "scores", "outcome"),
+    [
+        ({"form": "greater", "smallest_effect": 0.02}, (0.60, 0.61, 0.62), "supported"),
+        ({"form": "smaller", "smallest_effect": 0.02}, (0.60, 0.61, 0.62), "contradicted"),
+        ({"form": "equivalent", "smallest_effect": 0.02}, (0.500, 0.501, 0.502), "supported"),
+        ({"form": "identity", "tolerance": 0.01}, (0.500, 0.501, 0.502), "supported"),
+        ({"form": "identity", "tolerance": 0.001}, (0.500, 0.501, 0.502), "contradicted"),
+    ],
+)
+def test_a_claim_may_be_about_a_value(make_results, form, scores, outcome):
+    definition = {"grids": [{"product": {"a": [1, 2]}}], "seeds": 3, "claims": {"c": {**VALUE, **form}}}
+    (found,) = judge(make_results(definition, lambda axes, seed, value: scores[seed] if axes["a"] == 1 else 0.9))
+    assert (found.outcome, found.control, found.control_mean) == (outcome, "the value 0.5", 0.5)
+    expected = max(abs(s - 0.5) for s in scores) if form["form"] == "identity" else np.mean(scores) - 0.5
+    assert found.estimate == pytest.approx(expected)
+    assert found.item_interval is None
+    assert found.num_seeds == 3
+
+
+def test_values_at_which_arms_are_fixed_are_no_undeclared_difference(make_results):
+    claim = {"text": "A.", "form": "greater", "treatment": {"a": 1}, "control": {"a": 2}, "smallest_effect": 0.01}
+    definition = {"grids": [{"product": {"a": [1, 2]}}], "seeds": 3, "claims": {"c": claim}, "base": ["optimizer.lr=3"]}
+    fixed = {"key": "optimizer.lr", "values": {"a=1": 1, "a=2": 2}}
+
+    def scored(axes, seed, value):
+        return 0.5 + 0.01 * seed - 0.1 * axes["a"]
+
+    (found,) = judge(make_results({**definition, "fixed": fixed}, scored))
+    assert found.outcome == "supported"
+
+    def unequal(axes, settings):
+        settings["optimizer"]["lr"] = axes["a"]
+
+    (found,) = judge(make_results(definition, scored, change=unequal))
+    assert found.outcome == "not comparable"
+
+
+def test_what_a_claim_says_at_holds_for_all_its_cells(make_results):
+    claim = {"text": "A.", "form": "greater", "treatment": {"a": 1}, "control": {"a": 2}, "at": {"b": 3}}
+    definition = {
+        "grids": [{"product": {"a": [1, 2], "b": [3, 4]}}],
+        "seeds": 3,
+        "claims": {"c": {**claim, "smallest_effect": 0.01}},
+    }
+    scored = make_results(definition, lambda axes, seed, value: 0.5 + 0.01 * seed + 0.1 * axes["a"] * axes["b"])
+    (found,) = judge(scored)
+    assert found.estimate == pytest.approx(-0.3)
+    assert found.treatment == "a=1 b=3"

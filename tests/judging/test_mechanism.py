@@ -27,8 +27,10 @@ def test_means_are_over_arms_and_seeds_that_were_measured() -> None:
     cells = [[arm(0.25, 0.25), arm(0.5, None, 0.0)], [arm(0.9)]]
     found = mechanism(CLAIM, "saturation/mean", cells)
     assert found == Mechanism(metric="saturation/mean", treatment=0.25, control=0.9)
-    assert told(found) == "saturation/mean 0.25 against 0.9"
+    assert told(CLAIM, found) == "saturation/mean 0.25 against 0.9"
 
 
 def test_what_nobody_measured_is_a_dash() -> None:
-    assert told(mechanism(CLAIM, "saturation/mean", [[arm(None)], [arm(0.25)]])) == "saturation/mean – against 0.25"
+    assert (
+        told(CLAIM, mechanism(CLAIM, "saturation/mean", [[arm(None)], [arm(0.25)]])) == "saturation/mean – against 0.25"
+    )

@@ -18,19 +18,19 @@ def randn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Ten
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def deep_net() -> nn.Sequential:
+def deep_net(inference: str = "population") -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(
         nn.Conv2d(3, 6, 3),
-        BatchNorm(6, inference="population"),
+        BatchNorm(6, inference=inference),
         nn.ReLU(),
         nn.Conv2d(6, 4, 3),
-        BatchNorm(4, inference="population"),
+        BatchNorm(4, inference=inference),
         nn.ReLU(),
         nn.Flatten(),
         nn.Dropout(0.9),
         nn.Linear(4 * 4 * 4, 8),
-        BatchNorm(8, inference="population"),
+        BatchNorm(8, inference=inference),
         nn.ReLU(),
         nn.Linear(8, 10),
     )
@@ -129,8 +129,9 @@ def test_batch_statistics_sets_modes_and_restores_them() -> None:
     assert [module.training for module in net.modules()] == before
 
 
-def test_algorithm_2_is_the_average_over_batches() -> None:
-    net = deep_net().double().eval()
+@pytest.mark.parametrize("inference", ["population", "population_std"])
+def test_algorithm_2_and_its_slip_are_averages_over_batches(inference: str) -> None:
+    net = deep_net(inference).double().eval()
     batches = [randn(6, 3, 8, 8, seed=seed, dtype=torch.float64) * (1 + seed) + seed for seed in range(4)]
     expected = {}
     for index in (1, 4, 9):
@@ -148,15 +149,39 @@ def test_algorithm_2_is_the_average_over_batches() -> None:
             m = values.shape[1]
             means.append(values.mean(1))
             variances.append(((values - values.mean(1, keepdim=True)) ** 2).mean(1))
-        expected[index] = (torch.stack(means).mean(0), torch.stack(variances).mean(0) * m / (m - 1))
+        mean_var, mean_std = torch.stack(variances).mean(0), torch.stack(variances).sqrt().mean(0)
+        var = mean_var * m / (m - 1) if inference == "population" else mean_std**2
+        expected[index] = (torch.stack(means).mean(0), var)
     estimate_population_statistics(net, iter(batches))
     for index, (mean, var) in expected.items():
         torch.testing.assert_close(net[index].running_mean, mean, rtol=1e-10, atol=1e-12)
         torch.testing.assert_close(net[index].running_var, var, rtol=1e-10, atol=1e-12)
 
 
-def test_algorithm_2_forgets_what_was_there() -> None:
-    net = deep_net()
+def test_averaged_standard_deviations_of_two_known_batches() -> None:
+    # Standard deviations 1 and 3: their mean is 2, the mean of their squares 5, and 5 * 4 / 3 is unbiased.
+    unit = torch.tensor([-1.0, 1.0, -1.0, 1.0])[:, None]
+    for inference, var in (("population", 20 / 3), ("population_std", 4.0)):
+        norm = BatchNorm(1, eps=1e-12, inference=inference)
+        estimate_population_statistics(norm, [unit + 5, 3 * unit + 7])
+        torch.testing.assert_close(norm.running_mean, torch.tensor([6.0]))
+        torch.testing.assert_close(norm.running_var, torch.tensor([var]))
+        torch.testing.assert_close(norm.eval()(unit + 6), unit / var**0.5)
+
+
+def test_averaged_standard_deviations_are_those_of_float32_under_bfloat16_autocast() -> None:
+    # Batches of 32768 values around 1: in bfloat16 neither their sum nor their number could be told.
+    batches = [((seed + 1) * randn(8, 6, 64, 64, seed=seed) + 1).bfloat16() for seed in range(2)]
+    norm = BatchNorm(6, inference="population_std")
+    with torch.autocast("cpu", torch.bfloat16):
+        estimate_population_statistics(norm, batches)
+    std = torch.stack([x.double().std((0, 2, 3), correction=0) for x in batches]).mean(0)
+    torch.testing.assert_close(norm.running_var, (std**2).float(), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("inference", ["population", "population_std"])
+def test_algorithm_2_forgets_what_was_there(inference: str) -> None:
+    net = deep_net(inference)
     batches = [randn(6, 3, 8, 8, seed=seed) for seed in range(3)]
     estimate_population_statistics(net, batches)
     first = copy.deepcopy(net.state_dict())
@@ -166,10 +191,10 @@ def test_algorithm_2_forgets_what_was_there() -> None:
     assert all(torch.equal(net.state_dict()[key], value) for key, value in first.items())
 
 
-@pytest.mark.parametrize("estimate", [True, False])
-def test_algorithm_2_leaves_training_unaffected(estimate: bool) -> None:
+@pytest.mark.parametrize("inference", ["population", "population_std"])
+def test_algorithm_2_leaves_training_unaffected(inference: str) -> None:
     def train(estimate: bool) -> list[Tensor]:
-        net = deep_net()
+        net = deep_net(inference)
         net[7].p = 0.0
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
         for seed in range(3):
@@ -181,19 +206,21 @@ def test_algorithm_2_leaves_training_unaffected(estimate: bool) -> None:
         assert all(module.momentum == 0.1 for module in net if isinstance(module, BatchNorm))
         return list(net.parameters())
 
-    assert all(torch.equal(a, b) for a, b in zip(train(estimate), train(False), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(train(True), train(False), strict=True))
 
 
 def test_algorithm_2_refuses_no_batch_and_unequal_batches() -> None:
-    net = deep_net()
+    net = deep_net("population_std")
     with pytest.raises(ValueError, match="at least one batch, got none"):
         estimate_population_statistics(net, [])
     with pytest.raises(ValueError, match=r"one size, got 2 after 6.*drop the last"):
         estimate_population_statistics(net, [randn(6, 3, 8, 8), randn(2, 3, 8, 8)])
     assert net[1].momentum == 0.1
+    assert not net[1]._forward_pre_hooks
     assert all(module.training for module in net.modules())
 
 
 def test_needs_population_statistics() -> None:
     assert needs_population_statistics(deep_net())
+    assert needs_population_statistics(deep_net("population_std"))
     assert not needs_population_statistics(nn.Sequential(BatchNorm(3), nn.ReLU()))

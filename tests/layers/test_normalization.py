@@ -91,7 +91,10 @@ def test_gradients_are_those_of_finite_differences(recipe: Any) -> None:
     [
         (lambda: Batch(momentum=3), r"`momentum` must lie in \[0, 1\], got 3"),
         (lambda: Batch(eps=0), r"`eps` must be positive, got 0"),
-        (lambda: Batch(inference="exact"), r"`inference` must be one of running, population, got 'exact'"),
+        (
+            lambda: Batch(inference="exact"),
+            r"`inference` must be one of running, population, population_std, got 'exact'",
+        ),
         (lambda: Batch(position="middle"), r"`position` must be one of before, after, got 'middle'"),
         (lambda: Batch(frozen_scale=True, affine=False), r"`frozen_scale`.*needs `affine=True`"),
         (lambda: Layer(eps=-1), r"`eps` must be positive, got -1"),

@@ -60,14 +60,14 @@ def make_record(variant, seed, accuracy, rng, status="finished", num_epochs=NUM_
     return Record(**{**fields, **changes})
 
 
-def plan(axes, values, arm_number):
+def plan(axes, values, arm_number, num_epochs=NUM_EPOCHS, lr=0.05):
     label = " ".join(f"{key}={value}" for key, value in axes.items()) or "default"
     variants = []
     for i, value in enumerate(values):
-        settings = {"optimizer": {"lr": 0.05 if value is None else value}, "trainer": {"epochs": NUM_EPOCHS}}
+        settings = {"optimizer": {"lr": lr if value is None else value}, "trainer": {"epochs": num_epochs}}
         settings["data"] = {"train_size": 2000}
         settings |= {axis: {"_target_": f"ablate.{level}"} for axis, level in axes.items() if "." not in axis}
-        fingerprint = f"{arm_number:06d}{i:02d}" + "0" * 56
+        fingerprint = f"{num_epochs:03d}{arm_number:03d}{i:02d}" + "0" * 56
         levels = {"data": "cifar10", "net": "micro", "activation": "relu", "normalization": "none"}
         levels |= {axis: str(level) for axis, level in axes.items() if axis in levels}
         fields = {
@@ -84,7 +84,16 @@ def plan(axes, values, arm_number):
     return PlannedArm(axes=axes, label=label, variants=variants)
 
 
-def make_results(folder, definition, mean_of, num_seeds=None, name="activation", spread=0.012):
+def make_results(
+    folder,
+    definition,
+    mean_of,
+    num_seeds=None,
+    name="activation",
+    spread=0.012,
+    num_epochs=NUM_EPOCHS,
+    digest="12345678",
+):
     """Results of a study whose arms have the mean accuracies `mean_of(axes, value)`.
 
     Args:
@@ -92,11 +101,16 @@ def make_results(folder, definition, mean_of, num_seeds=None, name="activation",
         definition: content of the study file.
         mean_of: (axes, value of the nuisance or None) -> accuracy.
         num_seeds: how many report seeds are done; all by default.
+        name: of the study.
+        spread: standard deviation over seeds beside the luck that all arms share.
+        num_epochs: of every run.
+        digest: end of the name of the study's folder.
     """
     rng = np.random.default_rng(0)
     study = parse(name, definition, title="Which activation function trains best?", source="Source: a lecture")
     values = study.tuning.values if study.tuning else [None]
-    planned = [plan(arm.axes, values, i) for i, arm in enumerate(study.arms())]
+    lrs = study.fixed.values if study.fixed else {}
+    planned = [plan(arm.axes, values, i, num_epochs, lrs.get(arm.label, 0.05)) for i, arm in enumerate(study.arms())]
     manifest = Manifest(
         name=name,
         title=study.title,
@@ -121,7 +135,9 @@ def make_results(folder, definition, mean_of, num_seeds=None, name="activation",
         chosen = arm.variants[int(np.argmax(scores)) if scores else 0]
         level = mean_of(arm.axes, chosen.value)
         records = {
-            seed: make_record(chosen, seed, level + luck[seed] + spread * rng.standard_normal(), rng)
+            seed: make_record(
+                chosen, seed, level + luck[seed] + spread * rng.standard_normal(), rng, num_epochs=num_epochs
+            )
             for seed in study.seeds[:num_seeds]
         }
         arms.append(ArmResult(planned=arm, chosen=chosen, records=records, tuning=tuning))
@@ -130,7 +146,7 @@ def make_results(folder, definition, mean_of, num_seeds=None, name="activation",
         for seed in arm.records:
             (output / arm.chosen.home / f"seed-{seed}").mkdir(parents=True, exist_ok=True)
     return Results(
-        study=study, manifest=manifest, output_dir=output, folder=output / "studies" / f"{name}-12345678", arms=arms
+        study=study, manifest=manifest, output_dir=output, folder=output / "studies" / f"{name}-{digest}", arms=arms
     )
 
 
@@ -293,3 +309,66 @@ def undone():
         return replace(results, arms=[replace(arm, chosen=None) if arm.tuning else arm for arm in arms])
 
     return make
+
+
+@pytest.fixture
+def fixed_study():
+    """A function (folder) -> results of 2 arms x 3 seeds at learning rates that were tuned before."""
+
+    def make(folder):
+        definition = {
+            "grids": [{"product": {"activation": ["relu", "tanh"]}}],
+            "seeds": 3,
+            "fixed": {
+                "key": "optimizer.lr",
+                "values": {"activation=relu": 0.3, "activation=tanh": 0.01},
+                "source": "study tune",
+            },
+        }
+        return make_results(folder, definition, lambda axes, _: MEANS[axes["activation"]], name="fixed")
+
+    return make
+
+
+PAIR = {
+    "grids": [{"product": {"activation": ["relu", "tanh"]}}],
+    "seeds": 6,
+    "claims": {
+        "relu_beats_tanh": {
+            "text": "ReLU is better than tanh",
+            "form": "greater",
+            "treatment": {"activation": "relu"},
+            "control": {"activation": "tanh"},
+            "smallest_effect": 0.02,
+            "file": "c05",
+            "figure": "activation_zoo",
+            "note": "At tiny widths tanh has been seen to win.",
+            "explained_by": ["saturation/mean"],
+        },
+        "relu_halves_the_loss": {
+            "text": "ReLU has half the loss of tanh",
+            "form": "ratio",
+            "metric": "test/loss",
+            "direction": "smaller",
+            "treatment": {"activation": "relu"},
+            "control": {"activation": "tanh"},
+            "smallest_effect": 2,
+        },
+    },
+}
+
+
+@pytest.fixture
+def small_study():
+    """A function (folder, {activation: mean accuracy}) -> results of relu and tanh with 6 seeds and two claims."""
+
+    def make(folder, means, **changes):
+        return make_results(folder, PAIR, lambda axes, _: means[axes["activation"]], name="small", **changes)
+
+    return make
+
+
+@pytest.fixture
+def judgement_of():
+    """`make_judgement`."""
+    return make_judgement

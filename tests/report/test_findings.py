@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from ablate.judging import Judgement
+from ablate.judging import Judgement, Mechanism
 from ablate.report.circumstances import command_with, environment, failures, progress, setting, undeclared
 from ablate.report.findings import answer, findings
 
@@ -118,3 +118,31 @@ def test_the_setting_says_whether_anything_was_tuned(tuned_study, grid_study, tm
     plain = dict(setting(grid_study(tmp_path / "b"), []))
     assert plain["Budget"] == "micro, cifar10, 10 epochs"
     assert plain["Tuning"].startswith("none") and "Error level" not in plain
+
+
+def test_a_nuisance_that_was_tuned_before_is_declared_and_told(fixed_study, tmp_path):
+    results = fixed_study(tmp_path)
+    told = dict(setting(results, []))
+    assert told["Tuning"] == "optimizer.lr of each arm as tuned before (study tune)"
+    assert undeclared(results)[1:] == []
+    plain = replace(results, study=replace(results.study, fixed=None))
+    assert undeclared(plain)[1:] == [["activation=tanh", "optimizer.lr", "0.01", "0.3"]]
+
+
+def test_the_setting_says_which_claims_were_asked(tuned_study, tmp_path):
+    results, judgements = tuned_study(tmp_path)
+    assert "Claims" not in dict(setting(results, judgements))
+    results = replace(results, study=replace(results.study, only=["elu_beats_relu"]))
+    assert dict(setting(results, judgements[3:4]))["Claims"].startswith("only elu_beats_relu;")
+
+
+def test_a_claim_about_a_value_tells_one_side(tuned_study, tmp_path):
+    results, judgements = tuned_study(tmp_path)
+    measured = Mechanism(metric="saturation/mean", treatment=0.914, control=None)
+    claim = replace(judgements[0].claim, control={}, value=0.5)
+    alone = replace(judgements[0], claim=claim, mechanisms=[measured])
+    beside = replace(judgements[0], mechanisms=[replace(measured, control=0.02)])
+    assert [texts(found)[-1] for found in findings(results, [alone, beside])] == [
+        "remark: measured: saturation/mean 0.914",
+        "remark: measured: saturation/mean 0.914 against 0.02",
+    ]

@@ -14,7 +14,7 @@ from ablate.claim import Claim
 from ablate.judging import Judgement
 from ablate.report import write_report
 
-VOID = {"meta", "link", "br", "img", "hr", "input"}
+VOID = {"meta", "link", "br", "img", "hr", "input", "wbr"}
 
 
 class Page(HTMLParser):
@@ -43,7 +43,8 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.words.append(data)
+        if self.open[-1:] != ["style"]:
+            self.words.append(data)
 
     @property
     def text(self):
@@ -185,6 +186,23 @@ def test_tables_hold_the_numbers(tuned_study, tmp_path):
     accuracies = [float(row["test accuracy %"]) for row in arms]
     assert accuracies == sorted(accuracies, reverse=True)
     assert [row["diverged"] for row in arms] == ["0", "0", "0", "0", "0", "1"]
+
+
+def test_the_table_of_arms_has_the_values_that_were_tuned_before(fixed_study, tmp_path):
+    results = fixed_study(tmp_path)
+    page = Page(render(results, []))
+    assert "Arms differ in nothing but the axes of the study and the tuned optimizer.lr." in page.text
+    with (results.folder / "table.csv").open(newline="") as file:
+        assert {row["arm"]: row["optimizer.lr"] for row in csv.DictReader(file)} == {
+            "activation=relu": "0.3", "activation=tanh": "0.01",
+        }  # fmt: skip
+
+
+def test_the_figure_of_a_claim_is_named(tuned_study, tmp_path):
+    results, judgements = tuned_study(tmp_path)
+    claim = replace(judgements[0].claim, figure="activation_zoo")
+    assert "ablate figure" not in Page(render(results, judgements)).text
+    assert "ablate figure activation_zoo" in Page(render(results, [replace(judgements[0], claim=claim)])).text
 
 
 def test_the_report_is_replaced_and_leaves_nothing_beside(tuned_study, tmp_path):

@@ -5,5 +5,6 @@ from ablate.data.cifar10 import Cifar10 as Cifar10
 from ablate.data.dataset import Dataset as Dataset
 from ablate.data.dataset import Split as Split
 from ablate.data.image_folder import ImageFolder as ImageFolder
+from ablate.data.polygon import Polygon as Polygon
 from ablate.data.preprocessing import Chain as Chain
 from ablate.data.shapes import Shapes as Shapes

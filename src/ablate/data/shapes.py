@@ -4,13 +4,14 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ablate.data.cache import Arrays, cached_arrays, user_cache_folder
 from ablate.data.dataset import Dataset, Source, split_source
-from ablate.data.drawing import FIGURES, TEXTURES, Array, coverage, pink_noise
+from ablate.data.drawing import FIGURES, TEXTURES, Array, coverage, disk, pink_noise
 
 VERSION = 1
 """Raised whenever the same fields give other images."""
@@ -33,11 +34,17 @@ class Shapes:
     for v in [0, 1], and large bright or dark disks stand beside the figure: what tells the class is a small part of
     what varies, until `preprocessing=window` cuts it out.
 
+    With `min_contrast`, all images show a disk on mid-grey, and the class is how strong it stands out: class k has the
+    contrast c_k = min_contrast (contrast / min_contrast)^(k/9). The noise is `noise` times c_k, so that the deviations
+    from grey are those of any other class, multiplied: a normalization of each image by its own mean and standard
+    deviation takes away what tells the class, but for the rounding to integers.
+
     Args:
         num_train, num_test: images made; the first ones do not depend on the number.
         seed: of the images, at least 0.
         contrast: Euclidean length of the foreground's colour difference, as a fraction of the range, above 0.
-        noise: standard deviation of the background, as a fraction of the range, at least 0.
+        noise: standard deviation of the background, as a fraction of the range, at least 0; with `min_contrast` as a
+            fraction of the contrast.
         min_radius, max_radius: of a figure, as fractions of half the image's side, above 0 and at most 1.
         window_center, window_width: the narrow window, as fractions of the range; unused up to 8 bits.
         train_size: number of training images; None takes all that `val_size` leaves.
@@ -46,6 +53,7 @@ class Shapes:
         split_seed: seed of the split, at least 0.
         cache_dir: folder of the cache; None takes the user's cache folder.
         bits: 8 to 16.
+        min_contrast: contrast of the first class, above 0 and below `contrast`; None: the pattern tells the class.
 
     Raises:
         ValueError: if a value is out of its range.
@@ -66,6 +74,7 @@ class Shapes:
     split_seed: int = 0
     cache_dir: str | None = None
     bits: int = 8
+    min_contrast: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("num_train", "num_test"):
@@ -90,6 +99,16 @@ class Shapes:
             )
         if not 8 <= self.bits <= 16:
             raise ValueError(f"`data.bits` must lie in [8, 16] for shapes, got {self.bits}")
+        if self.min_contrast is not None and not 0 < self.min_contrast < self.contrast:
+            raise ValueError(
+                f"`data.min_contrast` must be above 0 and below `data.contrast`, got {self.min_contrast} for "
+                f"{self.contrast}"
+            )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The patterns, or the contrasts where these tell the class."""
+        return CLASS_NAMES if self.min_contrast is None else tuple(f"contrast {c:.3f}" for c in self._contrasts())
 
     def fingerprint(self) -> str:
         """Hash of the generator's version and of all that decides what the images look like."""
@@ -101,7 +120,7 @@ class Shapes:
         arrays = cached_arrays(f"shapes-{self.fingerprint()[:12]}", self._content(), self._make, folders)
         return split_source(
             Source(**arrays),
-            class_names=CLASS_NAMES,
+            class_names=self.class_names,
             bits=self.bits,
             train_size=self.train_size,
             val_size=self.val_size,
@@ -109,10 +128,12 @@ class Shapes:
             split_seed=self.split_seed,
         )
 
-    def _content(self) -> dict[str, int | float]:
+    def _content(self) -> dict[str, Any]:
         omitted = {"train_size", "val_size", "test_size", "split_seed", "cache_dir"}
         if self.bits <= 8:
             omitted |= {"window_center", "window_width"}
+        if self.min_contrast is None:
+            omitted |= {"min_contrast"}
         return {name: value for name, value in asdict(self).items() if name not in omitted}
 
     def _make(self) -> Arrays:
@@ -127,25 +148,24 @@ class Shapes:
             arrays[f"{split}_labels"] = np.concatenate([labels for _, labels in chunks])[:num_images]
         return arrays
 
+    def _contrasts(self) -> Array:
+        assert self.min_contrast is not None
+        return np.geomspace(self.min_contrast, self.contrast, len(CLASS_NAMES), dtype=np.float32)
+
     def _chunk(self, generator: np.random.Generator) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
         # Ten images in a row hold each class once, so that any number of images is balanced.
         rounds = np.tile(np.arange(len(CLASS_NAMES)), (_CHUNK_IMAGES // len(CLASS_NAMES), 1))
         labels = generator.permuted(rounds, axis=1).ravel()
         place = _Place.draw(generator, _CHUNK_IMAGES, self.min_radius, self.max_radius)
-        x, y = place.local()
-        pixel = place.pixel()
-        mask, sign = np.empty_like(x), np.empty_like(x)
-        for label, pattern in enumerate((*FIGURES, *TEXTURES)):
-            chosen = labels == label
-            inside = coverage(pattern(x[chosen], y[chosen]), pixel[chosen])
-            if pattern in FIGURES:
-                mask[chosen], sign[chosen] = inside, 1
-            else:
-                # The disk that a texture fills has radius 1: its area is above a figure's, to show some periods.
-                mask[chosen] = coverage(1 - np.hypot(x[chosen], y[chosen]), pixel[chosen])
-                sign[chosen] = 2 * inside - 1
-        images = _background(generator, _CHUNK_IMAGES, self.noise)
-        images += _directions(generator, _CHUNK_IMAGES) * np.float32(self.contrast) * (mask * sign)[..., None]
+        if self.min_contrast is None:
+            images = _background(generator, _CHUNK_IMAGES, self.noise)
+            contrast, pattern = np.float32(self.contrast), _patterns(place, labels)
+            images += _directions(generator, _CHUNK_IMAGES) * contrast * pattern[..., None]
+        else:
+            noise = np.float32(self.noise) * _noise(generator, _CHUNK_IMAGES)
+            pattern = coverage(disk(*place.local()), place.pixel())
+            deviations = noise + _directions(generator, _CHUNK_IMAGES) * pattern[..., None]
+            images = np.float32(0.5) + self._contrasts()[labels, None, None, None] * deviations
         if self.bits > 8:
             images = np.float32(self.window_center) + (images - np.float32(0.5)) * np.float32(self.window_width)
             for blob, level in _structures(generator, place):
@@ -191,9 +211,30 @@ def _grid() -> tuple[Array, Array]:
     return centers[None, None, :], centers[None, :, None]
 
 
+def _patterns(place: _Place, labels: NDArray[np.int64]) -> Array:
+    """Each label's figure, in [0, 1], or texture, in [-1, 1]: (N, SIZE, SIZE)."""
+    x, y = place.local()
+    pixel = place.pixel()
+    mask, sign = np.empty_like(x), np.empty_like(x)
+    for label, pattern in enumerate((*FIGURES, *TEXTURES)):
+        chosen = labels == label
+        inside = coverage(pattern(x[chosen], y[chosen]), pixel[chosen])
+        if pattern in FIGURES:
+            mask[chosen], sign[chosen] = inside, 1
+        else:
+            # The disk that a texture fills has radius 1: its area is above a figure's, to show some periods.
+            mask[chosen] = coverage(1 - np.hypot(x[chosen], y[chosen]), pixel[chosen])
+            sign[chosen] = 2 * inside - 1
+    return mask * sign
+
+
 def _background(generator: np.random.Generator, num_images: int, noise: float) -> Array:
     colors = 0.4 + 0.2 * generator.random((num_images, 1, 1, 3), dtype=np.float32)
-    return colors + np.float32(noise) * pink_noise(num_images, 3, SIZE, generator).transpose(0, 2, 3, 1)
+    return colors + np.float32(noise) * _noise(generator, num_images)
+
+
+def _noise(generator: np.random.Generator, num_images: int) -> Array:
+    return pink_noise(num_images, 3, SIZE, generator).transpose(0, 2, 3, 1)
 
 
 def _directions(generator: np.random.Generator, num_images: int) -> Array:

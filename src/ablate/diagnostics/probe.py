@@ -64,6 +64,7 @@ class Probe:
         labels: (N,) their classes.
         held_out: images that the net is not trained on, for what is told of generalization.
         weights_before_step: parameters before the last training step, by name; empty where no step was taken.
+        seed: the run's, for what draws or trains something of its own and shall differ between replicates.
     """
 
     net: nn.Sequential
@@ -71,6 +72,7 @@ class Probe:
     labels: Tensor
     held_out: Split
     weights_before_step: dict[str, Tensor] = field(default_factory=dict)
+    seed: int = 0
 
     @functools.cached_property
     def slopes(self) -> dict[str, Tensor]:

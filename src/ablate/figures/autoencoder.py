@@ -1,6 +1,5 @@
 """Features and activations of an autoencoder with one hidden ReLU layer, trained with and without dropout."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,18 +7,18 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
 
+from ablate.diagnostics.autoencoder import (
+    activations_and_error,
+    feature_images,
+    spread,
+    standardized,
+    train_autoencoder,
+)
 from ablate.figures.lab import Arrays, Lab
 from ablate.plotting import COLOURS, decade_ticks, new_figure
-from ablate.run import Run
-from ablate.seeding import Streams
 
 NUM_BINS = 60
-# Images have next to no energy at high spatial frequencies, so nothing would remove the noise there that the weights
-# start with: they start at this share of the usual scale.
-INITIAL_SCALE = 0.05
 
 
 def compute(lab: Lab, *, rates: Sequence[float], num_hidden: int, grey: bool) -> Arrays:
@@ -48,24 +47,28 @@ def compute(lab: Lab, *, rates: Sequence[float], num_hidden: int, grey: bool) ->
         raise ValueError(f"`figure.num_hidden` must be at least 1, got {num_hidden}")
     run = lab.run()
     dataset = lab.dataset(run)
-    train, test = (_inputs(split.images, grey) for split in (dataset.train, dataset.test))
+    train, test = standardized(dataset.train.images, dataset.test.images, grey)
     shape = train.shape[1:]
-    mean = train.mean(0)
-    std = (train - mean).std(correction=0)
-    train, test = (((x - mean) / std).flatten(1).to(run.device) for x in (train, test))
+    train, test = (x.flatten(1).to(run.device) for x in (train, test))
     features, found = [], []
     activations = []
     for rate in rates:
-        encoder, dropout, decoder = _train(run, train, num_hidden, run.dropout.layer(rate))
-        with torch.no_grad():
-            hidden = encoder(test).relu()
-            error = F.mse_loss(decoder(dropout(hidden)), test).item()
-        weight = encoder.weight.detach()
-        weight = weight[weight.norm(dim=1).argsort(descending=True)]
-        features.append(weight.unflatten(1, shape).cpu())
+        net = train_autoencoder(
+            train,
+            num_hidden=num_hidden,
+            dropout=run.dropout.layer(rate),
+            optimizer=run.optimizer,
+            schedule=run.schedule,
+            epochs=run.epochs,
+            batch_size=run.batch_size,
+            seed=run.seed,
+        )
+        hidden, error = activations_and_error(net, test)
+        images = feature_images(net, shape)
+        features.append(images[images.flatten(1).norm(dim=1).argsort(descending=True)])
         activations.append(hidden.flatten().cpu().numpy())
-        found.append((hidden.mean().item(), (hidden == 0).double().mean().item(), error))
-        lab.say(f"p = {rate:g}: squared error of the test images {error:.3f}")
+        found.append((hidden.mean().item(), (hidden == 0).double().mean().item(), error.item()))
+        lab.say(f"p = {rate:g}: squared error of the test images {error.item():.3f}")
     largest = max(float(np.quantile(a, 0.9995)) for a in activations)
     edges = np.linspace(0, max(largest, 1e-6), NUM_BINS + 1)
     histograms = [np.histogram(a, edges)[0] / (len(a) * (edges[1] - edges[0])) for a in activations]
@@ -79,55 +82,6 @@ def compute(lab: Lab, *, rates: Sequence[float], num_hidden: int, grey: bool) ->
         "histogram": np.stack(histograms),
         **columns,
     }
-
-
-def spread(features: Tensor) -> Tensor:
-    """Return how far the energy of each feature lies from its centre: sqrt(sum_i e_i |r_i - r|^2), in pixels.
-
-    e_i is the share of the squared weights that pixel i has, over all channels, r_i its place, and r = sum_i e_i r_i.
-
-    Args:
-        features: (U, C, H, W), none of them zero.
-    """
-    energy = features.double().square().sum(1)
-    energy = energy / energy.sum((1, 2), keepdim=True)
-    rows, columns = (torch.arange(size, dtype=torch.float64) for size in energy.shape[1:])
-    variance = torch.zeros(len(energy), dtype=torch.float64)
-    for places, share in ((rows, energy.sum(2)), (columns, energy.sum(1))):
-        centre = share @ places
-        variance += (share * (places - centre[:, None]).square()).sum(1)
-    return variance.sqrt()
-
-
-def _inputs(images: Tensor, grey: bool) -> Tensor:
-    """Return float images (N, C, H, W), with C = 1 where `grey`."""
-    x = images.float()
-    return x.mean(1, keepdim=True) if grey else x
-
-
-def _train(run: Run, x: Tensor, num_hidden: int, dropout: Any) -> tuple[nn.Linear, Any, nn.Linear]:
-    """Return encoder, dropout (at inference) and decoder, trained with the run's optimizer, schedule and seed."""
-    streams = Streams(run.seed)
-    encoder, decoder = nn.Linear(x.shape[1], num_hidden), nn.Linear(num_hidden, x.shape[1])
-    with torch.no_grad():
-        for name, layer, gain in (("encoder", encoder, math.sqrt(2)), ("decoder", decoder, 1.0)):
-            std = INITIAL_SCALE * gain / math.sqrt(layer.in_features)
-            layer.weight.normal_(0, std, generator=streams.generator("init", name))
-            layer.bias.zero_()
-    net = nn.Sequential(encoder, nn.ReLU(), dropout, decoder).to(x.device)
-    optimizer = run.optimizer([{"params": list(net.parameters())}])
-    group = optimizer.param_groups[0]
-    lr, steps_per_epoch = group["lr"], len(x) // run.batch_size
-    for epoch in range(run.epochs):
-        order = torch.randperm(len(x), generator=streams.generator("order", epoch)).to(x.device)
-        for i in range(steps_per_epoch):
-            batch = x[order[i * run.batch_size : (i + 1) * run.batch_size]]
-            group["lr"] = lr * run.schedule(epoch + i / steps_per_epoch, run.epochs)
-            dropout.reseed(streams.key("noise", epoch * steps_per_epoch + i))
-            optimizer.zero_grad(set_to_none=True)
-            F.mse_loss(net(batch), batch).backward()
-            optimizer.step()
-    return encoder, dropout.eval(), decoder
 
 
 def draw(arrays: Arrays) -> Figure:

@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ablate.data.polygon import corners, inside
 from ablate.diagnostics.symmetry import rank_and_identity
 from ablate.figures.lab import Arrays, Lab
 from ablate.layers.activation import gain
@@ -104,19 +105,6 @@ def compute(
         "corners": corners(num_edges).numpy(),
         "required_accuracy": np.array(required_accuracy),
     }
-
-
-def corners(num_edges: int) -> Tensor:
-    """Return the polygon's corners (E, 2), the first one on top."""
-    angle = math.pi / 2 + 2 * math.pi * torch.arange(num_edges, dtype=torch.float64) / num_edges
-    return torch.stack([angle.cos(), angle.sin()], dim=1)
-
-
-def inside(points: Tensor, num_edges: int) -> Tensor:
-    """Return which of the points (..., 2) lie in the polygon: n.x < cos(π / E) for every edge's normal n."""
-    corner = corners(num_edges).to(points.dtype)
-    normals = F.normalize(corner + corner.roll(-1, 0), dim=1)
-    return (points @ normals.T < math.cos(math.pi / num_edges)).all(-1)
 
 
 def grid_points() -> Tensor:

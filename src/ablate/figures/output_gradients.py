@@ -5,9 +5,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ablate.diagnostics.output_moments import moment_gradients
 from ablate.figures.half_trained import frozen, half_trained_run, probe_batches, subjects, trained
 from ablate.figures.lab import Arrays, Lab
-from ablate.figures.output_moments import moment_gradients
 from ablate.nets import Net
 from ablate.plotting import COLOURS, MUTED, decade_ticks, new_figure
 

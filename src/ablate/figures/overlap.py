@@ -4,9 +4,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ablate.diagnostics.curvature import top_eigenpairs
+from ablate.diagnostics.output_moments import moment_gradients, orthonormal_basis, share_in_span
 from ablate.figures.half_trained import half_trained_run, loss, probe_batches, subjects
 from ablate.figures.lab import Arrays, Lab
-from ablate.figures.output_moments import moment_gradients, orthonormal_basis, overlap
 from ablate.plotting import COLOURS, INK, new_figure
 from ablate.seeding import Streams
 
@@ -54,7 +54,7 @@ def compute(
         gradients = moment_gradients(subject.net, batches, order=3, centred=True).cpu()
         spans = orthonormal_basis(gradients[0]), orthonormal_basis(gradients.flatten(0, 1))
         values.append(pairs.values.numpy())
-        overlaps.append([overlap(span, pairs.vectors).numpy() for span in spans])
+        overlaps.append([share_in_span(span, pairs.vectors).numpy() for span in spans])
         dimensions.append([len(span) for span in spans])
     return {
         "names": np.array(list(nets)),

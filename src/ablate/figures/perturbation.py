@@ -1,16 +1,13 @@
 """What a change of the weights by one percent does to the outputs: at random, and along the outputs' gradients."""
 
-import copy
-
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from ablate.diagnostics.perturbation import moved_logits, moves
 from ablate.figures.half_trained import Batches, half_trained_run, probe_batches, subjects
 from ablate.figures.lab import Arrays, Lab
-from ablate.figures.output_moments import moment_gradients
 from ablate.nets import Net
 from ablate.plotting import COLOURS, INK, MUTED, new_figure
 from ablate.seeding import Streams
@@ -41,14 +38,10 @@ def compute(
     logits, lengths = [], []
     for name, subject in nets.items():
         lab.say(f"perturbations: {name}")
-        weights = parameters_to_vector(subject.net.parameters()).detach()
         generator = Streams(run.seed).generator("figure", "perturbation")
-        random = torch.randn(len(weights), generator=generator).to(weights)
-        length = relative_length * weights.norm()
-        means = moment_gradients(subject.net, batches, order=1)[0]
-        moves = [torch.zeros_like(weights), *(length * d / d.norm() for d in (random, *means))]
-        logits.append(torch.stack([centred_logits(subject.net, weights + move, batches) for move in moves]))
-        lengths.append(length.item())
+        steps = moves(subject.net, batches, relative_length, generator)
+        logits.append(torch.stack([centred_logits(subject.net, step, batches) for step in steps]))
+        lengths.append(steps[1].norm().item())
     return {
         "names": np.array(list(nets)),
         "classes": np.array(lab.dataset(run).class_names),
@@ -58,12 +51,9 @@ def compute(
     }
 
 
-@torch.no_grad()
-def centred_logits(net: Net, weights: Tensor, batches: Batches) -> Tensor:
-    """Return the logits (N, K) minus their mean over the classes, of a copy of `net` with `weights` (P,)."""
-    net = copy.deepcopy(net)
-    vector_to_parameters(weights, net.parameters())
-    logits = torch.cat([net(images) for images, _ in batches])
+def centred_logits(net: Net, step: Tensor, batches: Batches) -> Tensor:
+    """Return the logits (N, K) minus their mean over the classes, of `net` with its weights moved by `step` (P,)."""
+    logits = torch.cat([moved_logits(net, images, step) for images, _ in batches])
     return logits - logits.mean(1, keepdim=True)
 
 

@@ -58,9 +58,9 @@ def bounds(claim: Claim, scores: Scores) -> tuple[FloatArray, FloatArray]:
     """Return the least and the greatest value that the effect can have in each seed, shape (num_seeds,) both.
 
     They are equal where all runs of the seed have a value, and nan where one is missing. Arms of a cell are averaged
-    (of a ratio: the logarithms), then the cells are contrasted: the difference of treatment and control, the difference
-    of two such differences, or the change along the least-squares line over the cells, which lie at equal steps. An
-    epoch that was never reached lies above its arm's budget B: its logarithm is between log B and infinity.
+    (of a ratio: the logarithms), then the cells are contrasted: the difference of treatment and control (or a value),
+    that of two such differences, or the change along the least-squares line over the cells, which lie at equal steps.
+    An epoch that was never reached lies above its arm's budget B: its logarithm is between log B and infinity.
     """
     if claim.form == "ratio":
         # With one arm a cell and one budget this is `statistics.ratio`.
@@ -73,7 +73,7 @@ def bounds(claim: Claim, scores: Scores) -> tuple[FloatArray, FloatArray]:
     elif claim.form == "interaction":
         contrast = (cells[0] - cells[1]) - (cells[2] - cells[3])
     else:
-        contrast = cells[0] - cells[1]
+        contrast = cells[0] - (cells[1] if claim.value is None else claim.value)
     return contrast, contrast
 
 

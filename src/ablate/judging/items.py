@@ -31,7 +31,7 @@ def item_interval(
     Returns:
         (low, high) as fractions; None where a file is missing, a run diverged, or the test images are not the same.
     """
-    if claim.form not in DIFFERENCE_FORMS or claim.metric != "test/accuracy":
+    if claim.form not in DIFFERENCE_FORMS or claim.metric != "test/accuracy" or claim.value is not None:
         return None
     predictions: list[IntArray] = []
     all_labels: list[IntArray] = []

@@ -87,7 +87,7 @@ def gather(claim: Claim, results: Results) -> Evidence:
         ValueError: the claim names arms that the study does not have.
     """
     selection = select(claim, results.arms)
-    if reason := why_not_comparable(selection):
+    if reason := why_not_comparable(selection, results.study.nuisance):
         return Evidence(claim=claim, selection=selection, obstacle="not comparable", reason=reason)
     cells = selection.cells
     samples = [[(arm.chosen or arm.planned.variants[0], arm.records) for arm in cell] for cell in cells]
@@ -133,7 +133,9 @@ def conclude(
 
 
 def positions_of_sides(claim: Claim) -> tuple[list[int], list[int]]:
-    """Return the cells that are called treatment and those that are called control."""
+    """Return the cells that are called treatment and those that are called control, none where a value is."""
+    if claim.value is not None:
+        return [0], []
     return {"trend": ([-1], [0]), "interaction": ([0, 2], [1, 3])}.get(claim.form, ([0], [1]))
 
 
@@ -141,6 +143,9 @@ def name_sides(claim: Claim, selection: Selection[ArmResult]) -> dict[str, str]:
     """Return the labels of treatment and control: the arm's own, or what several arms have in common."""
     labels = []
     for side, spec in zip(positions_of_sides(claim), (claim.treatment, claim.control), strict=True):
+        if not side:
+            labels.append(f"the value {claim.value:g}")
+            continue
         arms = [arm for i in side for arm in selection.cells[i]]
         shared = selection.specs[side[0]] if claim.form == "trend" else spec
         labels.append(arms[0].label if len(arms) == 1 else f"{describe(shared)} (mean of {len(arms)} arms)")
@@ -150,7 +155,7 @@ def name_sides(claim: Claim, selection: Selection[ArmResult]) -> dict[str, str]:
 def mechanism(claim: Claim, metric: str, cells: Sequence[Sequence[ArmResult]]) -> Mechanism:
     """Return the means of a diagnostic on both sides of a claim."""
     means: list[float | None] = []
-    for side in positions_of_sides(claim):
+    for side in positions_of_sides(claim):  # of a claim about a value, the other side has no runs
         records = [record for i in side for arm in cells[i] for record in arm.records.values()]
         values = [value for record in records if (value := record.metrics.get(metric)) is not None]
         means.append(sum(values) / len(values) if values else None)
@@ -166,8 +171,11 @@ def summarize(claim: Claim, scores: Scores) -> dict[str, Any]:
         return found
     lower, upper = bounds(claim, kept)
     is_identity = claim.form == "identity"
-    estimate = np.abs(kept.values[0] - kept.values[1]).max() if is_identity else effect_of(claim, kept).estimate
-    treatment, control = (mean_of(claim, kept.values[side]) for side in positions_of_sides(claim))
+    estimate = (
+        np.abs(kept.values[0] - other_side(claim, kept)).max() if is_identity else effect_of(claim, kept).estimate
+    )
+    sides = positions_of_sides(claim)
+    treatment, control = (mean_of(claim, kept.values[side]) if side else claim.value for side in sides)
     return found | {
         "treatment_mean": treatment,
         "control_mean": control,
@@ -184,9 +192,14 @@ def mean_of(claim: Claim, values: FloatArray) -> float | None:
 
 def holds(claim: Claim, scores: Scores) -> bool:
     """Return whether an identity holds in every pair of matched runs, none of which is missing."""
-    found = identity(scores.values[0].ravel(), scores.values[1].ravel(), claim.tolerance).holds
+    found = identity(scores.values[0].ravel(), other_side(claim, scores).ravel(), claim.tolerance).holds
     assert found is not None, "a missing run is an obstacle"
     return found
+
+
+def other_side(claim: Claim, scores: Scores) -> FloatArray:
+    """Return what an identity holds the treatment's scores against, shape (num_arms, num_seeds)."""
+    return scores.values[1] if claim.value is None else np.full_like(scores.values[0], claim.value)
 
 
 def report_verdict(claim: Claim, verdict: Verdict) -> dict[str, Any]:
@@ -224,13 +237,17 @@ def describe_differences(claim: Claim, scores: Scores, generator_seed: int) -> d
 
 
 def budget_of(arms: Sequence[ArmResult]) -> str:
-    """Return net, images and epochs, e.g. "micro, 2000 images, 8 epochs"; where the arms differ, all of them."""
+    """Return net, data and epochs, e.g. "micro, 2000 images of shapes, 8 epochs"; all of them where the arms differ."""
     variants = [arm.chosen or arm.planned.variants[0] for arm in arms]
     nets = [variant.levels["net"] for variant in variants]
     images = [variant.settings["data"]["train_size"] for variant in variants]
     epochs = [variant.settings["trainer"]["epochs"] for variant in variants]
 
+    data = [variant.levels["data"] for variant in variants]
+
     def joined(values: Sequence[Any]) -> str:
         return " or ".join(dict.fromkeys("all" if value is None else str(value) for value in values))
 
-    return f"{joined(nets)}, {joined(images)} images, {joined(epochs)} epoch{'s' * (set(epochs) != {1})}"
+    return (
+        f"{joined(nets)}, {joined(images)} images of {joined(data)}, {joined(epochs)} epoch{'s' * (set(epochs) != {1})}"
+    )

@@ -11,8 +11,10 @@ from ablate.manifest import PlannedArm
 from ablate.results import ArmResult, Job, Results
 from ablate.study import Study, text
 
-NO_MEASURE = ("train", "train_eval", "val", "test", "epochs_to", "initial")
-SCORE = re.compile(r"(train|train_eval|val|test)/(loss|accuracy)|epochs_to/(train|val)/accuracy/[0-9.e-]+")
+NO_MEASURE = ("train", "train_eval", "val", "test", "best", "epochs_to", "initial")
+SCORE = re.compile(
+    r"(train|train_eval|val|test)/(loss|accuracy)|best/(train|val)/accuracy|epochs_to/(train|val)/accuracy/[0-9.e-]+"
+)
 MEASURED = re.compile(r"(?:initial/)?([a-z]\w*)/\w[\w./-]*")
 
 
@@ -57,7 +59,8 @@ def check_claims(study: Study) -> None:
             if not SCORE.fullmatch(metric) and (not measure or measure[1] in NO_MEASURE):
                 raise ValueError(
                     f"claim {claim.name!r}: `metric` and `explained_by` must be train, train_eval, val or test with "
-                    "/loss or /accuracy, or epochs_to/train/accuracy/THRESHOLD, or the same of val, or a diagnostic "
+                    "/loss or /accuracy, or epochs_to/train/accuracy/THRESHOLD or best/train/accuracy, or the same of "
+                    "val, or a diagnostic "
                     f"such as saturation/mean or initial/saturation/mean, got {metric!r}"
                 )
         if mismatch := select(claim, arms).mismatch:
@@ -130,7 +133,7 @@ def select(claim: Claim, arms: Sequence[A]) -> Selection[A]:
     where = f"claim {claim.name!r}"
     if claim.form == "interaction" and (claim.factor in claim.treatment or claim.factor in claim.control):
         raise ValueError(f"{where}: `factor` {claim.factor} must not be in `treatment` or `control`, `order` has it")
-    specs = cell_specs(claim)
+    specs = claim.cells()
     picked = [[arm for arm in arms if spec.items() <= arm.axes.items()] for spec in specs]
     seen: set[int] = set()
     for spec, cell in zip(specs, picked, strict=True):
@@ -148,28 +151,12 @@ def select(claim: Claim, arms: Sequence[A]) -> Selection[A]:
     return Selection(specs=specs, cells=cells, mismatch=mismatch)
 
 
-def cell_specs(claim: Claim) -> list[Axes]:
-    """Return the values of axes that pick the arms of each cell of a claim.
+def why_not_comparable(selection: Selection[ArmResult], nuisance: str = "") -> str:
+    """Return what else matched arms differ in than the axes the claim sets apart and the nuisance, "" where nothing.
 
-    Two cells are treatment and control. A trend has one a value of its order, all of them with the values of its
-    treatment, if any. An interaction has four: treatment and control at the second value, then at the first.
-    """
-    if claim.form == "trend":
-        return [{**claim.treatment, claim.factor: value} for value in claim.order]
-    if claim.form == "interaction":
-        return [
-            {**side, claim.factor: value}
-            for value in reversed(claim.order)
-            for side in (claim.treatment, claim.control)
-        ]
-    return [claim.treatment, claim.control]
-
-
-def why_not_comparable(selection: Selection[ArmResult]) -> str:
-    """Return what else matched arms differ in than the axes the claim sets apart, "" where nothing.
-
-    The arms are compared at equal values of the tuned nuisance. A setting may follow from a declared one by
-    interpolation, as preprocessing.bits from data.bits: its name ends alike and it has the same two values.
+    The arms are compared at equal values of a tuned nuisance; of one that is fixed each arm has its own. A setting may
+    follow from a declared one by interpolation, as preprocessing.bits from data.bits: its name ends alike and it has
+    the same two values.
     """
     if selection.mismatch:
         return selection.mismatch
@@ -180,7 +167,7 @@ def why_not_comparable(selection: Selection[ArmResult]) -> str:
             a, b = mine.planned.variants[0], other.planned.variants[0]
             if a.fingerprint == b.fingerprint:
                 return f"{mine.label} and {other.label} are the same runs: nothing that decides a result differs"
-            found = undeclared(a.settings, b.settings, declared)
+            found = undeclared(a.settings, b.settings, declared | ({nuisance} if nuisance else set()))
             if found:
                 shown = "; ".join(f"{key} is {x!r} against {y!r}" for key, (x, y) in found.items())
                 return f"{mine.label} and {other.label} differ in more than {', '.join(sorted(declared))}: {shown}"

@@ -21,7 +21,8 @@ class BatchNorm(nn.Module):
         eps: added to the variance, positive.
         affine: whether gamma and beta exist.
         frozen_scale: whether gamma is fixed at 1.
-        inference: "running", or "population" to ask for `estimate_population_statistics` before inference.
+        inference: "running"; or "population" or "population_std", which ask for `estimate_population_statistics` before
+            inference.
 
     Source: Ioffe & Szegedy 2015 (arXiv:1502.03167), Algorithm 1.
     """
@@ -98,7 +99,9 @@ def estimate_population_statistics(net: nn.Module, batches: Iterable[Tensor]) ->
     """Writes into every batch norm of `net`, in place, the statistics that Algorithm 2 prescribes for inference.
 
     Formula: E[x] = mean over batches of mu_B; Var[x] = m/(m-1) mean over batches of var_B, with m the number of values
-    per channel in a batch. Training goes on as if this had not been called.
+    per channel in a batch. Where `inference` is "population_std" it is (mean over batches of sqrt(var_B))^2 instead, as
+    if Algorithm 2 averaged standard deviations: too small, by their variance over batches and by the factor m/(m-1).
+    Training goes on as if this had not been called.
 
     Args:
         net: a module that maps images to logits; its modes are restored.
@@ -110,8 +113,16 @@ def estimate_population_statistics(net: nn.Module, batches: Iterable[Tensor]) ->
     Source: Ioffe & Szegedy 2015 (arXiv:1502.03167), Algorithm 2.
     """
     size = 0
+    stds: dict[BatchNorm, Tensor] = {}
+
+    def add_std(norm: BatchNorm, inputs: tuple[Tensor]) -> None:
+        x = inputs[0].to(stds[norm].dtype)
+        stds[norm] += x.std([0, *range(2, x.ndim)], correction=0)
+
     with batch_statistics(net) as norms:
         momenta = [norm.momentum for norm in norms]
+        stds |= {norm: torch.zeros_like(norm.running_var) for norm in norms if norm.inference == "population_std"}
+        hooks = [norm.register_forward_pre_hook(add_std) for norm in stds]
         try:
             for i, images in enumerate(batches, start=1):
                 size = size or len(images)
@@ -129,10 +140,14 @@ def estimate_population_statistics(net: nn.Module, batches: Iterable[Tensor]) ->
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum
+            for hook in hooks:
+                hook.remove()
     if size == 0:
         raise ValueError("population statistics need at least one batch, got none")
+    for norm, std in stds.items():
+        norm.running_var.copy_((std / norm.num_batches_tracked) ** 2)
 
 
 def needs_population_statistics(net: nn.Module) -> bool:
     """Whether a batch norm of `net` wants `estimate_population_statistics` before inference."""
-    return any(isinstance(module, BatchNorm) and module.inference == "population" for module in net.modules())
+    return any(isinstance(module, BatchNorm) and module.inference != "running" for module in net.modules())

@@ -12,7 +12,7 @@ from torch import nn
 from ablate.layers.batch_norm import BatchNorm
 
 POSITIONS = ("before", "after")
-INFERENCE = ("running", "population")
+INFERENCE = ("running", "population", "population_std")
 
 
 def _check_eps(eps: float) -> None:

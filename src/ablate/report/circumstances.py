@@ -82,8 +82,13 @@ def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[s
         rows.append(
             ("Tuning", f"{study.tuning.key} of every arm over {values} on validation images, {number} of its own")
         )
+    elif study.fixed:
+        source = f" ({study.fixed.source})" if study.fixed.source else ""
+        rows.append(("Tuning", f"{study.fixed.key} of each arm as tuned before{source}"))
     else:
         rows.append(("Tuning", "none: every arm runs with the settings it was given"))
+    if study.only:
+        rows.append(("Claims", f"only {', '.join(study.only)}; the study's others were not asked"))
     if judgements:
         looks = f"look {results.look} of {study.looks}"
         rows.append(("Error level", f"{study.alpha:g} a family of claims (Holm) over all looks; this is {looks}"))
@@ -116,12 +121,12 @@ def failures(results: Results) -> Rows:
 
 
 def undeclared(results: Results) -> Rows:
-    """Return head and rows of the settings in which arms differ although no axis and no tuning says so.
+    """Return head and rows of the settings in which arms differ although neither an axis nor the nuisance says so.
 
     A group axis declares all settings of its group.
     """
     declared = {axis.lstrip("+~") for arm in results.arms for axis in arm.axes}
-    declared |= {results.study.tuning.key} if results.study.tuning else set()
+    declared |= {results.study.nuisance} - {""}
     reference = results.arms[0] if results.arms else None
     rows = [["arm", "setting", "value", f"in {reference.label if reference else ''}"]]
     for arm in results.arms[1:]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ablate.claim import Claim
 from ablate.report.circumstances import command_with
 from ablate.report.wording import LOOKS, Look, Unit, mean_score, percent, plural, probability, unit_of
 from ablate.results import Results
@@ -91,8 +92,14 @@ def finding(results: Results, judgement: "Judgement", number: int) -> Finding:
 
 def answer(judgements: "Sequence[Judgement]") -> str:
     """Return the counts of outcomes in one sentence, e.g. "3 supported, 1 contradicted"."""
+    counts = count_outcomes(judgements)
+    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count) or "nothing was claimed"
+
+
+def count_outcomes(judgements: "Sequence[Judgement]") -> dict[str, int]:
+    """Return how often each outcome occurs, those that do not included."""
     counts = Counter(judgement.outcome for judgement in judgements)
-    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in LOOKS if counts[outcome]) or "nothing was claimed"
+    return {outcome: counts[outcome] for outcome in LOOKS}
 
 
 def means(judgement: "Judgement") -> str:
@@ -123,15 +130,16 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
     if judgement.outcome == "inconclusive":
         found.append(further(results, judgement))
     if judgement.mechanisms:
-        found.append(Note("measured: " + "; ".join(map(mechanism, judgement.mechanisms))))
+        found.append(Note("measured: " + "; ".join(mechanism(claim, m) for m in judgement.mechanisms)))
     if claim.note:
         found.append(Note(claim.note))
     return found
 
 
-def mechanism(found: "Mechanism") -> str:
-    """Return a diagnostic of both sides, e.g. "saturation/mean 0.91 against 0.02"."""
-    sides = ("–" if value is None else f"{value:.3g}" for value in (found.treatment, found.control))
+def mechanism(claim: Claim, found: "Mechanism") -> str:
+    """Return a diagnostic of both sides, e.g. "saturation/mean 0.91 against 0.02"; of the one that a value faces."""
+    known = (found.treatment, found.control) if claim.value is None else (found.treatment,)
+    sides = ("–" if value is None else f"{value:.3g}" for value in known)
     return f"{found.metric} {' against '.join(sides)}"
 
 

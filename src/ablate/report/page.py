@@ -8,17 +8,16 @@ from ablate.report import arm_plots, effect_plots
 from ablate.report.board import link_study, write_arm_board
 from ablate.report.circumstances import command_with, environment, failures, progress, setting, undeclared
 from ablate.report.curves import band, pair_tables
-from ablate.report.findings import Finding, answer, findings
+from ablate.report.findings import Finding, answer, count_outcomes, findings
 from ablate.report.markdown import to_markdown
+from ablate.report.rendering import render
 from ablate.report.table import study_rows, write_text
-from ablate.report.wording import LOOKS, percent, probability
 from ablate.results import Results
 from ablate.tables import comma_separated
 
 if TYPE_CHECKING:
     from ablate.judging import Judgement
 
-TEMPLATES = Path(__file__).parent / "templates"
 CSV_CLAIM = ("name", "text", "form", "metric", "smallest_effect", "family", "source", "published")
 CSV_NUMBERS = (
     "outcome", "reason", "treatment", "control", "treatment_mean", "control_mean", "estimate", "low", "high", "level",
@@ -57,24 +56,15 @@ def csv_rows(judgements: "Sequence[Judgement]") -> list[list[str]]:
 
 
 def to_html(results: Results, judgements: "Sequence[Judgement]", told: Sequence[Finding]) -> str:
-    """Return the page: text escaped, style and figures inside, no script."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    """Return the page, figures inside."""
     from markupsafe import Markup
 
-    environ = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environ.filters |= {"probability": probability, "percent": percent}
     tables = pair_tables(results)
-    return environ.get_template("report.html").render(
+    return render(
+        "report.html",
         study=results.study,
         answer=answer(judgements),
-        looks=LOOKS,
-        counts={name: sum(j.outcome == name for j in judgements) for name in LOOKS},
+        counts=count_outcomes(judgements),
         progress=progress(results),
         setting=setting(results, judgements),
         command=command_with(results),

@@ -5,10 +5,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ablate.identity import plain, scientific
+from ablate.identity import flatten, plain, scientific
 from ablate.record import Record, replacing
-from ablate.results import Results
-from ablate.study import text
+from ablate.results import ArmResult, Results
+from ablate.study import Study, text
 
 HEAD = ("seeds", "test accuracy %", "std", "val accuracy %", "train accuracy %", "diverged", "seconds a run")
 
@@ -59,17 +59,25 @@ def arm_rows(records: Sequence[Record]) -> list[list[str]]:
 def study_rows(results: Results) -> list[list[str]]:
     """Return the head and one row an arm of a study, as `arm_rows`, under the study's names.
 
-    A tuned study has the chosen value of the nuisance as its last column; arms without a finished run come last.
+    Where there is a nuisance, the value that each arm is judged at is the last column; arms without a finished run come
+    last.
     """
-    tuning = results.study.tuning
+    study = results.study
     arms = sorted(
         results.arms, key=lambda arm: -mean_percent(list(arm.records.values()), "test/accuracy") if arm.records else 1.0
     )
-    rows = [["arm", *HEAD, *([tuning.key] if tuning else [])]]
+    rows = [["arm", *HEAD, *([study.nuisance] if study.nuisance else [])]]
     for arm in arms:
-        chosen = [text(arm.chosen.value) if arm.chosen else ""] if tuning else []
-        rows.append([arm.label, *cells(list(arm.records.values())), *chosen])
+        value = [nuisance_value(arm, study)] if study.nuisance else []
+        rows.append([arm.label, *cells(list(arm.records.values())), *value])
     return rows
+
+
+def nuisance_value(arm: ArmResult, study: Study) -> str:
+    """Return the value of the study's nuisance that an arm is judged at, "" where none is chosen yet."""
+    if arm.chosen is None:
+        return ""
+    return text(arm.chosen.value if study.tuning else dict(flatten(arm.chosen.settings)).get(study.nuisance))
 
 
 def mean_percent(runs: Sequence[Record], metric: str) -> float:

@@ -17,20 +17,22 @@ class Look:
         symbol: tells the outcome apart without colour.
         marker: the same for a plot, as matplotlib names it.
         colour: ink, dark enough on white to be read (contrast above 4.5), apart for the colour-blind.
+        meaning: what the outcome says, in few words.
     """
 
     symbol: str
     marker: str
     colour: str
+    meaning: str
 
 
 LOOKS = {
-    "supported": Look("✓", "o", "#00704f"),
-    "contradicted": Look("✗", "X", "#b5400d"),
-    "no difference": Look("≈", "s", "#0a63a5"),
-    "inconclusive": Look("?", "D", "#7d5c00"),
-    "incomplete": Look("…", "P", "#5b6470"),
-    "not comparable": Look("≠", "v", "#8a3a76"),
+    "supported": Look("✓", "o", "#00704f", "it holds here"),
+    "contradicted": Look("✗", "X", "#b5400d", "the runs say otherwise"),
+    "no difference": Look("≈", "s", "#0a63a5", "any difference is too small to matter"),
+    "inconclusive": Look("?", "D", "#7d5c00", "these runs cannot tell"),
+    "incomplete": Look("…", "P", "#5b6470", "runs are missing"),
+    "not comparable": Look("≠", "v", "#8a3a76", "its arms cannot be compared"),
 }
 
 

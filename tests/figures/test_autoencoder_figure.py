@@ -1,33 +1,14 @@
 """Features and activations of autoencoders."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
 
 from ablate import plotting
 from ablate.figures import autoencoder
-from ablate.figures.autoencoder import spread
 
 KNOBS = {"rates": [0.0, 0.5], "num_hidden": 8, "grey": True}
 SETTING = ("optimizer=adam", "trainer.epochs=20")
-
-
-def test_spread_in_closed_form():
-    uniform = torch.ones(1, 3, 6, 10)
-    assert spread(uniform).item() == pytest.approx(math.sqrt((6**2 - 1) / 12 + (10**2 - 1) / 12))
-    points = torch.zeros(2, 1, 6, 10)
-    points[0, 0, 2, 3] = -4  # one pixel
-    points[1, 0, 1, 1] = points[1, 0, 4, 5] = 2  # two equal ones, 5 apart: half the distance
-    assert spread(points).tolist() == pytest.approx([0, 2.5])
-
-
-def test_spread_does_not_change_with_sign_scale_or_place():
-    patch = torch.randn(1, 1, 3, 3, generator=torch.Generator().manual_seed(0))
-    here, there = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
-    here[..., :3, :3], there[..., 4:7, 5:8] = patch, -7 * patch
-    torch.testing.assert_close(spread(here), spread(there))
 
 
 def test_no_autoencoder_is_better_than_the_principal_components_of_the_images_it_is_tested_on(make_lab):

@@ -1,12 +1,14 @@
 """How a net's mean outputs, and their variances and third moments, depend on the weights."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from ablate.figures.half_trained import Batches
+from ablate.diagnostics.curvature import Batch
 
 
-def moment_gradients(net: nn.Module, batches: Batches, *, order: int, centred: bool = False) -> Tensor:
+def moment_gradients(net: nn.Module, batches: Sequence[Batch], *, order: int, centred: bool = False) -> Tensor:
     """Return the gradients, by all parameters, of the moments over the data of every logit.
 
     Formula: row (j, k) is d/dtheta of m_k = E[z_k] for j = 0 and of E[(z_k - m_k)^(j+1)] above, with z_k = logit k and
@@ -61,7 +63,7 @@ def orthonormal_basis(vectors: Tensor, tolerance: float = 1e-4) -> Tensor:
     return basis[values > tolerance * values[0]]
 
 
-def overlap(basis: Tensor, vectors: Tensor) -> Tensor:
+def share_in_span(basis: Tensor, vectors: Tensor) -> Tensor:
     """Return |Q' v|^2, (n,), in [0, 1]: the share of each unit vector in `vectors` (n, P) that lies in the span of Q.
 
     Args:

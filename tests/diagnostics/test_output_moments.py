@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablate.figures.output_moments import moment_gradients, orthonormal_basis, overlap
+from ablate.diagnostics.output_moments import moment_gradients, orthonormal_basis, share_in_span
 from ablate.layers.batch_norm import BatchNorm
 
 
@@ -44,15 +44,15 @@ def test_the_basis_is_orthonormal_whatever_the_lengths_of_the_vectors():
     basis = orthonormal_basis(torch.cat([vectors, vectors[1:2] - vectors[2:3]]))
     assert len(basis) == 4
     torch.testing.assert_close(basis @ basis.T, torch.eye(4, dtype=torch.float64))
-    torch.testing.assert_close(overlap(basis, vectors), torch.ones(4, dtype=torch.float64))
+    torch.testing.assert_close(share_in_span(basis, vectors), torch.ones(4, dtype=torch.float64))
 
 
-def test_overlap_of_a_random_direction_is_the_share_of_dimensions():
+def test_share_of_a_random_direction_is_the_share_of_dimensions():
     generator = torch.Generator().manual_seed(0)
     basis = orthonormal_basis(torch.randn(20, 100, generator=generator))
     vectors = torch.randn(2000, 100, generator=generator)
-    shares = overlap(basis, vectors)
+    shares = share_in_span(basis, vectors)
     assert (shares >= 0).all() and (shares <= 1).all()
     assert shares.mean().item() == pytest.approx(0.2, abs=0.005)  # beta(10, 40): standard error 0.0013
     outside = vectors.double() - vectors.double() @ basis.T @ basis
-    assert overlap(basis, outside).max() < 1e-20
+    assert share_in_span(basis, outside).max() < 1e-20

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.func import functional_call, hessian
 
+from ablate.diagnostics.output_moments import moment_gradients
 from ablate.figures import overlap
 from ablate.figures.half_trained import NAMES, half_trained_run, loss, probe_batches, subjects
-from ablate.figures.output_moments import moment_gradients
 
 KNOBS = {"lr_batch_norm": 0.5, "lr_none": 0.05}
 PROBE = {"num_batches": 2, "batch_size": 30}

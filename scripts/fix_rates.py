@@ -1,0 +1,78 @@
+"""Print the values that a study's tuning chose, as a study file fixes them, and keep the tuning runs in a table.
+
+Usage: python scripts/fix_rates.py FOLDER [--csv FILE.csv]
+
+FOLDER is that of a tuned study, or of a collection of which some studies were tuned (outputs/studies/...). What is
+printed goes into the study's profile in the place of `tuning`; the table has one row a tuning run, and says what for.
+"""
+
+import argparse
+from pathlib import Path
+
+from ablate.collection import read_collection
+from ablate.manifest import read_manifest
+from ablate.results import Results, collect, score
+from ablate.study import text
+from ablate.tables import comma_separated
+
+HEAD = ["study", "arm", "setting", "value", "seed", "validation accuracy", "chosen"]
+
+
+def tuned(folder: Path) -> list[Results]:
+    """Return the results of the studies in `folder` that were tuned.
+
+    Raises:
+        SystemExit: there is no study, or none that was tuned to the end.
+    """
+    collection, manifest = read_collection(folder), read_manifest(folder)
+    studies = collection.studies(folder) if collection else [(manifest, folder)] if manifest else []
+    found = [results for results in (collect(*study) for study in studies) if results.study.tuning]
+    if not found or any(arm.chosen is None for results in found for arm in results.arms):
+        raise SystemExit(f"{folder} holds no study whose tuning is complete")
+    return found
+
+
+def block(results: Results, source: str) -> str:
+    """Return `fixed: {...}` of a study, ready for its file."""
+    assert results.study.tuning is not None
+    lines = [
+        f"fixed:  # {results.study.name}",
+        f"  key: {results.study.tuning.key}",
+        f"  source: {source}",
+        "  values:",
+    ]
+    for arm in results.arms:
+        assert arm.chosen is not None
+        lines.append(f'    "{arm.label}": {text(arm.chosen.value)}')
+    return "\n".join(lines)
+
+
+def rows(results: Results) -> list[list[str]]:
+    """Return one row for each tuning run, see `HEAD`."""
+    tuning = results.study.tuning
+    assert tuning is not None
+    found = []
+    for arm in results.arms:
+        for variant, records in zip(arm.planned.variants, arm.tuning, strict=True):
+            for seed, record in records.items():
+                row = [results.study.name, arm.label, tuning.key, text(variant.value), str(seed)]
+                found.append([*row, f"{score(record, tuning.metric):.4f}", "yes" * (variant == arm.chosen)])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--csv", type=Path)
+    args = parser.parse_args()
+    found = tuned(args.folder.resolve())
+    source = str(args.csv or "tuning.csv")
+    print("\n".join(block(results, source) for results in found))
+    if args.csv:
+        args.csv.parent.mkdir(parents=True, exist_ok=True)
+        table = [HEAD, *(row for results in found for row in rows(results))]
+        args.csv.write_text(comma_separated(table), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""A study that consists of others (`studies: [...]` in its file): what it is on disk, beside the studies' own folders.
+
+Each of its studies has a manifest, a report and an error level of its own; the collection ties them to one first page.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ablate.manifest import Manifest, read_manifest
+from ablate.record import replacing
+
+COLLECTION_NAME = "collection.json"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collection:
+    """Which studies belong together.
+
+    Args:
+        name, title, source: of the collection's file.
+        profile: that all its studies were asked for with, "" for none.
+        command: the command line that began it.
+        folders: of its studies, in their order, beside its own.
+    """
+
+    schema: int = SCHEMA_VERSION
+    name: str
+    title: str
+    source: str
+    profile: str
+    command: str
+    folders: list[str]
+
+    def home(self, output_dir: Path) -> Path:
+        """Return the collection's folder: its name, its profile and the hash of the studies that it ties together."""
+        digest = hashlib.sha256(json.dumps(self.folders).encode()).hexdigest()[:8]
+        return output_dir / "studies" / "-".join(part for part in (self.name, self.profile, digest) if part)
+
+    def studies(self, folder: Path) -> list[tuple[Manifest, Path]]:
+        """Return its studies' manifests and folders.
+
+        Raises:
+            ValueError: a study's folder is no longer there.
+        """
+        found = []
+        for name in self.folders:
+            manifest = read_manifest(folder.parent / name)
+            if manifest is None:
+                raise ValueError(
+                    f"{folder} ties together studies of which {folder.parent / name} is not there any more"
+                )
+            found.append((manifest, folder.parent / name))
+        return found
+
+
+def write_collection(collection: Collection, folder: Path) -> None:
+    """Write the collection in one atomic step."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / COLLECTION_NAME) as temporary:
+        temporary.write_text(json.dumps(asdict(collection), indent=1) + "\n", encoding="utf-8")
+
+
+def read_collection(folder: Path) -> Collection | None:
+    """Return the collection in `folder`, None where there is none.
+
+    Raises:
+        ValueError: it is of a schema that this version does not read.
+    """
+    path = folder / COLLECTION_NAME
+    if not path.is_file():
+        return None
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content.get("schema") != SCHEMA_VERSION:
+        raise ValueError(f"{path} has schema {content.get('schema')!r}, this version reads {SCHEMA_VERSION}")
+    return Collection(**content)
+
+
+def others(collection: Collection, folder: Path) -> list[tuple[Collection, Path]]:
+    """Return the collections of the same name that lie beside it, at other budgets, by folder name."""
+    found: Sequence[tuple[Collection | None, Path]] = [
+        (read_collection(path.parent), path.parent)
+        for path in sorted(folder.parent.glob(f"{collection.name}-*/{COLLECTION_NAME}"))
+        if path.parent != folder
+    ]
+    return [(other, home) for other, home in found if other is not None and other.name == collection.name]

@@ -1,0 +1,283 @@
+"""The first page of a collection of studies: which claims hold, at one glance, with links to the studies' reports."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from ablate.collection import Collection, others
+from ablate.manifest import read_manifest
+from ablate.report.circumstances import Progress, progress
+from ablate.report.findings import Finding, answer, count_outcomes, finding, findings, mechanism
+from ablate.report.markdown import plain_cell
+from ablate.report.page import csv_rows
+from ablate.report.rendering import render
+from ablate.report.table import write_text
+from ablate.report.terminal import verdict_line
+from ablate.report.wording import LOOKS, plural
+from ablate.results import Results, collect
+from ablate.tables import comma_separated, markdown
+
+if TYPE_CHECKING:
+    from ablate.judging import Judgement
+
+Told = Sequence[tuple[Results, "Sequence[Judgement]"]]  # of each study its results and one judgement a claim
+DECIDED = ("supported", "contradicted", "no difference")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elsewhere:
+    """What a study at another budget says of a claim; `link` leads to its evidence."""
+
+    finding: Finding
+    link: str
+
+    @property
+    def budget(self) -> str:
+        return self.finding.judgement.budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A claim on the page.
+
+    Args:
+        finding: what is told of it.
+        anchor: unique on the page.
+        link: to its evidence.
+        elsewhere: what studies at other budgets say.
+    """
+
+    finding: Finding
+    anchor: str
+    link: str
+    elsewhere: list[Elsewhere]
+
+    @property
+    def identifier(self) -> str:
+        """Name of the claim's file as people say it, e.g. C05, "" where it has none."""
+        return self.finding.judgement.claim.file.upper()
+
+    @property
+    def metric(self) -> str:
+        """What the effect is one of, "" where its unit says so."""
+        return "" if self.finding.unit.name == "points" else self.finding.judgement.claim.metric
+
+    @property
+    def why(self) -> list[tuple[str, str]]:
+        """(metric, "0.91 against 0.02") of the measurements that explain it."""
+        judgement = self.finding.judgement
+        told = (mechanism(judgement.claim, found).partition(" ") for found in judgement.mechanisms)
+        return [(metric, sides) for metric, _, sides in told]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What weakens the verdict."""
+        return [note.text for note in self.finding.notes if note.kind == "warning"]
+
+    @property
+    def remark(self) -> str:
+        """Of a contradiction: at which other budgets there is one too."""
+        if self.finding.judgement.outcome != "contradicted":
+            return ""
+        alike = dict.fromkeys(e.budget for e in self.elsewhere if e.finding.judgement.outcome == "contradicted")
+        return f"also at {'; '.join(alike)}" if alike else "at one budget only"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A study on the page.
+
+    Args:
+        results: of the study.
+        judgements: one a claim.
+        folder: of the study's report, relative to the page.
+        progress: how much of it is done.
+        entries: one a claim.
+    """
+
+    results: Results
+    judgements: "Sequence[Judgement]"
+    folder: str
+    progress: Progress
+    entries: list[Entry]
+
+    @property
+    def title(self) -> str:
+        return self.results.study.title or self.results.study.name
+
+    @property
+    def budget(self) -> str:
+        """The budget of all verdicts, "" where they do not share one."""
+        found = {judgement.budget for judgement in self.judgements}
+        return found.pop() if len(found) == 1 else ""
+
+    @property
+    def size(self) -> str:
+        """How many arms and seeds it has."""
+        return f"{plural(len(self.results.arms), 'arm')} × {plural(len(self.results.study.seeds), 'seed')}"
+
+
+def collection_summary(told: Told) -> str:
+    """Return one paragraph a study, its title and one line a claim, and the counts of outcomes over all studies."""
+    paragraphs = []
+    for results, judgements in told:
+        state = progress(results)
+        title = (results.study.title or results.study.name) + (f" ({state.sentence()})" * (not state.is_complete))
+        paragraphs.append("\n".join([title, *map(verdict_line, judgements)]))
+    return "\n\n".join([*paragraphs, answer(all_of(told))])
+
+
+def write_overview(collection: Collection, told: Told, folder: Path) -> Path:
+    """Write report.html, report.md and verdicts.csv of a collection.
+
+    Args:
+        collection: what ties the studies together.
+        told: in the collection's order; the studies may be unfinished.
+        folder: of the collection; the studies' folders, with their reports, lie beside it.
+
+    Returns:
+        The path of report.html.
+    """
+    elsewhere, unread = at_other_budgets(collection, told, folder)
+    parts = as_parts(told, elsewhere)
+    rows = [["study", *csv_rows([])[0]]]
+    rows += [[results.study.name, *row] for results, judgements in told for row in csv_rows(judgements)[1:]]
+    path = folder / "report.html"
+    write_text(folder / "verdicts.csv", comma_separated(rows))
+    write_text(folder / "report.md", to_markdown(collection, parts, unread))
+    content = render(
+        "overview.html",
+        collection=collection,
+        answer=answer(all_of(told)),
+        counts=count_outcomes(all_of(told)),
+        parts=parts,
+        unread=unread,
+    )
+    write_text(path, content)
+    return path
+
+
+def all_of(told: Told) -> "list[Judgement]":
+    """Return the judgements of all studies."""
+    return [judgement for _, judgements in told for judgement in judgements]
+
+
+def as_parts(told: Told, elsewhere: Mapping[tuple[str, str], list[Elsewhere]]) -> list[Part]:
+    """Return what is told of each study.
+
+    Args:
+        told: of each study.
+        elsewhere: see `at_other_budgets`; what is of the claim's own budget is left out.
+    """
+    parts = []
+    for number, (results, judgements) in enumerate(told, start=1):
+        folder = f"../{quote(results.folder.name)}"
+        entries = [
+            Entry(
+                finding=found,
+                anchor=f"part-{number}-{found.anchor}",
+                link=f"{folder}/report.html#{found.anchor}",
+                elsewhere=[
+                    other
+                    for other in elsewhere.get((results.study.name, found.judgement.claim.name), [])
+                    if other.budget != found.judgement.budget
+                ],
+            )
+            for found in findings(results, judgements)
+        ]
+        parts.append(
+            Part(results=results, judgements=judgements, folder=folder, progress=progress(results), entries=entries)
+        )
+    return parts
+
+
+def at_other_budgets(
+    collection: Collection, told: Told, folder: Path
+) -> tuple[dict[tuple[str, str], list[Elsewhere]], list[str]]:
+    """Judge the studies of the collections of the same name that lie beside this one.
+
+    A study that is in this collection too is passed over, and so is one whose folder is no longer there.
+
+    Returns:
+        {(study, claim): what is decided of it there}, and why a study could not be read, one line each.
+    """
+    from ablate.judging import judge
+
+    found: dict[tuple[str, str], list[Elsewhere]] = defaultdict(list)
+    unread = []
+    names = {results.study.name for results, _ in told}
+    beside = (name for other, _ in others(collection, folder) for name in other.folders)
+    for name in dict.fromkeys(name for name in beside if name not in collection.folders):
+        try:
+            manifest = read_manifest(folder.parent / name)
+            if manifest is None or manifest.name not in names:
+                continue
+            results = collect(manifest, folder.parent / name)
+            judgements = judge(results)
+        except ValueError as error:  # what another version left must not keep this page from being written
+            unread.append(f"{name}: {error}")
+            continue
+        for number, judgement in enumerate(judgements, start=1):
+            if judgement.outcome in DECIDED:
+                told_there = finding(results, judgement, number)
+                link = f"../{quote(name)}/report.html#{told_there.anchor}"
+                found[manifest.name, judgement.claim.name].append(Elsewhere(finding=told_there, link=link))
+    return found, unread
+
+
+def to_markdown(collection: Collection, parts: Sequence[Part], unread: Sequence[str]) -> str:
+    """Return the page as Markdown."""
+    told = [judgement for part in parts for judgement in part.judgements]
+    seen = count_outcomes(told)
+    lines = [f"# {plain_cell(collection.title or collection.name)}", plain_cell(collection.source)]
+    lines += [f"Profile: {plain_cell(collection.profile)}" if collection.profile else "", f"**{answer(told)}**"]
+    lines.append("; ".join(f"{LOOKS[name].symbol} {LOOKS[name].meaning}" for name, count in seen.items() if count))
+    if unfinished := [part for part in parts if not part.progress.is_complete]:
+        states = "; ".join(f"{plain_cell(part.title)}: {part.progress.sentence()}" for part in unfinished)
+        lines.append(f"> **Unfinished**: {states}. The rest: `{collection.command}`")
+    lines += ["## At a glance", markdown(glance_rows(parts))]
+    for part in parts:
+        facts = [plain_cell(part.budget), part.size, f"[report]({part.folder}/report.md)"]
+        lines += [f"## {plain_cell(part.title)}", " · ".join(fact for fact in facts if fact)]
+        lines.append(markdown(claim_rows(part)) if part.entries else "Nothing was claimed.")
+    if unread:
+        lines += ["## Not read", "\n".join(f"- {plain_cell(line)}" for line in unread)]
+    lines += ["## How to reproduce", f"```\n{collection.command}\n```"]
+    return "\n\n".join(line for line in lines if line) + "\n"
+
+
+def glance_rows(parts: Sequence[Part]) -> list[list[str]]:
+    """Return head and one row a study: one symbol a claim, and what they come to."""
+    rows = [["part", "claims", "verdicts"]]
+    for part in parts:
+        symbols = " ".join(entry.finding.look.symbol for entry in part.entries)
+        rows.append([plain_cell(part.title), symbols, answer(part.judgements)])
+    return rows
+
+
+def claim_rows(part: Part) -> list[list[str]]:
+    """Return head and one row a claim, escaped; a column that is empty is left out."""
+    rows = [["id", "claim", "verdict", "effect", "interval", "budget", "why", "published", "other budgets", "notes"]]
+    for entry in part.entries:
+        told = entry.finding
+        judgement = told.judgement
+        claim = judgement.claim
+        figure = f" (`ablate figure {claim.figure}`)" if claim.figure else ""
+        row = [
+            entry.identifier,
+            claim.text + figure,
+            f"{told.look.symbol} {judgement.outcome}" + (f", {entry.remark}" if entry.remark else ""),
+            f"{told.effect} of {entry.metric}" if told.effect and entry.metric else told.effect,
+            told.interval,
+            "" if part.budget else judgement.budget,
+            "; ".join(" ".join(measured) for measured in entry.why),
+            claim.published,
+            "; ".join(f"{e.finding.look.symbol} {e.budget}: {e.finding.effect}" for e in entry.elsewhere),
+            "; ".join([*entry.warnings, *([claim.note] if claim.note else [])]),
+        ]
+        rows.append([plain_cell(cell) for cell in row])
+    kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
+    return [[row[i] for i in kept] for row in rows]

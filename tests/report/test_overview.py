@@ -1,0 +1,246 @@
+import csv
+import re
+from dataclasses import replace
+
+import pytest
+from test_page import Page
+
+from ablate.collection import Collection, write_collection
+from ablate.judging import Judgement, Mechanism, judge
+from ablate.manifest import MANIFEST_NAME, write_manifest
+from ablate.record import write_record
+from ablate.report import collection_summary, write_overview, write_report
+from ablate.report.terminal import verdict_line
+from ablate.report.wording import LOOKS
+
+WITH = {"relu": 0.61, "tanh": 0.52}  # a difference of about 0.09, as is claimed
+AGAINST = {"relu": 0.52, "tanh": 0.61}
+
+
+def tied(told, profile="quick", **changes):
+    """The collection of some studies, written beside them, and its folder."""
+    fields = {"name": "lecture", "title": "Does the lecture hold?", "source": "Source: a lecture", "profile": profile}
+    fields |= {"command": f"ablate study=lecture profile={profile}", "folders": [r.folder.name for r, _ in told]}
+    collection = Collection(**{**fields, **changes})
+    folder = collection.home(told[0][0].output_dir)
+    write_collection(collection, folder)
+    return collection, folder
+
+
+def store(results):
+    """Put a made study where `collect` finds it."""
+    write_manifest(results.manifest, results.folder)
+    for arm in results.arms:
+        for seed, record in arm.records.items():
+            write_record(record, results.output_dir / arm.chosen.home / f"seed-{seed}")
+    return results
+
+
+def page_of(path):
+    return Page(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def lecture(tuned_study, small_study, judgement_of, tmp_path):
+    """Collection, two studies with their judgements, and the collection's folder."""
+    small = small_study(tmp_path, WITH)
+    first, second = small.study.claims
+    measured = [Mechanism(metric="saturation/mean", treatment=0.914, control=0.02)]
+    judgements = [
+        judgement_of(small, first, "supported", mechanisms=measured),
+        judgement_of(small, second, "inconclusive"),
+    ]
+    told = [tuned_study(tmp_path), (small, judgements)]
+    collection, folder = tied(told)
+    return collection, told, folder
+
+
+def test_the_terminal_is_told_each_study_and_the_counts(lecture):
+    _, told, _ = lecture
+    first, second, last = collection_summary(told).split("\n\n")
+    assert first.splitlines() == ["Which activation function trains best?", *map(verdict_line, told[0][1])]
+    assert second.splitlines()[1:] == [*map(verdict_line, told[1][1])]
+    assert last == "3 supported, 1 contradicted, 1 no difference, 2 inconclusive"
+
+
+def test_the_page_tells_each_claim_once(lecture):
+    path = write_overview(*lecture)
+    assert path == lecture[2] / "report.html"
+    told = page_of(path).text
+    for judgement in (judgement for _, judgements in lecture[1] for judgement in judgements):
+        assert told.count(judgement.claim.text) == 1
+    for words in ("Does the lecture hold?", "Source: a lecture", "profile quick", "ablate study=lecture profile=quick"):
+        assert words in told
+    for words in ("C05", "ablate figure activation_zoo", "saturation/ mean 0.914 against 0.02", "At tiny widths"):
+        assert words in told
+    assert "! best optimizer.lr" not in told and "best optimizer.lr on the edge of the grid" in told
+    assert told.count("Published: a published number") == 1
+    assert told.count("micro, 2,000 images, 10 epochs") == 2, "a budget that all claims of a study share"
+    assert "Unfinished" not in told and "At other budgets" not in told and "Not read" not in told
+
+
+def test_counts_symbols_and_rows_agree(lecture):
+    page = write_overview(*lecture).read_text()
+    dots = re.findall(r'<a class="dot ([a-z-]+)" href="#([\w-]+)" title="([^"]+)"[^>]*>(.)</a>', page)
+    outcomes = [judgement.outcome for _, judgements in lecture[1] for judgement in judgements]
+    assert [slug for slug, *_ in dots] == [outcome.replace(" ", "-") for outcome in outcomes]
+    assert [symbol for *_, symbol in dots] == [LOOKS[outcome].symbol for outcome in outcomes]
+    chips = re.findall(r"<span class=\"badge [a-z-]+\">. (\d+) ([a-z ]+)</span>", page)
+    assert {name: int(count) for count, name in chips} == {name: outcomes.count(name) for name in set(outcomes)}
+    rows = re.findall(r'<tr id="([\w-]+)">', page)
+    assert rows == [anchor for _, anchor, *_ in dots] and len(set(rows)) == 7
+
+
+def test_links_lead_to_rows_and_to_the_evidence(lecture):
+    collection, told, folder = lecture
+    for one in told:
+        write_report(*one)
+    page = page_of(write_overview(collection, told, folder))
+    assert len(set(page.ids)) == len(page.ids)
+    links = [value for name, value in page.attributes if name == "href"]
+    assert sum("claim-" in link for link in links) == 2 * 7
+    ids = {}
+    for link in links:
+        target, _, anchor = link.partition("#")
+        if link != "data:,":
+            path = (folder / target).resolve() if target else folder / "report.html"
+            ids.setdefault(path, page_of(path).ids)
+            assert not anchor or anchor in ids[path], link
+    for target in re.findall(r"\]\(([^)]+)\)", (folder / "report.md").read_text()):
+        assert (folder / target).is_file()
+
+
+def test_the_page_needs_nothing_else(lecture):
+    path = write_overview(*lecture)
+    page, text = page_of(path), path.read_text()
+    assert not {"script", "img", "svg", "iframe", "link"} & (set(page.tags) - {"link"})
+    assert [value for name, value in page.attributes if name in ("src", "xlink:href") or name.startswith("on")] == []
+    assert "http:" not in text and "https:" not in text and "url(" not in text and "@import" not in text
+
+
+@pytest.mark.parametrize("field", ["text", "published", "note", "figure", "file"])
+def test_text_cannot_become_markup(field, lecture):
+    collection, told, folder = lecture
+    evil = "<script>alert('x & \"y\"')</script>|**b**"
+    results, (judgement, _) = told[1]
+    claim = replace(judgement.claim, **{field: evil})
+    measured = [Mechanism(metric=f"a/{evil}", treatment=None, control=1.0)]
+    judgement = replace(judgement, claim=claim, reason=evil, budget=evil, mechanisms=measured)
+    results = replace(results, study=replace(results.study, title=evil))
+    changed = replace(collection, title=evil, source=evil, profile=evil, command=evil)
+    path = write_overview(changed, [(results, [judgement])], folder)
+    assert "script" not in page_of(path).tags
+    assert "<script" not in path.read_text()
+    outside_code = re.sub(r"```.*?```", "", (folder / "report.md").read_text(), flags=re.DOTALL)
+    assert "<script" not in outside_code
+    widths = [len(re.findall(r"(?<!\\)\|", line)) for line in outside_code.splitlines() if line.startswith("|")]
+    assert widths[:3] == [4] * 3 and len(set(widths[3:])) == 1, "a bar in a text ends no cell"
+
+
+def test_markdown_and_csv_hold_the_same(lecture):
+    _, told, folder = lecture
+    write_overview(*lecture)
+    text = (folder / "report.md").read_text()
+    assert "**3 supported, 1 contradicted, 1 no difference, 2 inconclusive**" in text
+    assert "| Which activation function trains best? | ✓ ? | 1 supported, 1 inconclusive |" in text
+    assert "| C05 | ReLU is better than tanh (`ablate figure activation_zoo`) | ✓ supported |" in text
+    assert "saturation/mean 0.914 against 0.02" in text and " of test/loss |" in text
+    with (folder / "verdicts.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["study"] for row in rows] == ["activation"] * 5 + ["small"] * 2
+    assert [row["outcome"] for row in rows] == [j.outcome for _, judgements in told for j in judgements]
+
+
+def test_what_is_unfinished_is_said_first(lecture, undone):
+    collection, told, folder = lecture
+    results, judgements = told[0]
+    bare = [Judgement(claim=j.claim, outcome="incomplete", reason="12 runs are missing") for j in judgements]
+    told = [(undone(results), bare), told[1]]
+    page = page_of(write_overview(collection, told, folder)).text
+    assert page.index("Unfinished.") < page.index("At a glance")
+    assert page.count("0 of 36 report runs and 0 of 90 tuning runs done") == 1 and page.count("runs done") == 1
+    assert page.count("12 runs are missing") == 5
+    assert "> **Unfinished**: Which activation function trains best?: 0 of 36" in (folder / "report.md").read_text()
+    assert "best? (0 of 36 report runs" in collection_summary(told)
+
+
+def test_a_study_without_claims_has_a_part(lecture):
+    collection, told, folder = lecture
+    page = page_of(write_overview(collection, [(told[1][0], [])], folder)).text
+    assert "Nothing was claimed." in page
+
+
+@pytest.fixture
+def contradicted(small_study, tmp_path):
+    """A collection whose first claim is contradicted, what is told of it, and the collection's folder."""
+    results = store(small_study(tmp_path, AGAINST))
+    told = [(results, judge(results))]
+    assert told[0][1][0].outcome == "contradicted"
+    collection, folder = tied(told)
+    return collection, told, folder
+
+
+@pytest.mark.parametrize(
+    ("means", "remark", "symbol"),
+    [(AGAINST, "also at micro, 2000 images of cifar10, 30 epochs", "✗"), (WITH, "at one budget only", "✓")],
+)
+def test_other_budgets_are_told(contradicted, small_study, means, remark, symbol, tmp_path):
+    collection, told, folder = contradicted
+    there = store(small_study(tmp_path, means, num_epochs=30, digest="87654321"))
+    write_report(there, judge(there))
+    tied([(there, [])], profile="full")
+    path = write_overview(collection, told, folder)
+    page = page_of(path)
+    assert page.text.count(f"✗ contradicted {remark}") == 1
+    effect = 100 * judge(there)[0].estimate
+    shown = f"{effect:+.2f} points".replace("-", "−")
+    assert f"{symbol} {shown} micro, 2000 images of cifar10, 30 epochs" in page.text
+    link = next(value for name, value in page.attributes if name == "href" and "87654321" in value)
+    assert link == "../small-87654321/report.html#claim-1" and (folder / link.partition("#")[0]).resolve().is_file()
+    text = (folder / "report.md").read_text()
+    assert f"| ✗ contradicted, {remark} |" in text and f"| {symbol} micro, 2000 images of cifar10, 30 epochs: " in text
+
+
+def test_what_is_not_decided_at_another_budget_is_not_told(contradicted, small_study, tmp_path):
+    collection, told, folder = contradicted
+    tied([(store(small_study(tmp_path, AGAINST, num_seeds=5, num_epochs=30, digest="87654321")), [])], profile="full")
+    page = page_of(write_overview(collection, told, folder)).text
+    assert "✗ contradicted at one budget only" in page and "30 epochs" not in page
+
+
+def test_the_own_budget_is_no_other(contradicted, small_study, tmp_path):
+    collection, told, folder = contradicted
+    again = store(small_study(tmp_path, AGAINST, digest="87654321"))
+    tied([(again, [])], profile="full")
+    page = page_of(write_overview(collection, told, folder)).text
+    assert "✗ contradicted at one budget only" in page and "At other budgets" not in page
+
+
+def test_nothing_is_judged_where_no_other_budget_is(contradicted, monkeypatch):
+    collection, told, folder = contradicted
+    tied(told, profile="same")  # shares its only study
+    tied(told, name="lecture-two", folders=["small-elsewhere"])  # has another name
+    tied(told, profile="gone", folders=["small-gone"])  # its study is no longer there
+    monkeypatch.setattr("ablate.judging.judge", None)
+    page = page_of(write_overview(collection, told, folder)).text
+    assert "✗ contradicted at one budget only" in page and "Not read" not in page
+
+
+def test_what_cannot_be_read_beside_is_said_and_stops_nothing(contradicted):
+    collection, told, folder = contradicted
+    home = folder.parent / "small-newer"
+    home.mkdir()
+    (home / MANIFEST_NAME).write_text('{"schema": 99}')
+    tied(told, profile="newer", folders=["small-newer"])
+    page = page_of(write_overview(collection, told, folder)).text
+    assert "small-newer: " in page and "has schema 99" in page
+    assert "has schema 99" in (folder / "report.md").read_text()
+
+
+def test_claims_of_several_budgets_each_have_their_own(lecture):
+    collection, told, folder = lecture
+    results, (first, second) = told[1]
+    told = [(results, [first, replace(second, budget="deep20, 2,000 images, 10 epochs")])]
+    page = page_of(write_overview(collection, told, folder)).text
+    assert page.count("Budget: micro, 2,000 images, 10 epochs") == 1
+    assert page.count("Budget: deep20, 2,000 images, 10 epochs") == 1

@@ -1,0 +1,69 @@
+"""A sweep's jobs are composed once an arm, and come out as Hydra's own loader has them."""
+
+import pickle
+
+import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from ablate import catalog, composition
+from ablate.composition import ComposeOnce
+
+
+@pytest.fixture
+def loaders(monkeypatch):
+    monkeypatch.setattr(composition, "_composed", {})
+    path = create_config_search_path(str(catalog.conf_dir()))
+    return ConfigLoaderImpl(path), ComposeOnce(path)
+
+
+def master(loader):
+    return loader.load_configuration("config", overrides=["hydra/launcher=joblib"], run_mode=RunMode.MULTIRUN)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["activation=tanh", "net.widths=[4,8]", "seed=3"],
+        ["seed=1", "+data.extra=2", "optimizer.lr=0.3", "wait=true", "gpu=null", "seed=7"],
+    ],
+)
+def test_a_job_is_what_hydra_makes_of_it(loaders, lines):
+    hydra, once = loaders
+    config = master(hydra)
+    expected = hydra.load_sweep_config(config, lines)
+    for _ in range(2):
+        found = once.load_sweep_config(config, lines)
+        assert OmegaConf.is_struct(found)
+        for cfg in (expected, found):
+            cfg.hydra.job.override_dirname = ""
+        assert OmegaConf.to_container(found) == OmegaConf.to_container(expected)
+        found.seed = 99  # what is done to one job's configuration is not seen by the next
+
+
+def test_seeds_of_an_arm_are_composed_once(loaders, monkeypatch):
+    hydra, once = loaders
+    config = master(hydra)
+    composed = []
+    compose = ConfigLoaderImpl.load_sweep_config
+    monkeypatch.setattr(
+        ConfigLoaderImpl, "load_sweep_config", lambda self, c, lines: composed.append(lines) or compose(self, c, lines)
+    )
+    jobs = [[f"activation={a}", f"seed={s}"] for s in range(3) for a in ("relu", "tanh")]
+    seen = []
+    for lines in jobs:
+        cfg = pickle.loads(pickle.dumps(once)).load_sweep_config(config, lines)  # as a worker gets it
+        seen.append((cfg.hydra.runtime.choices.activation, cfg.seed))
+    assert seen == [(a, s) for s in range(3) for a in ("relu", "tanh")]
+    assert composed == [["activation=relu"], ["activation=tanh"]]
+
+
+def test_what_is_kept_has_a_limit(loaders, monkeypatch):
+    hydra, once = loaders
+    config = master(hydra)
+    monkeypatch.setattr(composition, "MOST_KEPT", 2)
+    for epochs in (1, 2, 3):
+        once.load_sweep_config(config, [f"trainer.epochs={epochs}"])
+    assert len(composition._composed) == 2
