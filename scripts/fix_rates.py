@@ -1,8 +1,8 @@
 """Print the values that a study's tuning chose, as a study file fixes them, and keep the tuning runs in a table.
 
-Usage: python scripts/fix_rates.py FOLDER [--csv FILE.csv]
+Usage: python scripts/fix_rates.py FOLDER ... [--csv FILE.csv]
 
-FOLDER is that of a tuned study, or of a collection of which some studies were tuned (outputs/studies/...). What is
+A FOLDER is that of a tuned study, or of a collection of which some studies were tuned (outputs/studies/...). What is
 printed goes into the study's profile in the place of `tuning`; the table has one row a tuning run, and says what for.
 """
 
@@ -62,10 +62,10 @@ def rows(results: Results) -> list[list[str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--csv", type=Path)
     args = parser.parse_args()
-    found = tuned(args.folder.resolve())
+    found = [results for folder in args.folders for results in tuned(folder.resolve())]
     source = str(args.csv or "tuning.csv")
     print("\n".join(block(results, source) for results in found))
     if args.csv:

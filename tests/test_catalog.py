@@ -1,7 +1,7 @@
 import pytest
 
 from ablate import catalog
-from ablate.arguments import as_sweep, check, options_first, split_folders
+from ablate.arguments import applicable, as_sweep, check, options_first, split_folders
 from ablate.study import quoted
 
 CONF = catalog.conf_dir()
@@ -104,9 +104,23 @@ def test_a_study_becomes_a_multirun_whose_jobs_do_not_see_it():
         "-m",
         "data=shapes",
         "hydra.sweeper.study='activation'",
+        "hydra.sweeper.profile=null",
         "hydra.sweeper.changes=['seeds=[1,2]']",
         "hydra.sweeper.extra_seeds=3",
     ]
+
+
+def test_a_profile_belongs_to_a_study():
+    with pytest.raises(ValueError, match="profile=quick belongs to a study"):
+        check(["profile=quick"], [CONF], SUBCOMMANDS)
+    assert "hydra.sweeper.profile='quick'" in as_sweep(["study=a", "profile=quick"], [])
+
+
+def test_where_data_lie_is_said_to_data_that_lie_somewhere():
+    words = ["data=shapes", "data.root=here", "data.cache_dir=there", "data.noise=0.1"]
+    assert applicable(words, [CONF]) == ["data=shapes", "data.cache_dir=there", "data.noise=0.1"]
+    assert applicable(["data.root=here", "data=cifar10"], [CONF]) == ["data.root=here", "data=cifar10"]
+    assert applicable(["data.root=here", "data.nosuch=1"], [CONF]) == ["data.root=here", "data.nosuch=1"]  # cifar10
 
 
 @pytest.mark.parametrize("text", ["plain", "it's", "a\\b", "a=[1,'x']", "back\\'slash", "two\\\\'s", 'd"q'])

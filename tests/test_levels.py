@@ -28,9 +28,10 @@ REFUSED = {
     frozenset({("initializer", "lsuv"), ("normalization", "weight_standardization")}): "(?i)lsuv.*weight",
     frozenset({("normalization", "instance"), ("net", "mlp")}): "Instance acts on the maps",
     frozenset({("dropout", "spatial"), ("net", "mlp")}): "finds no place",
+    frozenset({("dropout", "everywhere"), ("net", "mlp")}): "finds no place",
     **{
         frozenset({("dropout", dropout), ("net", net)}): "finds no place"
-        for dropout in ("hidden", "lecture", "alpha", "monte_carlo")
+        for dropout in ("hidden", "hidden_fifth", "lecture", "everywhere", "alpha", "monte_carlo")
         for net in DEEP_POOLING
     },
     frozenset({("net", "myrtle"), ("preprocessing", "patch_whiten")}): "pool4 would shrink",

@@ -240,7 +240,7 @@ def test_a_study_may_name_files_of_claims(tmp_path):
     path = tmp_path / "s.yaml"
     path.write_text("claims: [c1, c2]")
     found = parse("s", read_study(path, files)).claims
-    assert [(claim.name, claim.file) for claim in found] == [("x", "c1"), ("y", "c2")]
+    assert [(claim.name, claim.file, claim.family) for claim in found] == [("x", "c1", "c1"), ("y", "c2", "c2")]
     path.write_text("claims: [c1, c3]")
     with pytest.raises(ValueError, match="has a claim 'x', which an earlier file"):
         read_study(path, files)

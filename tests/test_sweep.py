@@ -228,7 +228,7 @@ def test_extra_seeds_are_a_declared_look_at_a_finished_study(folder):
     assert begin(declared(), folder, extra_seeds=3).looks == [2, 5]  # the same command goes on
     with pytest.raises(ValueError, match="runs are missing"):
         begin(declared(), folder, extra_seeds=2)
-    do_runs(more, folder, lambda jobs, *how: [finish(folder, job) for job in jobs])
+    do_runs([(more, folder)], lambda jobs, *how: [finish(folder, job) for job in jobs])
     with pytest.raises(ValueError, match="declares 2 looks at its data and has had them all"):
         begin(declared(), folder, extra_seeds=1)
 

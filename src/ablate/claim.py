@@ -33,7 +33,8 @@ class Claim:
         direction: "greater" or "smaller", for ratio, trend and interaction.
         factor, order: see the forms.
         tolerance: of an identity.
-        family: claims of one family share the error level; by default all claims of a study are one family.
+        family: claims of one family share the error level; by default all claims of a study are one family, or, where
+            they stand in claim files, those of one file.
         source: where the sentence comes from.
         published: what the literature found, with its source; empty where nothing verified is known.
         note: what else to know when reading the verdict.

@@ -13,7 +13,8 @@ A study file (conf/study/*.yaml) holds
     fixed: {key: optimizer.lr, values: {activation=tanh: 0.03}, source: where they are from}     instead, or null
     alpha: 0.05                                error level of each family of claims, over all looks
     looks: 2                                   how often verdicts may be drawn: 1 + how often seeds may be added
-    claims: {name: {...}}                      see `Claim`; or a list of files in conf/claim, each {name: {...}, ...}
+    claims: {name: {...}}                      see `Claim`; or a list of files in conf/claim, each {name: {...}, ...} and,
+                                               unless it says otherwise, a family of its own
     seconds_a_run: 5                           on one core, to say beforehand how long it will take
     profiles: {full: {base: [...], seeds: 10}} profile=full puts these in the place of the above; {full: {like: NAME}}
 
@@ -429,7 +430,7 @@ def read_study(path: Path, claim_files: Mapping[str, Path] | None = None) -> dic
         found = _read_mapping(claim_files[stem], "{name of a claim: {text, form, ...}}")
         if twice := found.keys() & claims.keys():
             raise ValueError(f"{claim_files[stem]} has a claim {min(twice)!r}, which an earlier file of {path} has too")
-        claims |= {name: {**claim, "file": stem} for name, claim in found.items()}
+        claims |= {name: {"family": stem, **claim, "file": stem} for name, claim in found.items()}
     return {**content, "claims": claims}
 
 

@@ -161,3 +161,8 @@ def test_autocast_leaves_float32() -> None:
 def test_bad_values_are_refused(make: object, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make()  # type: ignore[operator]
+
+
+def test_images_smaller_than_a_patch_are_refused_by_name():
+    with pytest.raises(ValueError, match="kernel_size"):
+        PatchWhiten(kernel_size=2).fit(torch.zeros(4, 2, 1, 1))

@@ -238,7 +238,7 @@ def test_budgets_that_differ_are_all_named(make_results) -> None:
 def test_a_single_epoch_is_one(make_results) -> None:
     definition = {**define({"it": MET}), "base": ["trainer.epochs=1"]}
     (found,) = judge(make_results(definition, lambda axes, seed, value: 0.5))
-    assert found.budget == "micro, 2000 images, 1 epoch"
+    assert found.budget == "micro, 2000 images of made, 1 epoch"
 
 
 def test_a_claim_about_arms_that_are_not_there_is_refused(make_results) -> None:
@@ -276,7 +276,7 @@ def test_values_at_which_arms_are_fixed_are_no_undeclared_difference(make_result
     fixed = {"key": "optimizer.lr", "values": {"a=1": 1, "a=2": 2}}
 
     def scored(axes, seed, value):
-        return 0.5 + 0.01 * seed - 0.1 * axes["a"]
+        return 0.5 - axes["a"] * (0.1 + 0.001 * seed)
 
     (found,) = judge(make_results({**definition, "fixed": fixed}, scored))
     assert found.outcome == "supported"

@@ -20,7 +20,7 @@ LEVELS = {
     "torch_default xavier_as_printed",
     "normalization": "none batch batch_after batch_no_affine batch_frozen_scale batch_population batch_mean_std layer "
     "group instance weight_standardization",
-    "dropout": "none hidden lecture spatial alpha monte_carlo",
+    "dropout": "none hidden hidden_fifth lecture everywhere spatial alpha monte_carlo",
 }
 DEFAULT = {"activation": "relu", "initializer": "he_normal", "normalization": "batch", "dropout": "hidden"}
 ALL = [(group, level) for group, levels in LEVELS.items() for level in levels.split()]

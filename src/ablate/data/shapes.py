@@ -37,7 +37,8 @@ class Shapes:
     With `min_contrast`, all images show a disk on mid-grey, and the class is how strong it stands out: class k has the
     contrast c_k = min_contrast (contrast / min_contrast)^(k/9). The noise is `noise` times c_k, so that the deviations
     from grey are those of any other class, multiplied: a normalization of each image by its own mean and standard
-    deviation takes away what tells the class, but for the rounding to integers.
+    deviation takes away what tells the class, but for the rounding to integers. Instance norm is one; layer norm and
+    group norm are where the net has no biases, with whose size they let it compare the contrast (`net.bias=false`).
 
     Args:
         num_train, num_test: images made; the first ones do not depend on the number.

@@ -148,7 +148,9 @@ class PatchWhiten(nn.Module):
     @torch.no_grad()
     def fit(self, images: Tensor) -> Self:
         images = images[: self.num_images]
-        channels, size = images.shape[1], self.kernel_size
+        channels, height, width = images.shape[1:]
+        self.output_shape((channels, height, width))  # refuses images that are smaller than a patch
+        size = self.kernel_size
         moment: Tensor = torch.zeros((), dtype=torch.float64, device=images.device)
         num_patches = 0
         for chunk in images.split(_CHUNK_IMAGES):
