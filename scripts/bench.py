@@ -179,13 +179,22 @@ def timed(words: Sequence[str], **environment: str) -> tuple[float, str]:
     return seconds, done.stdout
 
 
-def peak_megabytes(words: Sequence[str]) -> float:
-    """Return the peak resident memory of a command in 2**20 bytes."""
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(words)} failed")
-    return usage.ru_maxrss / 1024
+PEAK = """import sys
+from ablate.cli import main
+try:
+    main()
+finally:
+    print(open("/proc/self/status").read().split("VmHWM:")[1].split()[0], file=sys.stderr)
+"""
+
+
+def peak_megabytes(arguments: Sequence[str]) -> float:
+    """Return the peak resident memory of `ablate ARGUMENTS` in 2**20 bytes, on Linux.
+
+    The process tells it itself: what `wait4` says of a child includes what this process held when it forked.
+    """
+    done = subprocess.run([sys.executable, "-c", PEAK, *arguments], capture_output=True, text=True, check=True)
+    return int(done.stderr.split()[-1]) / 1024
 
 
 SHORT = ["net=micro", "data.train_size=2000", "data.val_size=1000", "data.test_size=2000", "trainer.epochs=2"]
@@ -340,7 +349,7 @@ def scale(args: argparse.Namespace) -> list[Row]:
         seconds, _ = timed(command)
         study = max(Path(home, "studies").iterdir(), key=lambda path: path.stat().st_mtime)
         alone, _ = timed([*ABLATE, "report", str(study)])
-        peak = peak_megabytes([*ABLATE, "report", str(study)])
+        peak = peak_megabytes(["report", str(study)])
         rows.append({"what": f"{runs} finished runs, skipped and reported", "seconds": round(seconds, 1)})
         rows.append(
             {"what": f"{runs} finished runs, report alone", "seconds": round(alone, 1), "megabytes": round(peak)}

@@ -13,8 +13,8 @@ A study file (conf/study/*.yaml) holds
     fixed: {key: optimizer.lr, values: {activation=tanh: 0.03}, source: where they are from}     instead, or null
     alpha: 0.05                                error level of each family of claims, over all looks
     looks: 2                                   how often verdicts may be drawn: 1 + how often seeds may be added
-    claims: {name: {...}}                      see `Claim`; or a list of files in conf/claim, each {name: {...}, ...} and,
-                                               unless it says otherwise, a family of its own
+    claims: {name: {...}}                      see `Claim`; or a list of files in conf/claim, each {name: {...}, ...}
+                                               and, unless it says otherwise, a family of its own
     seconds_a_run: 5                           on one core, to say beforehand how long it will take
     profiles: {full: {base: [...], seeds: 10}} profile=full puts these in the place of the above; {full: {like: NAME}}
 

@@ -1,0 +1,79 @@
+"""The scripts around the lecture: which values tuning chose, and a report that can be committed."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from ablate.collection import Collection, write_collection
+from ablate.judging import judge
+from ablate.report import write_overview, write_report
+from ablate.results import collect, missing_runs
+from ablate.study import from_yaml
+from ablate.sweep import begin
+from test_sweep import BEST, TUNING, finish, manifest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def load():
+    def go(name):
+        spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return go
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "studies" / "s-00000000"
+
+
+def do_all(plan, folder):
+    while jobs := list(missing_runs(collect(plan, folder))):
+        for job in jobs:
+            finish(folder, job, BEST.get((job.variant.arm.partition("=")[2], job.variant.value), 0.5))
+
+
+def test_what_tuning_chose_is_printed_as_a_study_file_takes_it(load, folder):
+    script = load("fix_rates")
+    plan = begin(manifest(TUNING), folder)
+    with pytest.raises(SystemExit, match="no study whose tuning is complete"):
+        script.tuned(folder)
+    do_all(plan, folder)
+    (results,) = script.tuned(folder)
+    found = from_yaml(script.block(results, "tuning.csv"))["fixed"]
+    assert found == {
+        "key": "lr",
+        "source": "tuning.csv",
+        "values": {"activation=relu": 0.2, "activation=tanh": 0.1},
+    }
+    rows = script.rows(results)
+    assert len(rows) == 2 * 2 * 3
+    assert rows[0] == ["s", "activation=relu", "lr", "0.1", "1000000", "0.5000", ""]
+    assert sum(row[-1] == "yes" for row in rows) == 6
+
+
+def test_a_report_that_is_kept_links_to_its_own_pages(load, folder, tmp_path):
+    script = load("keep_report")
+    plan = begin(manifest(), folder)
+    fields = {"name": "all", "title": "All of it", "source": "", "profile": "quick", "command": "ablate study=all"}
+    collection = Collection(folders=[folder.name], **fields)
+    home = collection.home(tmp_path)
+    write_collection(collection, home)
+    with pytest.raises(SystemExit, match="not finished: s"):
+        script.keep(collection, home, tmp_path / "docs")
+    do_all(plan, folder)
+    results = collect(plan, folder)
+    judgements = judge(results)
+    write_report(results, judgements)
+    write_overview(collection, [(results, judgements)], home)
+    script.keep(collection, home, tmp_path / "docs")
+    first = (tmp_path / "docs" / "README.md").read_text()
+    assert "(s.md)" in first
+    assert "../s-00000000" not in first
+    assert "Made by `ablate study=all` at commit" in first
+    assert "activation=relu" in (tmp_path / "docs" / "s.md").read_text()
