@@ -7,12 +7,13 @@ printed goes into the study's profile in the place of `tuning`; the table has on
 """
 
 import argparse
+import json
 from pathlib import Path
 
 from ablate.collection import read_collection
 from ablate.manifest import read_manifest
+from ablate.overrides import text
 from ablate.results import Results, collect, score
-from ablate.study import text
 from ablate.tables import comma_separated
 
 HEAD = ["study", "arm", "setting", "value", "seed", "validation accuracy", "chosen"]
@@ -41,9 +42,12 @@ def block(results: Results, source: str) -> str:
         f"  source: {source}",
         "  values:",
     ]
+    edges = []
     for arm in results.arms:
         assert arm.chosen is not None
-        lines.append(f'    "{arm.label}": {text(arm.chosen.value)}')
+        lines.append(f"    {json.dumps(arm.label)}: {text(arm.chosen.value)}")
+        edges += [arm.label] if arm.chosen in (arm.planned.variants[0], arm.planned.variants[-1]) else []
+    lines += ["  edges:", *(f"    - {json.dumps(label)}" for label in edges)] if edges else []
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from ablate import catalog
 from ablate.arguments import applicable, as_sweep, check, options_first, split_folders
-from ablate.study import quoted
+from ablate.overrides import quoted
 
 CONF = catalog.conf_dir()
 GROUPS = {**catalog.default_levels(), **dict.fromkeys(catalog.NO_FACTOR, "")}

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ablate import catalog
-from ablate.study import parts_of
+from ablate.study_files import parts_of
 
 
 @pytest.fixture(scope="module")

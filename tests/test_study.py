@@ -5,18 +5,9 @@ import pytest
 import yaml
 
 from ablate import catalog
-from ablate.study import (
-    MIN_TUNING_SEEDS,
-    TUNING_SEED,
-    Study,
-    parse,
-    parts_of,
-    patch,
-    read_study,
-    text,
-    with_profile,
-    without_idle,
-)
+from ablate.overrides import text
+from ablate.study import MIN_TUNING_SEEDS, TUNING_SEED, Study, parse
+from ablate.study_files import parts_of, patch, read_study, with_claims, with_profile, without_idle
 
 CLAIM = {"text": "A beats B.", "form": "greater", "treatment": {"a": 1}, "control": {"a": 2}, "smallest_effect": 0.01}
 
@@ -136,8 +127,8 @@ SINGLE = [name for name in STUDIES if parts_of(name, STUDIES) == [name]]
 PROFILES = [(name, profile) for name in SINGLE for profile in (None, *read_study(STUDIES[name]).get("profiles", {}))]
 
 
-def with_claims(name, profile=None):
-    content = with_profile(name, read_study(STUDIES[name], CLAIM_FILES), profile, STUDIES)
+def the_study(name, profile=None):
+    content = with_claims(name, with_profile(name, read_study(STUDIES[name]), profile, STUDIES), CLAIM_FILES)
     return parse(name, content, *catalog.caption(STUDIES[name]))
 
 
@@ -146,7 +137,7 @@ def test_the_studies_that_come_along(name, profile, compose):
     """In every profile: arms compose, claims find their arms, and every published figure names a source."""
     from ablate.judging import check_claims
 
-    study = with_claims(name, profile)
+    study = the_study(name, profile)
     check_claims(study)
     known = catalog.default_levels()
     for arm in study.arms():
@@ -166,12 +157,12 @@ def test_the_lecture_consists_of_studies_that_have_its_profiles_and_all_its_clai
     parts = parts_of("lecture", STUDIES)
     for name in parts:
         assert read_study(STUDIES[name])["profiles"].keys() >= {"smoke", "quick", "larger", "full"}
-    files = {claim.file for name in parts for claim in with_claims(name).claims}
+    files = {claim.file for name in parts for claim in the_study(name).claims}
     assert files == CLAIM_FILES.keys()  # none is idle
     lecture = {f"C{i}" for i in range(1, 35)}
-    told = {part for name in parts for claim in with_claims(name).claims for part in re.split(r", ", claim.source)}
+    told = {part for name in parts for claim in the_study(name).claims for part in re.split(r", ", claim.source)}
     assert lecture <= told
-    names = [claim.name for name in parts for claim in with_claims(name).claims]
+    names = [claim.name for name in parts for claim in the_study(name).claims]
     assert len(set(names)) == len(names)  # so that study.only is not ambiguous
 
 
@@ -193,7 +184,7 @@ def test_a_profile_may_be_like_that_of_another_study(tmp_path):
     files["t"].write_text("base: [z=0]\nprofiles: {big: {base: [b=3, c=4], seeds: 7, looks: 3}}")
     content = {"base": ["b=2"], "profiles": {"big": {"like": "t", "base": ["c=5"]}}}
     assert with_profile("s", content, "big", files) == {"base": ["b=3", "c=5"], "seeds": 7, "profile": "big"}
-    with pytest.raises(ValueError, match="`like` must name another study, got 's'"):
+    with pytest.raises(ValueError, match="`like` must name another study whose profile is like no other, got 's'"):
         with_profile("s", {"profiles": {"big": {"like": "s"}}}, "big", files)
 
 
@@ -206,7 +197,7 @@ def test_fixed_values_are_those_of_their_arms():
     assert [arm.label for arm in study.arms()] == ["a=1", "a=2"]
     with pytest.raises(ValueError, match="varies lr itself"):
         study.with_overrides(["lr=0.2"])
-    with pytest.raises(ValueError, match="has no arm 'a=3'"):
+    with pytest.raises(ValueError, match="names no arm of study s: 'a=3'; there are 'a=1'"):
         parse("s", {"grids": [{"product": {"a": [1]}}], "fixed": {**FIXED, "values": {"a=3": 1}}}).arms()
     with pytest.raises(ValueError, match="set one of them to null"):
         parse("s", {"fixed": FIXED, "tuning": {"key": "lr", "values": [1, 2]}})
@@ -218,7 +209,8 @@ def test_only_keeps_the_claims_that_are_named_and_their_arms():
     claims = {"c": CLAIM, "d": {**CLAIM, "control": {"a": 3}}}
     content = {"grids": [{"product": {"a": [1, 2, 3]}}], "claims": claims, "only": ["d"]}
     study = parse("s", content)
-    assert [claim.name for claim in study.claims] == ["d"]
+    assert [claim.name for claim in study.asked] == ["d"]
+    assert [claim.name for claim in study.claims] == ["c", "d"]
     assert [arm.axes["a"] for arm in study.arms()] == [1, 3]
     assert [arm.axes["a"] for arm in study.with_overrides(["x=1"]).arms()] == [1, 3]
     with pytest.raises(ValueError, match=r"must name claims of study s \(c, d\), got \['e'\]"):
@@ -231,22 +223,23 @@ def test_only_of_a_collection_leaves_out_studies_without_such_a_claim():
     with pytest.raises(ValueError, match="'cc', which is a claim of none"):
         without_idle([("a", {"claims": {"aa": CLAIM}, "only": ["cc"]})])
     assert without_idle([("a", {})]) == [("a", {})]
+    with pytest.raises(ValueError, match=r"must be a list of claims, \[aa\]"):
+        without_idle([("a", {"only": "aa"})])
 
 
 def test_a_study_may_name_files_of_claims(tmp_path):
     for stem, name in (("c1", "x"), ("c2", "y"), ("c3", "x")):
         (tmp_path / f"{stem}.yaml").write_text(yaml.safe_dump({name: CLAIM}))
     files = {path.stem: path for path in tmp_path.glob("c*.yaml")}
-    path = tmp_path / "s.yaml"
-    path.write_text("claims: [c1, c2]")
-    found = parse("s", read_study(path, files)).claims
+    found = parse("s", with_claims("s", {"claims": ["c1", "c2"]}, files)).claims
     assert [(claim.name, claim.file, claim.family) for claim in found] == [("x", "c1", "c1"), ("y", "c2", "c2")]
-    path.write_text("claims: [c1, c3]")
     with pytest.raises(ValueError, match="has a claim 'x', which an earlier file"):
-        read_study(path, files)
-    path.write_text("claims: [c9]")
+        with_claims("s", {"claims": ["c1", "c3"]}, files)
     with pytest.raises(ValueError, match=r"no conf/claim/c9\.yaml"):
-        read_study(path, files)
+        with_claims("s", {"claims": ["c9"]}, files)
+    assert with_claims("s", {"claims": {"x": CLAIM}}, files) == {"claims": {"x": CLAIM}}
+    with pytest.raises(ValueError, match=r"`study\.claims` of s must be"):
+        parse("s", {"claims": ["c1"]})
 
 
 def test_a_study_may_consist_of_others(tmp_path):

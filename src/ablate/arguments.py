@@ -9,7 +9,7 @@ import yaml
 
 from ablate import catalog
 from ablate.identity import is_unscientific
-from ablate.study import key_of, quoted
+from ablate.overrides import key_of, quoted
 
 CONFIG_DIR = ("--config-dir", "-cd")
 WITH_VALUE = (

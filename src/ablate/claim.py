@@ -81,6 +81,8 @@ class Claim:
                 )
             if not isinstance(self.value, int | float) or isinstance(self.value, bool):
                 raise ValueError(f"{where}: `value` must be a number, got {self.value!r}")
+            if not self.treatment:
+                raise ValueError(f"{where}: `treatment` must name values of axes")
         elif self.form != "trend" and not (self.treatment and self.control):
             raise ValueError(f"{where}: `treatment` and `control` must each name values of axes")
         if twice := {*self.treatment, *self.control, self.factor} & self.at.keys():

@@ -2,7 +2,7 @@
 
 Bare overrides train (`ablate activation=tanh optimizer.lr=0.01`), `-m` sweeps, `study=` does a study, and a first word
 from `SUBCOMMANDS` does something else without importing what training needs. Hydra composes and instantiates; only
-this module, `planning` and the sweeper plugin know of it.
+this module, `planning`, `composition`, `drafting` and the sweeper plugin know of it.
 """
 
 import os
@@ -93,12 +93,7 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
     for word in words:
         folder = Path(word).resolve()
         if collection := read_collection(folder):
-            results = [collect(*study) for study in collection.studies(folder)]
-            told = [(found, judge(found)) for found in results]
-            for one in told:
-                report.write_report(*one)
-            page = report.write_overview(collection, told, folder)
-            print(f"{report.collection_summary(told)}\n\n{page}")
+            print("{}\n\n{}".format(*report.report_collection(collection, collection.studies(folder))))
             continue
         manifest = read_manifest(folder)
         if manifest is None:

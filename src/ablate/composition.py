@@ -6,7 +6,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, open_dict
 
-from ablate.study import key_of
+from ablate.overrides import key_of
 
 RUN_KEYS = ("seed", "gpu", "wait", "rerun")  # keys of conf/config.yaml itself: no group and no default hangs on them
 MOST_KEPT = 256  # compositions of one process, a quarter of a megabyte each

@@ -18,7 +18,9 @@ def describe(results: Results, *, with_arms: bool = True) -> str:
             f"{tuning.key} tuned over {tuning.values} with {tuning.seeds} seeds each, then fixed for the report"
         )
     elif study.fixed:
-        lines.append(f"{study.fixed.key} of each arm as tuned before ({study.fixed.source or 'see study.fixed'})")
+        known = sum(arm.label in study.fixed.values for arm in results.arms)
+        source = study.fixed.source or "see study.fixed"
+        lines.append(f"{study.fixed.key} of {known} of {len(results.arms)} arms as tuned before ({source})")
     else:
         lines.append("nothing is tuned: every arm has the settings of its overrides")
     for arm in results.arms if with_arms else ():

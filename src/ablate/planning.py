@@ -1,5 +1,5 @@
-"""From a composed configuration to a run with a name, a fingerprint and a home. With `cli` and the sweeper plugin, the
-only module that sees Hydra's objects; what it hands on are plain ones.
+"""From a composed configuration to a run with a name, a fingerprint and a home. What it
+hands on are plain objects: beside it only `cli`, `composition`, `drafting` and the sweeper plugin see Hydra's.
 """
 
 import functools

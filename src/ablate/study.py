@@ -23,23 +23,18 @@ or, for a study that consists of others, each judged by itself,
     studies: [activation, initialization]
 """
 
-import copy
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ablate.claim import Axes, Claim
+from ablate.overrides import from_yaml, key_of, over, text
 
 # Tuning runs have seeds of their own, so that no score that chose a value is used to judge it.
 TUNING_SEED = 1_000_000
 MIN_TUNING_SEEDS = 3  # with two, the winner's luck has been seen to make a verdict
 
-BUDGET = ("base", "seeds", "seconds_a_run")  # what a profile may take over from another study's
 GRIDS = ("product", "zip", "leave_one_out", "add_one_in")
 
 
@@ -81,15 +76,21 @@ class Fixed:
         key: the setting, e.g. optimizer.lr.
         values: by label of the arm; the others have what the base says.
         source: which tuning runs chose the values.
+        budget: at which they were tuned, where it is not the study's; "" for the study's own.
+        edges: labels of the arms whose value was the first or the last that was tried.
     """
 
     key: str
     values: dict[str, Any]
     source: str = ""
+    budget: str = ""
+    edges: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not isinstance(self.values, dict) or not all(isinstance(v, int | float) for v in self.values.values()):
             raise ValueError(f"`fixed.values` must be a number for each label of an arm, got {self.values}")
+        if unknown := [label for label in self.edges if label not in self.values]:
+            raise ValueError(f"`fixed.edges` must be labels of `fixed.values`, got {unknown[0]!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +115,8 @@ class Arm:
 class Study:
     """See the module; `name` is the file's stem, `title` and `source` its first comment lines.
 
-    `only` names the claims that are kept, with the arms that they are about; all where it is empty.
+    `only` names the claims that are judged, with the arms that they are about; all where it is empty. The error level
+    of a family is shared by all its claims all the same, so that no verdict is easier to have by asking for it alone.
     """
 
     name: str
@@ -161,8 +163,11 @@ class Study:
             raise ValueError(
                 f"`study.only` must name claims of study {self.name} ({', '.join(known)}), got {self.only}"
             )
-        if self.only:
-            object.__setattr__(self, "claims", [claim for claim in self.claims if claim.name in self.only])
+
+    @property
+    def asked(self) -> list[Claim]:
+        """The claims that are to be judged; the others still count in their families."""
+        return [claim for claim in self.claims if not self.only or claim.name in self.only]
 
     @property
     def nuisance(self) -> str:
@@ -178,7 +183,7 @@ class Study:
         """Return the arms in the grids' order, each once.
 
         An axis that one grid names and another does not has, in the arms of the other, the value that `base` gives it.
-        With `only`, arms that no kept claim is about are left out.
+        With `only`, arms that no claim that is asked for is about are left out.
 
         Raises:
             ValueError: a fixed value is for an arm that is not there.
@@ -196,8 +201,9 @@ class Study:
                 found.setdefault(tuple(sorted(arm.overrides)), arm)
         arms = [self._at_fixed_value(arm) for arm in found.values()]
         if unknown := (self.fixed.values if self.fixed else {}).keys() - {arm.label for arm in arms}:
-            raise ValueError(f"`fixed.values` of study {self.name} has no arm {min(unknown)!r}; see dry_run=true")
-        cells = [cell.items() for claim in self.claims for cell in claim.cells()] if self.only else []
+            there = ", ".join(repr(arm.label) for arm in arms)
+            raise ValueError(f"`fixed.values` names no arm of study {self.name}: {min(unknown)!r}; there are {there}")
+        cells = [cell.items() for claim in self.asked for cell in claim.cells()] if self.only else []
         return [arm for arm in arms if not self.only or any(cell <= arm.axes.items() for cell in cells)]
 
     def _at_fixed_value(self, arm: Arm) -> Arm:
@@ -263,182 +269,15 @@ def parse(name: str, content: Mapping[str, Any], title: str = "", source: str = 
         if content.get(key):
             content[key] = _build(kind, key, content[key])
     claims = content.get("claims") or {}
+    if not isinstance(claims, dict) or not all(isinstance(claim, dict) for claim in claims.values()):
+        raise ValueError(f"`study.claims` of {name} must be {{name: {{text, form, ...}}}}, got {claims!r}")
     content["claims"] = [_build(Claim, f"claim {key!r}", {"name": key, **value}) for key, value in claims.items()]
     return Study(name=name, title=title, source=source, **content)
-
-
-def parts_of(name: str, files: Mapping[str, Path]) -> list[str]:
-    """Return the names of the studies that a study consists of: its own, unless its file has `studies`.
-
-    Args:
-        name: of the study.
-        files: {name: path} of all study files.
-
-    Raises:
-        ValueError: it consists of something that is no study, or has more to say than that.
-    """
-    content = read_study(files[name]) if name in files else {}
-    if "studies" not in content:
-        return [name]
-    parts = content["studies"]
-    if others := sorted(content.keys() - {"studies"}):
-        raise ValueError(f"{files[name]} has `studies`, each of which speaks for itself; drop {others[0]}")
-    for part in parts if isinstance(parts, list) else [parts]:
-        if part not in files or "studies" in read_study(files[part]):
-            raise ValueError(f"{files[name]}: `studies` must name studies that do not consist of others, got {part!r}")
-    return list(parts)
-
-
-def without_idle(studies: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
-    """Return the studies of a collection in which `only` leaves a claim, each with its own of the claims it names.
-
-    Raises:
-        ValueError: `only` names a claim that no study has.
-    """
-    only = next((content["only"] for _, content in studies if content.get("only")), None)
-    if only is None:
-        return list(studies)
-    known = {claim for _, content in studies for claim in content.get("claims") or {}}
-    if unknown := [claim for claim in only if claim not in known]:
-        raise ValueError(f"`study.only` names {unknown[0]!r}, which is a claim of none of these studies")
-    kept = ((name, content, [c for c in only if c in (content.get("claims") or {})]) for name, content in studies)
-    return [(name, {**content, "only": mine}) for name, content, mine in kept if mine]
-
-
-def with_profile(
-    name: str, content: Mapping[str, Any], profile: str | None, files: Mapping[str, Path] | None = None
-) -> dict[str, Any]:
-    """Return the content of a study file as one of its profiles has it: no profile is the file without them.
-
-    A line of the profile's base takes the place of those with the same key; every other key replaces the file's. A
-    profile that is `like: STUDY` has the budget of that name in the other study's file: base, seeds, seconds_a_run.
-
-    Args:
-        name: of the study.
-        content: of its file.
-        profile: name of the profile.
-        files: {name: path} of all study files.
-
-    Raises:
-        ValueError: there is no such profile.
-    """
-    content = dict(content)
-    profiles = content.pop("profiles", {})
-    if profile is None:
-        return content
-    if profile not in profiles:
-        there = f"it has {', '.join(profiles)}" if profiles else "it has none"
-        raise ValueError(f"study {name} has no profile {profile!r}; {there}")
-    changed = dict(profiles[profile] or {})
-    if other := changed.pop("like", None):
-        if other == name or other not in (files or {}):
-            raise ValueError(f"study {name}, profile {profile}: `like` must name another study, got {other!r}")
-        assert files is not None
-        theirs = with_profile(other, {"profiles": read_study(files[other]).get("profiles", {})}, profile, files)
-        budget = {key: theirs[key] for key in BUDGET if key in theirs}
-        changed = {**budget, **changed, "base": over(theirs["base"], changed.get("base", []))}
-    return {**content, **changed, "base": over(content.get("base", []), changed.get("base", [])), "profile": profile}
-
-
-def over(base: Sequence[str], changes: Sequence[str]) -> list[str]:
-    """Return overrides changed by others: what they say of a key takes the place of what the base says."""
-    keys = {key_of(line) for line in changes}
-    return [*(line for line in base if key_of(line) not in keys), *changes]
-
-
-def patch(content: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Return the content of a study file changed by "key.key=value" assignments, values being YAML.
-
-    Raises:
-        ValueError: an assignment goes through something that is not a mapping.
-    """
-    content = copy.deepcopy(content)
-    for assignment in assignments:
-        path, _, value = assignment.partition("=")
-        *parents, last = path.split(".")
-        node = content
-        for parent in parents:
-            node = node.setdefault(parent, {})
-            if not isinstance(node, dict):
-                raise ValueError(f"study.{assignment}: {parent} is not a mapping; give it as a whole")
-        node[last] = from_yaml(value)
-    return content
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-3 is a number, as in YAML 1.2 and in Hydra."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"), list("-+0123456789.")
-)
-
-
-def from_yaml(content: str) -> Any:
-    """Return what a piece of YAML means."""
-    return yaml.load(content, _Loader)  # a safe loader: it makes no objects
-
-
-def key_of(override: str) -> str:
-    """Return the key of an override string "key=value", without a leading + or ~."""
-    return override.partition("=")[0].lstrip("+~")
-
-
-def text(value: Any) -> str:
-    """Return a value as Hydra's override grammar takes it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return f"[{','.join(text(item) for item in value)}]"
-    if isinstance(value, dict):
-        return f"{{{','.join(f'{key}:{text(item)}' for key, item in value.items())}}}"
-    if isinstance(value, float):
-        return repr(value)
-    return str(value) if not isinstance(value, str) or re.fullmatch(r"[\w./@:+-]+", value) else quoted(value)
-
-
-def quoted(text: str) -> str:
-    """Return `text` as a string of Hydra's override grammar: a quote is escaped, and so are backslashes before one."""
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 
 def shallow(study: Study) -> dict[str, Any]:
     """Return the fields of a study by name."""
     return {f.name: getattr(study, f.name) for f in fields(study)}
-
-
-def read_study(path: Path, claim_files: Mapping[str, Path] | None = None) -> dict[str, Any]:
-    """Return the content of a study file; given the claim files, with the content of those that it names.
-
-    Args:
-        path: of the study file.
-        claim_files: {stem: path} of the files in conf/claim.
-
-    Raises:
-        ValueError: it is not a YAML mapping, or names a claim file that is not there, or two claims have one name.
-    """
-    content = _read_mapping(path, "base, grids, seeds, claims, ...")
-    if claim_files is None or not isinstance(content.get("claims"), list):
-        return content
-    claims: dict[str, Any] = {}
-    for stem in content["claims"]:
-        if stem not in claim_files:
-            raise ValueError(f"{path} names the claim file {stem!r}, and there is no conf/claim/{stem}.yaml")
-        found = _read_mapping(claim_files[stem], "{name of a claim: {text, form, ...}}")
-        if twice := found.keys() & claims.keys():
-            raise ValueError(f"{claim_files[stem]} has a claim {min(twice)!r}, which an earlier file of {path} has too")
-        claims |= {name: {"family": stem, **claim, "file": stem} for name, claim in found.items()}
-    return {**content, "claims": claims}
-
-
-def _read_mapping(path: Path, what: str) -> dict[str, Any]:
-    content = from_yaml(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a mapping ({what})")
-    return content
 
 
 def _build(kind: type, where: str, content: Mapping[str, Any]) -> Any:

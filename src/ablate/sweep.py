@@ -18,12 +18,13 @@ from filelock import FileLock, Timeout
 from ablate.identity import is_unscientific, measures
 from ablate.judging.selection import unmeasured_runs
 from ablate.manifest import Manifest, PlannedArm, check_unchanged, read_manifest, write_manifest
+from ablate.overrides import key_of, text
 from ablate.record import FAILURE_NAME
 from ablate.results import Job, Results, collect, missing_runs, read_failure, state_of, write_runs
-from ablate.study import Study, key_of, text
+from ablate.study import Study
 from ablate.watch import Watch
 
-FIXED = ("claims", "alpha", "looks")  # what decides the verdicts and not the runs: fixed before the first run
+DECIDING = ("claims", "alpha", "looks")  # what decides the verdicts and not the runs: fixed before the first run
 PROSE = ("text", "source", "published", "note", "explained_by", "figure", "file")
 ESTIMATE = "seconds_a_run"  # says how long it will take, and means nothing else
 MAX_LOSSES = 2  # how often a run is launched again whose worker died without a word
@@ -40,7 +41,7 @@ def study_folder(output_dir: Path, study: Study, definition: dict[str, Any], ove
     """
     base = [override for override in definition.get("base", []) if not is_unscientific(key_of(override))]
     meant = sorted(override for override in overrides if not is_unscientific(key_of(override)))
-    runs = {key: value for key, value in definition.items() if key not in (*FIXED, ESTIMATE)}
+    runs = {key: value for key, value in definition.items() if key not in (*DECIDING, ESTIMATE)}
     content = {"definition": {**runs, "base": base}, "overrides": meant}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]
     name = re.sub(r"[^A-Za-z0-9_.,=+-]+", "_", study.name)[:80].strip("_,.")
@@ -64,7 +65,7 @@ def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool
     known = read_manifest(folder)
     if known is not None:
         check_unchanged(manifest.arms, known, folder)
-        for key in FIXED:
+        for key in DECIDING:
             if (now := deciding(manifest, key)) != (then := deciding(known, key)):
                 raise ValueError(
                     f"{folder} was begun with other {key} ({changes(then, now)}), and what is claimed is fixed "
@@ -90,6 +91,23 @@ def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool
     if write:
         write_manifest(manifest, folder)
     return manifest
+
+
+def begin_all(planned: "Sequence[Begun]", extra_seeds: int = 0, *, write: bool = True) -> "list[Begun]":
+    """Begin several studies as `begin` does one: all are checked before anything is written.
+
+    A study without a claim that needs a test (its claims are identities) gets no further seeds: it takes no look.
+    """
+
+    def each(write: bool) -> "list[Begun]":
+        found = []
+        for manifest, folder in planned:
+            tested = len(planned) == 1 or any(claim.form != "identity" for claim in manifest.study().claims)
+            found.append((begin(manifest, folder, extra_seeds * tested, write=write), folder))
+        return found
+
+    each(write=False)
+    return each(write)
 
 
 def deciding(manifest: Manifest, key: str) -> Any:

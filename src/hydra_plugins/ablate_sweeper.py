@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
@@ -14,6 +14,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
+
+if TYPE_CHECKING:
+    from ablate.collection import Collection
 
 NOT_IN_BASE = ("output_dir", "rerun", "dry_run", "wait", "seed")  # a study's own, or the command line's
 
@@ -72,13 +75,14 @@ class AblateSweeper(BasicSweeper):
 
     def do_study(self, arguments: list[str]) -> None:
         """Plan, run, judge, report."""
-        from ablate import forecast, planning, sweep
+        from ablate import forecast, planning, report, sweep
         from ablate.arguments import applicable, split_folders
         from ablate.catalog import conf_dir
-        from ablate.judging import check_claims, check_recorded
-        from ablate.manifest import Manifest, check_validated, plan_arms
+        from ablate.judging import check_claims, check_recorded, judge
+        from ablate.manifest import check_validated, plan_arms
+        from ablate.overrides import key_of, text
         from ablate.results import Job
-        from ablate.study import Study, key_of, text
+        from ablate.study import Study
 
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
         where = [conf_dir(), *split_folders(sys.argv[1:])[0]]
@@ -95,8 +99,8 @@ class AblateSweeper(BasicSweeper):
             said = {key_of(line) for line in lines}
             return [f"{key}={value}" for key, value in decided.items() if key not in said]
 
-        def begun(study: Study, definition: dict[str, Any], shared: list[str]) -> tuple[Manifest, Path]:
-            """Return the manifest to work on, and the study's folder; a dry run writes nothing."""
+        def planned(study: Study, definition: dict[str, Any], shared: list[str]) -> sweep.Begun:
+            """Return the manifest that the study would begin with, and the study's folder."""
 
             def resolve(lines: Sequence[str], value: Any) -> Any:
                 assert self.config is not None and self.hydra_context is not None
@@ -112,10 +116,9 @@ class AblateSweeper(BasicSweeper):
             check_recorded(study, arms)
             check_validated(study, arms)
             folder = sweep.study_folder(Path(self.config.output_dir), study, definition, shared)
-            manifest = sweep.begin_manifest(study, definition, shared, self.command, arms)
-            return sweep.begin(manifest, folder, self.extra_seeds, write=not self.config.dry_run), folder
+            return sweep.begin_manifest(study, definition, shared, self.command, arms), folder
 
-        studies = [begun(*one) for one in asked]
+        studies = sweep.begin_all([planned(*one) for one in asked], self.extra_seeds, write=not self.config.dry_run)
         results = sweep.collect_all(studies)
         with_arms = len(results) == 1 or self.config.dry_run
         told = (forecast.describe(found, with_arms=with_arms) for found in results)
@@ -123,6 +126,7 @@ class AblateSweeper(BasicSweeper):
         print(forecast.forecast(results, num_workers), flush=True)
         if self.config.dry_run:
             return
+        collection = self.collect_studies(studies, where)  # written now, so that what is not finished is reported too
 
         asked_for = sweep.measures_by_home(results)
 
@@ -143,7 +147,14 @@ class AblateSweeper(BasicSweeper):
                 print(why, file=sys.stderr)
 
         results, failed = sweep.do_runs(studies, launch, rerun=self.config.rerun)
-        self.tell(results, where)
+        if collection is not None:
+            print("\n{}\n\n{}".format(*report.report_collection(collection, studies)))
+        else:
+            judgements = judge(results[0])
+            page = report.write_report(results[0], judgements)
+            print(f"\n{report.summary(results[0], judgements)}\n\n{page}")
+            for view in ("tensorboard", "tensorboard-arms"):  # the runs, and one aggregated run an arm
+                print(f"tensorboard --logdir {shlex.quote(str(results[0].folder / view))}")
         if failed:
             print(f"\n{len(failed)} runs failed:", file=sys.stderr)
             for home, line in failed.items():
@@ -158,7 +169,9 @@ class AblateSweeper(BasicSweeper):
             ValueError: something is swept, or a file has what belongs to the command line.
         """
         from ablate import catalog
-        from ablate.study import key_of, parse, parts_of, patch, read_study, with_profile, without_idle
+        from ablate.overrides import key_of
+        from ablate.study import parse
+        from ablate.study_files import parts_of, patch, read_study, with_claims, with_profile, without_idle
 
         assert self.study is not None
         shared = [str(override.input_line) for override in overrides]
@@ -168,8 +181,8 @@ class AblateSweeper(BasicSweeper):
         names = parts_of(self.study, files)
         found = []
         for name in names:
-            content = with_profile(name, read_study(files[name], claim_files), self.profile, files)
-            found.append((name, patch(content, self.changes)))
+            content = patch(with_profile(name, read_study(files[name]), self.profile, files), self.changes)
+            found.append((name, with_claims(name, content, claim_files)))
         if names != [self.study]:
             found = without_idle(found)
         studies = []
@@ -181,23 +194,16 @@ class AblateSweeper(BasicSweeper):
             studies.append((study, definition, shared))
         return studies
 
-    def tell(self, results: Sequence[Any], where: Sequence[Path]) -> None:
-        """Write the reports, and print what came out and where it is."""
-        from ablate import catalog, report
+    def collect_studies(self, studies: Sequence[Any], where: Sequence[Path]) -> "Collection | None":
+        """Write down which studies belong together, where the study that is asked for consists of others."""
+        from ablate import catalog
         from ablate.collection import Collection, write_collection
-        from ablate.judging import judge
-        from ablate.study import parts_of
+        from ablate.study_files import parts_of
 
         assert self.config is not None
-        told = [(found, judge(found)) for found in results]
-        pages = [report.write_report(*one) for one in told]
         files = catalog.levels(where, "study")
         if self.study is None or parts_of(self.study, files) == [self.study]:
-            print("\n" + report.summary(*told[0]))
-            print(f"\n{pages[0]}")
-            for view in ("tensorboard", "tensorboard-arms"):  # the runs, and one aggregated run an arm
-                print(f"tensorboard --logdir {shlex.quote(str(results[0].folder / view))}")
-            return
+            return None
         title, source = catalog.caption(files[self.study])
         collection = Collection(
             name=self.study,
@@ -205,12 +211,10 @@ class AblateSweeper(BasicSweeper):
             source=source,
             profile=self.profile or "",
             command=again(self.command),
-            folders=[found.folder.name for found in results],
+            folders=[folder.name for _, folder in studies],
         )
-        folder = collection.home(Path(self.config.output_dir))
-        write_collection(collection, folder)
-        print("\n" + report.collection_summary(told))
-        print(f"\n{report.write_overview(collection, told, folder)}")
+        write_collection(collection, collection.home(Path(self.config.output_dir)))
+        return collection
 
     def as_study(self, overrides: Sequence[Override], parser: OverridesParser) -> tuple[Any, dict[str, Any], list[str]]:
         """Return a plain sweep as study, definition and no shared overrides: one grid, no tuning, no claims.
@@ -248,7 +252,7 @@ class AblateSweeper(BasicSweeper):
             ValueError: precision is left to the nodes of a cluster, which may not agree, or studies name two devices.
         """
         from ablate import hardware
-        from ablate.study import key_of
+        from ablate.overrides import key_of
 
         assert self.config is not None
         launcher = self.config.hydra.launcher

@@ -299,3 +299,13 @@ def test_what_a_claim_says_at_holds_for_all_its_cells(make_results):
     (found,) = judge(scored)
     assert found.estimate == pytest.approx(-0.3)
     assert found.treatment == "a=1 b=3"
+
+
+def test_asking_for_one_claim_makes_no_verdict_easier(make_results):
+    claims = {name: {**MET, "metric": "test/accuracy"} for name in "abc"}
+    noise = scores([0.7 + n for n in NOISE], [0.5] * 6)
+    whole = judge(make_results(define(claims), noise))
+    (alone,) = judge(make_results(define(claims, only=["b"]), noise))
+    assert alone.claim.name == "b"
+    assert min(found.level for found in whole) <= alone.level <= max(found.level for found in whole)
+    assert alone.level > 0.95

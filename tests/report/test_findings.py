@@ -123,7 +123,8 @@ def test_the_setting_says_whether_anything_was_tuned(tuned_study, grid_study, tm
 def test_a_nuisance_that_was_tuned_before_is_declared_and_told(fixed_study, tmp_path):
     results = fixed_study(tmp_path)
     told = dict(setting(results, []))
-    assert told["Tuning"] == "optimizer.lr of each arm as tuned before (study tune)"
+    assert told["Tuning"].startswith("optimizer.lr of ")
+    assert "as tuned before (study tune)" in told["Tuning"]
     assert undeclared(results)[1:] == []
     plain = replace(results, study=replace(results.study, fixed=None))
     assert undeclared(plain)[1:] == [["activation=tanh", "optimizer.lr", "0.01", "0.3"]]

@@ -7,9 +7,9 @@ import pytest
 
 from ablate.collection import Collection, write_collection
 from ablate.judging import judge
+from ablate.overrides import from_yaml
 from ablate.report import write_overview, write_report
 from ablate.results import collect, missing_runs
-from ablate.study import from_yaml
 from ablate.sweep import begin
 from test_sweep import BEST, TUNING, finish, manifest
 
@@ -50,6 +50,7 @@ def test_what_tuning_chose_is_printed_as_a_study_file_takes_it(load, folder):
         "key": "lr",
         "source": "tuning.csv",
         "values": {"activation=relu": 0.2, "activation=tanh": 0.1},
+        "edges": ["activation=relu", "activation=tanh"],  # of a grid of two
     }
     rows = script.rows(results)
     assert len(rows) == 2 * 2 * 3

@@ -69,13 +69,20 @@ def judge(results: Results, generator_seed: int = 0) -> list[Judgement]:
         ValueError: a claim that names arms the study does not have, or a look that was not declared.
     """
     study = results.study
-    evidence = [gather(claim, results) for claim in study.claims]
+    evidence = [gather(claim, results) for claim in study.asked]
+    asked = {claim.name for claim in study.asked}
     verdicts: dict[str, Verdict] = {}
-    for family in dict.fromkeys(claim.family for claim in study.claims):
+    for family in dict.fromkeys(claim.family for claim in study.asked):
         members = [e for e in evidence if e.claim.family == family and e.claim.form != "identity"]
         comparisons = [comparison_of(e.claim, e.effect) for e in members]
+        # Claims of the family that nobody asks for (`only`) count as ones of which nothing is known.
+        comparisons += [
+            comparison_of(claim, mean_effect([math.nan]))
+            for claim in study.claims
+            if claim.family == family and claim.form != "identity" and claim.name not in asked
+        ]
         decided = decide(comparisons, alpha=study.alpha, look=results.look, num_looks=study.looks)
-        verdicts |= {e.claim.name: verdict for e, verdict in zip(members, decided, strict=True)}
+        verdicts |= {e.claim.name: verdict for e, verdict in zip(members, decided, strict=False)}
     read = functools.cache(read_predictions)
     return [conclude(e, verdicts.get(e.claim.name), results, generator_seed, read) for e in evidence]
 
@@ -129,6 +136,8 @@ def conclude(
         told["at_values"] = tuning.at_values(claim, cells, study)
         told["value_sensitive"] = tuning.value_sensitive(claim, cells, study)
         told["edges"] = tuning.edges(cells)
+    if study.fixed is not None:
+        told["edges"] = [arm.label for cell in cells for arm in cell if arm.label in study.fixed.edges]
     return Judgement(claim=claim, budget=budget_of([arm for cell in cells for arm in cell]), **told)
 
 

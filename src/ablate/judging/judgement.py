@@ -70,7 +70,7 @@ class Judgement:
         value_sensitive: whether moving one arm to a neighbouring value of the tuned nuisance changes the category of
             the effect (see `ablate.judging.tuning.value_sensitive`); None where nothing is tuned.
         at_values: the comparison at equal values of the nuisance.
-        edges: labels of arms whose best value lies on the edge of the grid.
+        edges: labels of arms whose best value, tuned here or before, lies on the edge of the grid.
         mechanisms: what the claim is explained by.
         budget: net, images and epochs the verdict was reached at.
     """

@@ -8,8 +8,9 @@ from typing import Any, Generic, Protocol, TypeVar
 from ablate.claim import Axes, Claim
 from ablate.identity import differences, measures
 from ablate.manifest import PlannedArm
+from ablate.overrides import text
 from ablate.results import ArmResult, Job, Results
-from ablate.study import Study, text
+from ablate.study import Study
 
 NO_MEASURE = ("train", "train_eval", "val", "test", "best", "epochs_to", "initial")
 SCORE = re.compile(
@@ -53,7 +54,7 @@ def check_claims(study: Study) -> None:
         ValueError: names the claim, what it asks for and what there is.
     """
     arms = study.arms()
-    for claim in study.claims:
+    for claim in study.asked:
         for metric in (claim.metric, *claim.explained_by):
             measure = MEASURED.fullmatch(metric)
             if not SCORE.fullmatch(metric) and (not measure or measure[1] in NO_MEASURE):
@@ -73,7 +74,7 @@ def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
     Raises:
         ValueError: names the claim, the threshold or the diagnostic, and what there is.
     """
-    for claim in study.claims:
+    for claim in study.asked:
         if measure := measure_of(claim.metric):
             for arm in arms:
                 names = measures(arm.variants[0].settings)
@@ -82,6 +83,12 @@ def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
                         f"claim {claim.name!r}: no run measures {measure}; diagnostics.measure is "
                         f"{', '.join(names) or 'empty'}"
                     )
+        for arm in arms if any(metric.startswith("initial/") for metric in (claim.metric, *claim.explained_by)) else ():
+            if not arm.variants[0].settings.get("diagnostics", {}).get("at_start", True):
+                raise ValueError(
+                    f"claim {claim.name!r} speaks of what is measured before the first step, and diagnostics.at_start "
+                    "is false"
+                )
         threshold = claim.metric.rpartition("/")[2]
         if not claim.metric.startswith("epochs_to/"):
             continue
@@ -100,7 +107,7 @@ def unmeasured_runs(results: Results) -> Iterator[Job]:
     A run that was asked for it and has no such key is not among them: doing it anew would not help.
     """
     seen: set[str] = set()
-    for claim in results.study.claims:
+    for claim in results.study.asked:
         measure = measure_of(claim.metric)
         cells = select(claim, results.arms).cells if measure else []
         for arm in (arm for cell in cells for arm in cell):

@@ -5,11 +5,11 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ablate.overrides import text
 from ablate.plotting import COLOURS, INK, MUTED, RULE, new_figure, style, to_svg
 from ablate.report.curves import Band, PairTable, band, history
 from ablate.report.wording import LOOKS, short_names
 from ablate.results import ArmResult, Results
-from ablate.study import text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

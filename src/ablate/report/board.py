@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.identity import flatten, scientific
+from ablate.overrides import text
 from ablate.record import Record
 from ablate.report.circumstances import progress, records_of
 from ablate.report.curves import band, history
@@ -22,7 +23,6 @@ from ablate.report.findings import answer, findings
 from ablate.report.links import folder_names, link_runs
 from ablate.report.markdown import verdict_rows
 from ablate.results import ArmResult, Results
-from ablate.study import text
 from ablate.tables import markdown
 
 if TYPE_CHECKING:

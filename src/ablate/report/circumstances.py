@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ablate.identity import differences
+from ablate.overrides import text
 from ablate.record import Record
 from ablate.report.wording import plural
 from ablate.results import ArmResult, Results
-from ablate.study import TUNING_SEED, text
+from ablate.study import TUNING_SEED, Fixed
 
 if TYPE_CHECKING:
     from ablate.judging import Judgement
@@ -83,8 +84,7 @@ def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[s
             ("Tuning", f"{study.tuning.key} of every arm over {values} on validation images, {number} of its own")
         )
     elif study.fixed:
-        source = f" ({study.fixed.source})" if study.fixed.source else ""
-        rows.append(("Tuning", f"{study.fixed.key} of each arm as tuned before{source}"))
+        rows.append(("Tuning", as_tuned_before(study.fixed, [arm.label for arm in results.arms])))
     else:
         rows.append(("Tuning", "none: every arm runs with the settings it was given"))
     if study.only:
@@ -93,6 +93,16 @@ def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[s
         looks = f"look {results.look} of {study.looks}"
         rows.append(("Error level", f"{study.alpha:g} a family of claims (Holm) over all looks; this is {looks}"))
     return rows
+
+
+def as_tuned_before(fixed: Fixed, labels: Sequence[str]) -> str:
+    """Return for how many of the arms a value was tuned before, at which budget, and where that is told."""
+    known = sum(label in fixed.values for label in labels)
+    number = "every arm" if known == len(labels) else f"{known} of {len(labels)} arms"
+    at = f" at {fixed.budget}" if fixed.budget else ""
+    source = f" ({fixed.source})" if fixed.source else ""
+    others = "" if known == len(labels) else "; the others have the base's"
+    return f"{fixed.key} of {number} as tuned before{at}{source}{others}"
 
 
 def budget(results: Results) -> str:

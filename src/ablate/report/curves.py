@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ablate.overrides import text
 from ablate.record import Record
 from ablate.results import Results
-from ablate.study import text
 
 if TYPE_CHECKING:
     import numpy as np

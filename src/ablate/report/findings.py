@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ablate.claim import Claim
+from ablate.overrides import text
 from ablate.report.circumstances import command_with
 from ablate.report.wording import LOOKS, Look, Unit, mean_score, percent, plural, probability, unit_of
 from ablate.results import Results
-from ablate.study import text
 
 if TYPE_CHECKING:
     from ablate.judging import Judgement, Mechanism
@@ -122,11 +122,10 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
     if judgement.value_sensitive and study.tuning:
         key = study.tuning.key
         found.append(Note(f"{sensitivity(key)}: another answer with one arm at a neighbouring {key}", "warning"))
-    if judgement.edges and study.tuning:
-        arms = ", ".join(judgement.edges)
-        found.append(
-            Note(f"best {study.tuning.key} on the edge of the grid: {arms}; widen study.tuning.values", "warning")
-        )
+    if judgement.edges:
+        cure = "widen study.tuning.values" if study.tuning else "a better one may lie outside"
+        arms = ", ".join(dict.fromkeys(judgement.edges))
+        found.append(Note(f"best {study.nuisance} on the edge of the grid: {arms}; {cure}", "warning"))
     if judgement.outcome == "inconclusive":
         found.append(further(results, judgement))
     if judgement.mechanisms:

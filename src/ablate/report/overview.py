@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ablate.collection import Collection, others
-from ablate.manifest import read_manifest
+from ablate.manifest import Manifest, read_manifest
 from ablate.report.circumstances import Progress, progress
 from ablate.report.findings import Finding, answer, count_outcomes, finding, findings, mechanism
 from ablate.report.markdown import plain_cell
-from ablate.report.page import csv_rows
+from ablate.report.page import csv_rows, write_report
 from ablate.report.rendering import render
 from ablate.report.table import write_text
 from ablate.report.terminal import verdict_line
@@ -128,6 +128,25 @@ def collection_summary(told: Told) -> str:
         title = (results.study.title or results.study.name) + (f" ({state.sentence()})" * (not state.is_complete))
         paragraphs.append("\n".join([title, *map(verdict_line, judgements)]))
     return "\n\n".join([*paragraphs, answer(all_of(told))])
+
+
+def report_collection(collection: Collection, studies: Sequence[tuple[Manifest, Path]]) -> tuple[str, Path]:
+    """Judge the studies of a collection and write all their reports and the first page.
+
+    Args:
+        collection: what ties the studies together.
+        studies: their manifests and folders; they may be unfinished.
+
+    Returns:
+        What is said of them on the terminal, and the path of the first page.
+    """
+    from ablate.judging import judge
+
+    told = [(found, judge(found)) for found in (collect(manifest, folder) for manifest, folder in studies)]
+    for results, judgements in told:
+        write_report(results, judgements)
+    output_dir = told[0][0].output_dir
+    return collection_summary(told), write_overview(collection, told, collection.home(output_dir))
 
 
 def write_overview(collection: Collection, told: Told, folder: Path) -> Path:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ablate.identity import flatten, plain, scientific
+from ablate.overrides import text
 from ablate.record import Record, replacing
 from ablate.results import ArmResult, Results
-from ablate.study import Study, text
+from ablate.study import Study
 
 HEAD = ("seeds", "test accuracy %", "std", "val accuracy %", "train accuracy %", "diverged", "seconds a run")
 

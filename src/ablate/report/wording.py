@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ablate.claim import Claim
+from ablate.overrides import text
 from ablate.results import ArmResult
-from ablate.study import text
 
 
 @dataclass(frozen=True)
