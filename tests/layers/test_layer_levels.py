@@ -18,7 +18,8 @@ LEVELS = {
     "mish softplus identity",
     "initializer": "zeros constant normal xavier_normal xavier_uniform he_normal he_uniform orthogonal lsuv dirac "
     "torch_default xavier_as_printed",
-    "normalization": "none batch batch_after batch_after_no_affine batch_no_affine batch_frozen_scale batch_population batch_mean_std layer "
+    "normalization": "none batch batch_after batch_after_no_affine batch_no_affine batch_frozen_scale "
+    "batch_population batch_mean_std layer "
     "group instance weight_standardization",
     "dropout": "none hidden hidden_fifth lecture everywhere spatial alpha monte_carlo",
 }

@@ -10,6 +10,7 @@ from ablate.judging import Judgement, Mechanism, judge
 from ablate.manifest import MANIFEST_NAME, write_manifest
 from ablate.record import write_record
 from ablate.report import collection_summary, write_overview, write_report
+from ablate.report.overview import as_parts
 from ablate.report.terminal import verdict_line
 from ablate.report.wording import LOOKS
 
@@ -244,3 +245,12 @@ def test_claims_of_several_budgets_each_have_their_own(lecture):
     page = page_of(write_overview(collection, told, folder)).text
     assert page.count("Budget: micro, 2,000 images, 10 epochs") == 1
     assert page.count("Budget: deep20, 2,000 images, 10 epochs") == 1
+
+
+@pytest.mark.parametrize(("file", "number"), [("c05", "C05"), ("c24_identity", "C24"), ("arithmetic", ""), ("", "")])
+def test_a_claim_is_called_by_the_number_of_its_file(file, number, lecture):
+    _, told, _ = lecture
+    results, (judgement, *_) = told[0]
+    judgement = replace(judgement, claim=replace(judgement.claim, file=file))
+    (part,) = as_parts([(results, [judgement])], {})
+    assert part.entries[0].identifier == number

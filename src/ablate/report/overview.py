@@ -1,5 +1,6 @@
 """The first page of a collection of studies: which claims hold, at one glance, with links to the studies' reports."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -57,8 +58,9 @@ class Entry:
 
     @property
     def identifier(self) -> str:
-        """Name of the claim's file as people say it, e.g. C05, "" where it has none."""
-        return self.finding.judgement.claim.file.upper()
+        """The number in the name of the claim's file, e.g. C05 of c05 and of c05_depth, "" where there is none."""
+        found = re.match(r"[a-z]\d+", self.finding.judgement.claim.file)
+        return found[0].upper() if found else ""
 
     @property
     def metric(self) -> str:
@@ -79,8 +81,8 @@ class Entry:
 
     @property
     def remark(self) -> str:
-        """Of a contradiction: at which other budgets there is one too."""
-        if self.finding.judgement.outcome != "contradicted":
+        """Of a contradiction: at which other budgets there is one too; an identity does not hang on a budget."""
+        if self.finding.judgement.outcome != "contradicted" or self.finding.judgement.claim.form == "identity":
             return ""
         alike = dict.fromkeys(e.budget for e in self.elsewhere if e.finding.judgement.outcome == "contradicted")
         return f"also at {'; '.join(alike)}" if alike else "at one budget only"
