@@ -10,7 +10,7 @@ from ablate.manifest import Manifest, PlannedArm, Variant, check_validated, read
 from ablate.record import FAILURE_NAME, write_record
 from ablate.results import choose, collect, missing_runs, score, write_runs
 from ablate.study import parse
-from ablate.sweep import begin, do_runs, measures_by_home, study_folder
+from ablate.sweep import begin, begin_all, do_runs, measures_by_home, study_folder
 from ablate.tables import clock
 from test_record import make_record
 
@@ -399,3 +399,25 @@ def test_studies_that_share_a_run_have_it_measure_what_each_wants(folder):
         home: ["diagnostics.measure=[a,b,c]"] for home in ("runs/relu", "runs/tanh")
     }
     assert measures_by_home([asking("a", "b"), asking("b", "a")]) == {}
+
+
+EXACT = {"text": "A.", "form": "identity", "treatment": {"activation": "relu"}, "value": 0}
+TESTED = {"text": "B.", "form": "greater", "treatment": {"activation": "relu"}, "value": 0, "smallest_effect": 0.01}
+
+
+def test_seeds_are_added_to_all_studies_of_a_collection_that_take_looks(folder):
+    other = folder.with_name("t-00000000")
+    planned = [(manifest(claims={"a": EXACT}), folder), (manifest(claims={"b": TESTED}), other)]
+    do_runs(begin_all(planned), lambda jobs, *how: [finish(folder, job) for job in jobs])
+    with pytest.raises(ValueError, match="declares 1 looks"):
+        begin_all(planned, extra_seeds=2)
+    assert read_manifest(folder).looks == [2]  # nothing is written where one of them refuses
+    third = other.with_name("v-00000000")
+    planned = [planned[0], (with_looks(2), third)]
+    do_runs(begin_all(planned), lambda jobs, *how: [finish(folder, job) for job in jobs])
+    assert [plan.looks for plan, _ in begin_all(planned, extra_seeds=2)] == [[2], [2, 4]]
+
+
+def with_looks(number):
+    plan = manifest(claims={"b": TESTED})
+    return replace(plan, definition={**plan.definition, "looks": number})
