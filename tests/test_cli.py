@@ -167,7 +167,7 @@ def test_a_sweep_ends_with_a_table_and_says_what_failed(ablate, tmp_path):
     assert not (tmp_path / "outputs").exists()
     result = ablate(f"{line} {launcher}")
     assert result.returncode == 1
-    assert "8 runs left\ndevice=cpu" in result.stdout
+    assert "device=cpu\ntrainer.threads=1\n8 runs left; how long one takes is not known yet" in result.stdout
     assert "[8/8, 0:00 left]" in result.stdout + result.stderr
     assert result.stderr.count("FAILED: `optimizer` cannot be made from its settings: Invalid learning rate: -1") == 4
     rows = [row.split()[:2] for row in result.stdout.split("arm  ")[1].splitlines() if row.startswith("activation=")]
