@@ -122,7 +122,7 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
     if judgement.value_sensitive and study.tuning:
         key = study.tuning.key
         found.append(Note(f"{sensitivity(key)}: another answer with one arm at a neighbouring {key}", "warning"))
-    if judgement.edges:
+    if judgement.edges and claim.form != "identity" and not claim.metric.startswith("initial/"):
         cure = "widen study.tuning.values" if study.tuning else "a better one may lie outside"
         arms = ", ".join(dict.fromkeys(judgement.edges))
         found.append(Note(f"best {study.nuisance} on the edge of the grid: {arms}; {cure}", "warning"))
