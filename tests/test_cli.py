@@ -187,7 +187,7 @@ def test_a_sweep_ends_with_a_table_and_says_what_failed(ablate, tmp_path):
     written = {path: path.stat().st_mtime_ns for path in records}
     again = ablate(line.replace("0.05,-1", "0.05,5e-2"))
     assert again.returncode == 0, again.stderr
-    assert "0 runs left" in again.stdout  # 0.05 typed twice is one arm, and its runs are shared between sweeps
+    assert "no run is left" in again.stdout  # 0.05 typed twice is one arm, and its runs are shared between sweeps
     assert written == {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/runs/*/*/record.json")}
     report = ablate(f"report {shlex.quote(str(page.parent))}")
     assert report.returncode == 0
