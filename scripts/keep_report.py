@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ablate.collection import Collection, read_collection
 from ablate.manifest import Manifest
+from ablate.report import report_collection
 from ablate.results import Results, collect, missing_runs
 
 
@@ -41,6 +42,7 @@ def keep(collection: Collection, folder: Path, target: Path) -> None:
     made = (
         f"Made by `{collection.command}` at commit {', '.join(commits(results))}; copied by `scripts/keep_report.py`."
     )
+    report_collection(collection, studies)  # what lies there may be older than the records
     target.mkdir(parents=True, exist_ok=True)
     first = relinked((folder / "report.md").read_text(encoding="utf-8"), studies)
     (target / "README.md").write_text(f"{first}\n{made}\n", encoding="utf-8")
