@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ARMS_A_PANEL = 12
+LEGEND_WIDTH = 44  # characters
 MOST_PANELS = 8
 MOST_TUNING_PANELS = 36
 WARNING = LOOKS["contradicted"].colour
@@ -44,7 +45,8 @@ def learning_curves(results: Results, key: str = "val/accuracy") -> list[str]:
     svgs = []
     with style():
         for panel in panels:
-            figure = new_figure(10.6, 3.7)
+            num_lines = sum(len(textwrap.wrap(name, LEGEND_WIDTH)) for name, _ in panel)
+            figure = new_figure(10.6, max(3.7, 0.17 * num_lines + 0.6))  # so high that the legend has its place
             ax = figure.subplots()
             learning_panel(ax, panel, title)
             ax.set_ylim(low, high)
@@ -65,7 +67,7 @@ def learning_panel(ax: "Axes", curves: Sequence[tuple[str, Band]], title: str) -
         marker = "o" if len(epochs) == 1 else ""
         (line,) = ax.plot(epochs, curve.mean, color=colour, linestyle=dashes, marker=marker)
         ax.fill_between(epochs, curve.low, curve.high, color=colour, alpha=0.13, linewidth=0)
-        ends.append((curve.mean[-1], line, "\n".join(textwrap.wrap(name, 44))))
+        ends.append((curve.mean[-1], line, "\n".join(textwrap.wrap(name, LEGEND_WIDTH))))
     ends.sort(key=lambda end: -end[0] if math.isfinite(end[0]) else math.inf)
     ax.legend(
         [line for _, line, _ in ends],
