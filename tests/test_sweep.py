@@ -379,7 +379,13 @@ def test_a_collection_survives_the_disk_and_finds_those_of_other_budgets(folder)
     assert read_collection(homes[0]) == quick
     assert read_collection(folder) is None
     assert quick.studies(homes[0]) == manifests
-    assert others(quick, homes[0]) == [(full, homes[1])]
+    assert others(quick, homes[0]) == ([full], [])
+    old = folder.parent / "lecture-old"
+    old.mkdir()
+    (old / "collection.json").write_text('{"schema": 0}')
+    beside, unread = others(quick, homes[0])
+    assert beside == [full]
+    assert len(unread) == 1 and "lecture-old" in unread[0] and "schema 0" in unread[0]
     with pytest.raises(ValueError, match="is not there any more"):
         replace(quick, folders=["gone"]).studies(homes[0])
 

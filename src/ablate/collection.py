@@ -5,7 +5,6 @@ Each of its studies has a manifest, a report and an error level of its own; the 
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -79,11 +78,19 @@ def read_collection(folder: Path) -> Collection | None:
     return Collection(**content)
 
 
-def others(collection: Collection, folder: Path) -> list[tuple[Collection, Path]]:
-    """Return the collections of the same name that lie beside it, at other budgets, by folder name."""
-    found: Sequence[tuple[Collection | None, Path]] = [
-        (read_collection(path.parent), path.parent)
-        for path in sorted(folder.parent.glob(f"{collection.name}-*/{COLLECTION_NAME}"))
-        if path.parent != folder
-    ]
-    return [(other, home) for other, home in found if other is not None and other.name == collection.name]
+def others(collection: Collection, folder: Path) -> tuple[list[Collection], list[str]]:
+    """Return the collections of the same name that lie beside it, at other budgets, by folder name.
+
+    Returns:
+        Those, and why one could not be read, one line each: what another version left is in nobody's way.
+    """
+    found, unread = [], []
+    for path in sorted(folder.parent.glob(f"{collection.name}-*/{COLLECTION_NAME}")):
+        try:
+            other = read_collection(path.parent)
+        except ValueError as error:
+            unread.append(str(error))
+            continue
+        if path.parent != folder and other is not None and other.name == collection.name:
+            found.append(other)
+    return found, unread

@@ -12,14 +12,14 @@ from ablate.collection import Collection, others
 from ablate.manifest import Manifest, read_manifest
 from ablate.report.circumstances import Progress, progress
 from ablate.report.findings import Finding, answer, count_outcomes, finding, findings, mechanism
-from ablate.report.markdown import plain_cell
+from ablate.report.overview_markdown import to_markdown
 from ablate.report.page import csv_rows, write_report
 from ablate.report.rendering import render
 from ablate.report.table import write_text
 from ablate.report.terminal import verdict_line
-from ablate.report.wording import LOOKS, plural
+from ablate.report.wording import plural
 from ablate.results import Results, collect
-from ablate.tables import comma_separated, markdown
+from ablate.tables import comma_separated
 
 if TYPE_CHECKING:
     from ablate.judging import Judgement
@@ -228,10 +228,10 @@ def at_other_budgets(
     from ablate.judging import judge
 
     found: dict[tuple[str, str], list[Elsewhere]] = defaultdict(list)
-    unread = []
     names = {results.study.name for results, _ in told}
-    beside = (name for other, _ in others(collection, folder) for name in other.folders)
-    for name in dict.fromkeys(name for name in beside if name not in collection.folders):
+    beside, unread = others(collection, folder)
+    folders = (name for other in beside for name in other.folders)
+    for name in dict.fromkeys(name for name in folders if name not in collection.folders):
         try:
             manifest = read_manifest(folder.parent / name)
             if manifest is None or manifest.name not in names:
@@ -247,58 +247,3 @@ def at_other_budgets(
                 link = f"../{quote(name)}/report.html#{told_there.anchor}"
                 found[manifest.name, judgement.claim.name].append(Elsewhere(finding=told_there, link=link))
     return found, unread
-
-
-def to_markdown(collection: Collection, parts: Sequence[Part], unread: Sequence[str]) -> str:
-    """Return the page as Markdown."""
-    told = [judgement for part in parts for judgement in part.judgements]
-    seen = count_outcomes(told)
-    lines = [f"# {plain_cell(collection.title or collection.name)}", plain_cell(collection.source)]
-    lines += [f"Profile: {plain_cell(collection.profile)}" if collection.profile else "", f"**{answer(told)}**"]
-    lines.append("; ".join(f"{LOOKS[name].symbol} {LOOKS[name].meaning}" for name, count in seen.items() if count))
-    if unfinished := [part for part in parts if not part.progress.is_complete]:
-        states = "; ".join(f"{plain_cell(part.title)}: {part.progress.sentence()}" for part in unfinished)
-        lines.append(f"> **Unfinished**: {states}. The rest: `{collection.command}`")
-    lines += ["## At a glance", markdown(glance_rows(parts))]
-    for part in parts:
-        facts = [plain_cell(part.budget), part.size, f"[report]({part.folder}/report.md)"]
-        lines += [f"## {plain_cell(part.title)}", " · ".join(fact for fact in facts if fact)]
-        lines.append(markdown(claim_rows(part)) if part.entries else "Nothing was claimed.")
-    if unread:
-        lines += ["## Not read", "\n".join(f"- {plain_cell(line)}" for line in unread)]
-    lines += ["## How to reproduce", f"```\n{collection.command}\n```"]
-    return "\n\n".join(line for line in lines if line) + "\n"
-
-
-def glance_rows(parts: Sequence[Part]) -> list[list[str]]:
-    """Return head and one row a study: one symbol a claim, and what they come to."""
-    rows = [["part", "claims", "verdicts"]]
-    for part in parts:
-        symbols = " ".join(entry.finding.look.symbol for entry in part.entries)
-        rows.append([plain_cell(part.title), symbols, answer(part.judgements)])
-    return rows
-
-
-def claim_rows(part: Part) -> list[list[str]]:
-    """Return head and one row a claim, escaped; a column that is empty is left out."""
-    rows = [["id", "claim", "verdict", "effect", "interval", "budget", "why", "published", "other budgets", "notes"]]
-    for entry in part.entries:
-        told = entry.finding
-        judgement = told.judgement
-        claim = judgement.claim
-        figure = f" (`ablate figure {claim.figure}`)" if claim.figure else ""
-        row = [
-            entry.identifier,
-            claim.text + figure,
-            f"{told.look.symbol} {judgement.outcome}" + (f", {entry.remark}" if entry.remark else ""),
-            f"{told.effect} of {entry.metric}" if told.effect and entry.metric else told.effect,
-            told.interval,
-            "" if part.budget else judgement.budget,
-            "; ".join(" ".join(measured) for measured in entry.why),
-            claim.published,
-            "; ".join(f"{e.finding.look.symbol} {e.budget}: {e.finding.effect}" for e in entry.elsewhere),
-            "; ".join([*entry.warnings, *([claim.note] if claim.note else [])]),
-        ]
-        rows.append([plain_cell(cell) for cell in row])
-    kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
-    return [[row[i] for i in kept] for row in rows]

@@ -1,0 +1,68 @@
+"""The first page of a collection as Markdown."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ablate.collection import Collection
+from ablate.report.findings import answer, count_outcomes
+from ablate.report.markdown import plain_cell
+from ablate.report.wording import LOOKS
+from ablate.tables import markdown
+
+if TYPE_CHECKING:
+    from ablate.report.overview import Part
+
+
+def to_markdown(collection: Collection, parts: "Sequence[Part]", unread: Sequence[str]) -> str:
+    """Return the page as Markdown."""
+    told = [judgement for part in parts for judgement in part.judgements]
+    seen = count_outcomes(told)
+    lines = [f"# {plain_cell(collection.title or collection.name)}", plain_cell(collection.source)]
+    lines += [f"Profile: {plain_cell(collection.profile)}" if collection.profile else "", f"**{answer(told)}**"]
+    lines.append("; ".join(f"{LOOKS[name].symbol} {LOOKS[name].meaning}" for name, count in seen.items() if count))
+    if unfinished := [part for part in parts if not part.progress.is_complete]:
+        states = "; ".join(f"{plain_cell(part.title)}: {part.progress.sentence()}" for part in unfinished)
+        lines.append(f"> **Unfinished**: {states}. The rest: `{collection.command}`")
+    lines += ["## At a glance", markdown(glance_rows(parts))]
+    for part in parts:
+        facts = [plain_cell(part.budget), part.size, f"[report]({part.folder}/report.md)"]
+        lines += [f"## {plain_cell(part.title)}", " · ".join(fact for fact in facts if fact)]
+        lines.append(markdown(claim_rows(part)) if part.entries else "Nothing was claimed.")
+    if unread:
+        lines += ["## Not read", "\n".join(f"- {plain_cell(line)}" for line in unread)]
+    lines += ["## How to reproduce", f"```\n{collection.command}\n```"]
+    return "\n\n".join(line for line in lines if line) + "\n"
+
+
+def glance_rows(parts: "Sequence[Part]") -> list[list[str]]:
+    """Return head and one row a study: one symbol a claim, and what they come to."""
+    rows = [["part", "claims", "verdicts"]]
+    for part in parts:
+        symbols = " ".join(entry.finding.look.symbol for entry in part.entries)
+        rows.append([plain_cell(part.title), symbols, answer(part.judgements)])
+    return rows
+
+
+def claim_rows(part: "Part") -> list[list[str]]:
+    """Return head and one row a claim, escaped; a column that is empty is left out."""
+    rows = [["id", "claim", "verdict", "effect", "interval", "budget", "why", "published", "other budgets", "notes"]]
+    for entry in part.entries:
+        told = entry.finding
+        judgement = told.judgement
+        claim = judgement.claim
+        figure = f" (`ablate figure {claim.figure}`)" if claim.figure else ""
+        row = [
+            entry.identifier,
+            claim.text + figure,
+            f"{told.look.symbol} {judgement.outcome}" + (f", {entry.remark}" if entry.remark else ""),
+            f"{told.effect} of {entry.metric}" if told.effect and entry.metric else told.effect,
+            told.interval,
+            "" if part.budget else judgement.budget,
+            "; ".join(" ".join(measured) for measured in entry.why),
+            claim.published,
+            "; ".join(f"{e.finding.look.symbol} {e.budget}: {e.finding.effect}" for e in entry.elsewhere),
+            "; ".join([*entry.warnings, *([claim.note] if claim.note else [])]),
+        ]
+        rows.append([plain_cell(cell) for cell in row])
+    kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
+    return [[row[i] for i in kept] for row in rows]
