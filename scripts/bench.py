@@ -40,31 +40,38 @@ class Contender:
     def __init__(self, name: str, args: argparse.Namespace, net: str, precision: str, images: int) -> None:
         words = [name, "--net", net, "--device", args.device, "--precision", precision, "--data", args.data]
         words += ["--images", str(images), "--threads", str(args.threads), "--batch-size", str(args.batch_size)]
+        self.name, self.errors = name, tempfile.TemporaryFile("w+")  # noqa: SIM115 (as long as the process)
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "contenders.py"), *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self.errors,
             text=True,
         )
-        while (line := self.read()) != "ready":
-            if not line:
-                raise SystemExit(f"{name} ended with status {self.process.wait()}; to see why:\n  {words}")
+        while self.read() != "ready":
+            pass
 
     def read(self) -> str:
+        """Return the next line of the contender.
+
+        Raises:
+            SystemExit: it ended; its errors are shown.
+        """
         assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
+        line = self.process.stdout.readline()
+        if not line:
+            status = self.process.wait()
+            self.errors.seek(0)
+            raise SystemExit(f"{self.name} ended with status {status}:\n{self.errors.read()[-2000:]}")
+        return line.strip()
 
     def seconds(self) -> float:
         """Return the seconds of one measurement."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        line = self.read()
-        while not re.fullmatch(r"[0-9.e+-]+", line):
-            if not line and self.process.poll() is not None:
-                raise SystemExit("a contender ended")
-            line = self.read()
+        while not re.fullmatch(r"[0-9.e+-]+", line := self.read()):
+            pass
         return float(line)
 
     def close(self) -> None:
