@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ablate.manifest import Manifest, read_manifest
-from ablate.record import replacing
+from ablate.record import read_content, replacing
 
 COLLECTION_NAME = "collection.json"
 SCHEMA_VERSION = 1
@@ -69,13 +69,8 @@ def read_collection(folder: Path) -> Collection | None:
     Raises:
         ValueError: it is of a schema that this version does not read.
     """
-    path = folder / COLLECTION_NAME
-    if not path.is_file():
-        return None
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if content.get("schema") != SCHEMA_VERSION:
-        raise ValueError(f"{path} has schema {content.get('schema')!r}, this version reads {SCHEMA_VERSION}")
-    return Collection(**content)
+    content = read_content(folder / COLLECTION_NAME, SCHEMA_VERSION)
+    return None if content is None else Collection(**content)
 
 
 def others(collection: Collection, folder: Path) -> tuple[list[Collection], list[str]]:

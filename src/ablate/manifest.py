@@ -14,7 +14,7 @@ from typing import Any
 
 from ablate.claim import Axes
 from ablate.identity import differences
-from ablate.record import replacing
+from ablate.record import read_content, replacing
 from ablate.study import Arm, Study, parse
 
 MANIFEST_NAME = "manifest.json"
@@ -98,12 +98,9 @@ def read_manifest(folder: Path) -> Manifest | None:
     Raises:
         ValueError: it is of a schema that this version does not read.
     """
-    path = folder / MANIFEST_NAME
-    if not path.is_file():
+    content = read_content(folder / MANIFEST_NAME, SCHEMA_VERSION)
+    if content is None:
         return None
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if content.get("schema") != SCHEMA_VERSION:
-        raise ValueError(f"{path} has schema {content.get('schema')!r}, this version reads {SCHEMA_VERSION}")
     arms = [
         PlannedArm(**{**arm, "variants": [Variant(**variant) for variant in arm["variants"]]})
         for arm in content.pop("arms")

@@ -68,6 +68,24 @@ def write_record(record: Record, folder: Path) -> Path:
     return path
 
 
+def read_content(path: Path, schema: int) -> dict[str, Any] | None:
+    """Return the JSON object in a file that says of which schema it is, None where there is no file.
+
+    Raises:
+        ValueError: it is not JSON, or of another schema than `schema`.
+    """
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); move it away and start again") from error
+    found = content.get("schema") if isinstance(content, dict) else None
+    if found != schema:
+        raise ValueError(f"{path} has schema {found!r}, this version of ablate reads {schema}; update ablate")
+    return dict(content)
+
+
 def read_record(folder: Path) -> Record | None:
     """Return the record in `folder`, or None where no run has finished.
 
@@ -75,15 +93,9 @@ def read_record(folder: Path) -> Record | None:
         ValueError: the file is there but is not a record this version can read.
     """
     path = folder / RECORD_NAME
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+    content = read_content(path, SCHEMA_VERSION)
+    if content is None:
         return None
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); move it away and start the run again") from error
-    found = content.get("schema") if isinstance(content, dict) else None
-    if found != SCHEMA_VERSION:
-        raise ValueError(f"{path} has schema {found!r}, this version of ablate reads {SCHEMA_VERSION}; update ablate")
     names = {field.name for field in fields(Record)}
     if missing := names - content.keys():
         raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; move it away and start the run again")
