@@ -1,19 +1,22 @@
 """Print the values that a study's tuning chose, as a study file fixes them, and keep the tuning runs in a table.
 
-Usage: python scripts/fix_rates.py FOLDER ... [--csv FILE.csv]
+Usage: python scripts/fix_rates.py FOLDER ... [--within POINTS] [--csv FILE.csv]
 
 A FOLDER is that of a tuned study, or of a collection of which some studies were tuned (outputs/studies/...). What is
 printed goes into the study's profile in the place of `tuning`; the table has one row a tuning run, and says what for.
+With `--within 1` an arm has the smallest value whose mean is within one point of the best: the best by a hair of three
+seeds may stand at the edge of where training breaks.
 """
 
 import argparse
 import json
+import statistics
 from pathlib import Path
 
 from ablate.collection import read_collection
 from ablate.manifest import read_manifest
 from ablate.overrides import text
-from ablate.results import Results, collect, score
+from ablate.results import ArmResult, Results, collect, score
 from ablate.tables import comma_separated
 
 HEAD = ["study", "arm", "setting", "value", "seed", "validation accuracy", "chosen"]
@@ -33,7 +36,15 @@ def tuned(folder: Path) -> list[Results]:
     return found
 
 
-def block(results: Results, source: str) -> str:
+def choice(results: Results, arm: ArmResult, within: float) -> int:
+    """Return the index of the smallest value of an arm whose mean score is within `within` of the best."""
+    assert results.study.tuning is not None
+    metric = results.study.tuning.metric
+    means = [statistics.fmean(score(record, metric) for record in records.values()) for records in arm.tuning]
+    return next(i for i, mean in enumerate(means) if mean >= max(means) - within)
+
+
+def block(results: Results, source: str, within: float) -> str:
     """Return `fixed: {...}` of a study, ready for its file."""
     assert results.study.tuning is not None
     lines = [
@@ -44,37 +55,39 @@ def block(results: Results, source: str) -> str:
     ]
     edges = []
     for arm in results.arms:
-        assert arm.chosen is not None
-        lines.append(f"    {json.dumps(arm.label)}: {text(arm.chosen.value)}")
-        edges += [arm.label] if arm.chosen in (arm.planned.variants[0], arm.planned.variants[-1]) else []
+        chosen = choice(results, arm, within)
+        lines.append(f"    {json.dumps(arm.label)}: {text(arm.planned.variants[chosen].value)}")
+        edges += [arm.label] if chosen in (0, len(arm.planned.variants) - 1) else []
     lines += ["  edges:", *(f"    - {json.dumps(label)}" for label in edges)] if edges else []
     return "\n".join(lines)
 
 
-def rows(results: Results) -> list[list[str]]:
+def rows(results: Results, within: float) -> list[list[str]]:
     """Return one row for each tuning run, see `HEAD`."""
     tuning = results.study.tuning
     assert tuning is not None
     found = []
     for arm in results.arms:
+        chosen = arm.planned.variants[choice(results, arm, within)]
         for variant, records in zip(arm.planned.variants, arm.tuning, strict=True):
             for seed, record in records.items():
                 row = [results.study.name, arm.label, tuning.key, text(variant.value), str(seed)]
-                found.append([*row, f"{score(record, tuning.metric):.4f}", "yes" * (variant == arm.chosen)])
+                found.append([*row, f"{score(record, tuning.metric):.4f}", "yes" * (variant == chosen)])
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    parser.add_argument("--within", type=float, default=0.0, help="points of validation accuracy")
     parser.add_argument("--csv", type=Path)
     args = parser.parse_args()
     found = [results for folder in args.folders for results in tuned(folder.resolve())]
     source = str(args.csv or "tuning.csv")
-    print("\n".join(block(results, source) for results in found))
+    print("\n".join(block(results, source, args.within / 100) for results in found))
     if args.csv:
         args.csv.parent.mkdir(parents=True, exist_ok=True)
-        table = [HEAD, *(row for results in found for row in rows(results))]
+        table = [HEAD, *(row for results in found for row in rows(results, args.within / 100))]
         args.csv.write_text(comma_separated(table), encoding="utf-8")
 
 
