@@ -46,7 +46,7 @@ RANKS = {
     "figures": 5,
     "drafting": 7,
     "planning": 6,
-    "composition": 6,
+    "composition": 5,
     "jobs": 7,
     "cli": 8,
     "__main__": 9,

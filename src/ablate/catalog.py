@@ -1,6 +1,7 @@
 """The levels of every group as they stand in the conf folders, read as text: quick, and nothing heavy is imported."""
 
 import difflib
+import functools
 import shutil
 import textwrap
 from collections.abc import Sequence
@@ -19,15 +20,17 @@ def conf_dir() -> Path:
     return installed if installed.is_dir() else here.parents[1] / "conf"
 
 
+@functools.cache
 def default_levels() -> dict[str, str]:
-    """Return the level of every group that is chosen when nothing is said, in the groups' order."""
+    """Return the level of every group that is chosen when nothing is said, in the groups' order; not to be changed."""
     content = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))
     entries = [entry for entry in content["defaults"] if isinstance(entry, dict)]
     return {k: v for entry in entries for k, v in entry.items() if not k.startswith("override ")}
 
 
+@functools.cache
 def keys() -> list[str]:
-    """Return the keys of the configuration's first level: the groups and the settings of config.yaml."""
+    """Return the keys of the configuration's first level, groups and settings of config.yaml; not to be changed."""
     content = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))
     return [*default_levels(), *(key for key in content if key != "defaults")]
 

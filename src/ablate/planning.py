@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ablate import catalog, hardware
+from ablate.composition import settings_with
 from ablate.identity import arm_name, differences, fingerprint, is_unscientific, run_folder
 from ablate.manifest import Variant
 from ablate.run import Run
@@ -105,7 +106,8 @@ def settings_of(levels: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     """Return the settings of these levels with nothing overridden, which an arm's name is told against."""
     from hydra import compose
 
-    return plain(compose("config", overrides=[f"{group}={level}" for group, level in levels]))
+    known = settings_with(dict(levels))
+    return plain(known or compose("config", overrides=[f"{group}={level}" for group, level in levels]))
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
