@@ -29,7 +29,11 @@ def ablate(tmp_path, cache):
         command = [sys.executable, "-m", "ablate", *shlex.split(line)]
         command += [f"data.cache_dir={cache}"] if "data=shapes" in line else []
         options = {"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-        return subprocess.Popen(command, **options)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has it ignored
+        try:
+            return subprocess.Popen(command, **options)
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def go(line, **options):
         process = start(line, **options)
