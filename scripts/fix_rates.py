@@ -4,8 +4,9 @@ Usage: python scripts/fix_rates.py FOLDER ... [--within POINTS] [--csv FILE.csv]
 
 A FOLDER is that of a tuned study, or of a collection of which some studies were tuned (outputs/studies/...). What is
 printed goes into the study's profile in the place of `tuning`; the table has one row a tuning run, and says what for.
-With `--within 1` an arm has the smallest value whose mean is within one point of the best: the best by a hair of three
-seeds may stand at the edge of where training breaks.
+An arm is on the edge of its grid too where all values are equally good, as they are where none trains.
+With `--within 1` an arm has the middle one of the values whose means are within one point of the best, the smaller of
+two: the best by a hair of three seeds may stand at the edge of where training breaks, or of where it is too slow.
 """
 
 import argparse
@@ -36,12 +37,17 @@ def tuned(folder: Path) -> list[Results]:
     return found
 
 
-def choice(results: Results, arm: ArmResult, within: float) -> int:
-    """Return the index of the smallest value of an arm whose mean score is within `within` of the best."""
+def good(results: Results, arm: ArmResult, within: float) -> list[int]:
+    """Return the indices of an arm's values whose mean scores are within `within` of the best."""
     assert results.study.tuning is not None
     metric = results.study.tuning.metric
     means = [statistics.fmean(score(record, metric) for record in records.values()) for records in arm.tuning]
-    return next(i for i, mean in enumerate(means) if mean >= max(means) - within)
+    return [i for i, mean in enumerate(means) if mean >= max(means) - within]
+
+
+def middle(indices: list[int]) -> int:
+    """Return the middle one, the smaller of two."""
+    return indices[(len(indices) - 1) // 2]
 
 
 def block(results: Results, source: str, within: float) -> str:
@@ -55,9 +61,9 @@ def block(results: Results, source: str, within: float) -> str:
     ]
     edges = []
     for arm in results.arms:
-        chosen = choice(results, arm, within)
-        lines.append(f"    {json.dumps(arm.label)}: {text(arm.planned.variants[chosen].value)}")
-        edges += [arm.label] if chosen in (0, len(arm.planned.variants) - 1) else []
+        found, last = good(results, arm, within), len(arm.planned.variants) - 1
+        lines.append(f"    {json.dumps(arm.label)}: {text(arm.planned.variants[middle(found)].value)}")
+        edges += [arm.label] if middle(found) in (0, last) or len(found) > last else []
     lines += ["  edges:", *(f"    - {json.dumps(label)}" for label in edges)] if edges else []
     return "\n".join(lines)
 
@@ -68,7 +74,7 @@ def rows(results: Results, within: float) -> list[list[str]]:
     assert tuning is not None
     found = []
     for arm in results.arms:
-        chosen = arm.planned.variants[choice(results, arm, within)]
+        chosen = arm.planned.variants[middle(good(results, arm, within))]
         for variant, records in zip(arm.planned.variants, arm.tuning, strict=True):
             for seed, record in records.items():
                 row = [results.study.name, arm.label, tuning.key, text(variant.value), str(seed)]
