@@ -106,7 +106,7 @@ def train(args: argparse.Namespace) -> list[Row]:
     rows: list[Row] = []
     for net in args.nets:
         images = args.images // (1 if net != "lecture" else 2) // args.batch_size * args.batch_size
-        field = [(name, precision) for name, precision in FIELD if name in args.contenders]
+        field = [(n, p) for n, p in FIELD if n in args.contenders and p in args.precisions]
         contenders = {f"{n} {p}": Contender(n, args, net, p, images) for n, p in field}
         rates: dict[str, list[float]] = {name: [] for name in contenders}
         for turn in range(args.repeats):
@@ -122,7 +122,7 @@ def train(args: argparse.Namespace) -> list[Row]:
                 continue
             pairs = [a / b for a, b in zip(rates[mine], rates[other], strict=True)]
             rows.append({"net": net, "what": f"{mine} / {other}", "ratio": statistics.median(pairs), "wanted": wanted})
-        for precision in ("fp32", "bf16") if "ablate" in args.contenders else ():
+        for precision in args.precisions if "ablate" in args.contenders else ():
             peak = convolution_peak(net, args, precision)
             share = statistics.median(rates[f"ablate {precision}"]) / peak
             rows.append({"net": net, "what": f"convolutions alone {precision}", "images_per_second": round(peak, 1)})
@@ -396,6 +396,7 @@ def main() -> None:
     parser.add_argument("--nets", nargs="+", default=["small", "lecture"])
     names = list(dict.fromkeys(name for name, _ in FIELD))
     parser.add_argument("--contenders", nargs="+", choices=names, default=names)
+    parser.add_argument("--precisions", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--batch-size", type=int, default=128)

@@ -1,5 +1,8 @@
 """What `auto` and the like mean on this machine, and on machines with more GPUs than this one."""
 
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -70,3 +73,12 @@ def test_jobs_get_the_gpus_in_turn():
     jobs = [[f"seed={i}"] for i in range(5)]
     assert [job[-1] for job in in_turn(jobs, [0, 1])] == ["gpu=0", "gpu=1", "gpu=0", "gpu=1", "gpu=0"]
     assert in_turn(jobs, []) == jobs
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("0", "0")])
+def test_large_tensors_lie_on_huge_pages_unless_the_user_says_otherwise(before, after):
+    environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    environment |= {} if before is None else {"THP_MEM_ALLOC_ENABLE": before}
+    code = "import os, ablate; print(os.environ['THP_MEM_ALLOC_ENABLE'])"
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == after
