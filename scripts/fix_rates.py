@@ -4,9 +4,9 @@ Usage: python scripts/fix_rates.py FOLDER ... [--within POINTS] [--csv FILE.csv]
 
 A FOLDER is that of a tuned study, or of a collection of which some studies were tuned (outputs/studies/...). What is
 printed goes into the study's profile in the place of `tuning`; the table has one row a tuning run, and says what for.
-An arm is on the edge of its grid too where all values are equally good, as they are where none trains.
 With `--within 1` an arm has the middle one of the values whose means are within one point of the best, the smaller of
-two: the best by a hair of three seeds may stand at the edge of where training breaks, or of where it is too slow.
+two: the best by a hair of three seeds may stand at the edge of where training breaks, or of where it is too slow. An
+arm counts as on the edge of its grid also where all values are that good, as they are where none trains.
 """
 
 import argparse

@@ -2,5 +2,6 @@
 
 import os
 
-# Large tensors on huge pages, where Linux has them on request; PyTorch reads this at its first allocation.
+# Huge pages for tensors of 2 MB and more, where Linux gives them on request. PyTorch reads this at its first
+# allocation, so it stands where all processes pass first, workers too.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

@@ -57,6 +57,7 @@ def test_what_tuning_chose_is_printed_as_a_study_file_takes_it(load, folder):
     near, nearer = (from_yaml(script.block(results, "", within=spare + by))["fixed"] for by in (-1e-6, 1e-6))
     assert near["values"]["activation=relu"] == 0.2
     assert nearer["values"]["activation=relu"] == 0.1
+    assert [script.middle(list(range(n))) for n in (1, 2, 3, 4)] == [0, 0, 1, 1]
     rows = script.rows(results, within=0.0)
     assert len(rows) == 2 * 2 * 3
     assert rows[0] == ["s", "activation=relu", "lr", "0.1", "1000000", "0.5000", ""]
