@@ -9,6 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "ablate"
 RANKS = {
+    "errors": -1,
     "layers": 0,
     "seeding": 0,
     "hardware": 0,

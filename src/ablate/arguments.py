@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from ablate import catalog
+from ablate.errors import UserError
 from ablate.identity import is_unscientific
 from ablate.overrides import key_of, quoted
 
@@ -39,7 +40,7 @@ def split_folders(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
             continue
         folder = Path(value if equals else next(rest, ""))
         if not folder.is_dir():
-            raise ValueError(f"--config-dir needs an existing folder, got {str(folder)!r}")
+            raise UserError(f"--config-dir needs an existing folder, got {str(folder)!r}")
         folders.append(folder)
     return folders, words
 
@@ -70,16 +71,16 @@ def expand(words: Sequence[str], where: Sequence[Path]) -> list[str]:
         where: the conf folders.
 
     Raises:
-        ValueError: there is no such recipe, several are named, or one stands beside a study.
+        UserError: there is no such recipe, several are named, or one stands beside a study.
     """
     named = [word for word in words if word.startswith("recipe=")]
     if not named:
         return list(words)
     name = named[0].removeprefix("recipe=")
     if len(named) > 1 or "," in name:
-        raise ValueError(f"one recipe at a time, got {' '.join(named)}")
+        raise UserError(f"one recipe at a time, got {' '.join(named)}")
     if any(word.startswith("study=") for word in words):
-        raise ValueError(
+        raise UserError(
             f"{named[0]} cannot stand beside a study, whose file has settings of its own; copy what you want of the "
             "recipe into the study's `base`"
         )
@@ -87,7 +88,7 @@ def expand(words: Sequence[str], where: Sequence[Path]) -> list[str]:
     content = yaml.safe_load(recipes[name].read_text(encoding="utf-8"))
     overrides = content.get("overrides") if isinstance(content, dict) else None
     if not isinstance(overrides, list) or not all(isinstance(line, str) and "=" in line for line in overrides):
-        raise ValueError(
+        raise UserError(
             f"{recipes[name]} must hold `overrides`, a list of KEY=VALUE; put quotes around what YAML reads"
         )
     taken = {key_of(word) for word in words if not word.startswith("-")}
@@ -105,7 +106,7 @@ def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str
         subcommands: the words that may stand first.
 
     Raises:
-        ValueError: `activation=rleu`, `activaton=relu`, `optimizer.learning_rate=1`, `lst`, or `activation=relu,tanh`
+        UserError: `activation=rleu`, `activaton=relu`, `optimizer.learning_rate=1`, `lst`, or `activation=relu,tanh`
             without -m.
     """
     groups = {**catalog.default_levels(), "study": ""}
@@ -118,20 +119,20 @@ def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str
             continue
         name, equals, value = word.partition("=")
         if not equals and not word.startswith("~"):
-            raise ValueError(f"{word!r} is neither KEY=VALUE nor a subcommand; {catalog.nearest(word, subcommands)}")
+            raise UserError(f"{word!r} is neither KEY=VALUE nor a subcommand; {catalog.nearest(word, subcommands)}")
         if not re.fullmatch(r"[A-Za-z_][\w./@]*", name) or name.startswith("hydra"):
             continue  # an addition or a deletion, or a key of Hydra's: its own messages serve
         group, _, rest = name.partition(".")
         if re.split(r"[/@]", group)[0] not in keys:
-            raise ValueError(f"there is no key {name!r}; {catalog.nearest(name, keys)}")
+            raise UserError(f"there is no key {name!r}; {catalog.nearest(name, keys)}")
         if name == "study" and "," in value:
-            raise ValueError(f"one study at a time, got {word}")
+            raise UserError(f"one study at a time, got {word}")
         if name in groups and re.fullmatch(r"[\w-]+(,[\w-]+)*", value):
             check_levels(name, value.split(","), list(catalog.levels(where, name)))
             if "," in value and not {"-m", "--multirun"} & set(words):
-                raise ValueError(f"{word} names several levels; to train each of them, put -m before it")
+                raise UserError(f"{word} names several levels; to train each of them, put -m before it")
         if group in ("study", "profile", "extra_seeds") and not any(other.startswith("study=") for other in words):
-            raise ValueError(f"{word} belongs to a study: say which, study=NAME")
+            raise UserError(f"{word} belongs to a study: say which, study=NAME")
         if rest and group in groups and not any(other.startswith("study=") for other in words):
             check_key(name, group, rest.split(".")[0], chosen[group], where)
 
@@ -140,7 +141,7 @@ def check_levels(group: str, levels: Sequence[str], known: Sequence[str]) -> Non
     """Refuse a level that the group has not."""
     for level in levels:
         if level not in known:
-            raise ValueError(f"{group} has no level {level!r}; {catalog.nearest(level, known)}")
+            raise UserError(f"{group} has no level {level!r}; {catalog.nearest(level, known)}")
 
 
 def check_key(name: str, group: str, key: str, level: str, where: Sequence[Path]) -> None:
@@ -149,7 +150,7 @@ def check_key(name: str, group: str, key: str, level: str, where: Sequence[Path]
     content = yaml.safe_load(path.read_text(encoding="utf-8")) if path else None
     if isinstance(content, dict) and "defaults" not in content and key not in content:
         known = [other for other in content if not other.startswith("_")]
-        raise ValueError(f"{group}={level} has no key {name!r}; {catalog.nearest(key, known)}")
+        raise UserError(f"{group}={level} has no key {name!r}; {catalog.nearest(key, known)}")
 
 
 def applicable(overrides: Sequence[str], where: Sequence[Path]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ablate.errors import UserError
 from ablate.record import Metrics, replacing
 from ablate.tables import clock
 from ablate.training import Callback, State
@@ -40,13 +41,13 @@ class Checkpoint(Callback):
         """Bring `state` to where the saved run stood; return False where nothing is saved.
 
         Raises:
-            ValueError: the checkpoint is of another run.
+            UserError: the checkpoint is of another run.
         """
         if not self.path.exists():
             return False
         content: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         if content["fingerprint"] != self.fingerprint:
-            raise ValueError(
+            raise UserError(
                 f"{self.path} belongs to a run with fingerprint {content['fingerprint'][:8]}, not to this one "
                 f"({self.fingerprint[:8]}); move it away to start this run from the beginning"
             )

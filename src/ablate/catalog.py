@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from ablate.errors import UserError
+
 Levels = dict[str, Path]
 NO_FACTOR = ("study", "claim", "figure", "recipe")  # folders of conf/ whose files are no levels of a run
 
@@ -39,12 +41,12 @@ def levels(where: Sequence[Path], group: str) -> Levels:
     """Return {level: its file} of a group, in alphabetical order.
 
     Raises:
-        ValueError: two folders have a level of the same name, of which Hydra would take the first without a word.
+        UserError: two folders have a level of the same name, of which Hydra would take the first without a word.
     """
     found: Levels = {}
     for path in sorted((path for folder in where for path in (folder / group).glob("*.yaml")), key=lambda p: p.stem):
         if path.stem in found:
-            raise ValueError(f"{path} has the name of a level that is there already ({found[path.stem]}); rename it")
+            raise UserError(f"{path} has the name of a level that is there already ({found[path.stem]}); rename it")
         found[path.stem] = path
     return found
 
@@ -70,12 +72,12 @@ def describe(where: Sequence[Path], groups: Sequence[str] = ()) -> str:
     """Return what every level of `groups` (all, when none is named) is and where it comes from.
 
     Raises:
-        ValueError: there is no such group.
+        UserError: there is no such group.
     """
     known = {**default_levels(), **dict.fromkeys(NO_FACTOR, "")}
     for group in groups:
         if group not in known:
-            raise ValueError(f"there is no group {group!r}; {nearest(group, list(known))}")
+            raise UserError(f"there is no group {group!r}; {nearest(group, list(known))}")
     width = min(118, shutil.get_terminal_size((118, 24)).columns)
     lines = []
     for group in groups or known:

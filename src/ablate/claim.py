@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from ablate.errors import UserError
+
 DIFFERENCE_FORMS = ("greater", "smaller", "equivalent")
 FORMS = (*DIFFERENCE_FORMS, "ratio", "trend", "interaction", "identity")
 
@@ -67,36 +69,36 @@ class Claim:
     def __post_init__(self) -> None:
         where = f"claim {self.name!r}"
         if self.form not in FORMS:
-            raise ValueError(f"{where}: `form` must be one of {', '.join(FORMS)}, got {self.form!r}")
+            raise UserError(f"{where}: `form` must be one of {', '.join(FORMS)}, got {self.form!r}")
         for name in ("smallest_effect", "tolerance"):
             if not isinstance(getattr(self, name), int | float):
-                raise ValueError(f"{where}: `{name}` must be a number, got {getattr(self, name)!r}")
+                raise UserError(f"{where}: `{name}` must be a number, got {getattr(self, name)!r}")
         if self.form not in (*DIFFERENCE_FORMS, "identity") and self.direction not in ("greater", "smaller"):
-            raise ValueError(f"{where}: `direction` must be greater or smaller for {self.form}, got {self.direction!r}")
+            raise UserError(f"{where}: `direction` must be greater or smaller for {self.form}, got {self.direction!r}")
         if self.value is not None:
             if self.form not in (*DIFFERENCE_FORMS, "identity") or self.control:
-                raise ValueError(
+                raise UserError(
                     f"{where}: `value` takes the place of `control` in {', '.join(DIFFERENCE_FORMS)} and identity, got "
                     f"{self.value!r} in {self.form}{' beside a control' * bool(self.control)}"
                 )
             if not isinstance(self.value, int | float) or isinstance(self.value, bool):
-                raise ValueError(f"{where}: `value` must be a number, got {self.value!r}")
+                raise UserError(f"{where}: `value` must be a number, got {self.value!r}")
             if not self.treatment:
-                raise ValueError(f"{where}: `treatment` must name values of axes")
+                raise UserError(f"{where}: `treatment` must name values of axes")
         elif self.form != "trend" and not (self.treatment and self.control):
-            raise ValueError(f"{where}: `treatment` and `control` must each name values of axes")
+            raise UserError(f"{where}: `treatment` and `control` must each name values of axes")
         if twice := {*self.treatment, *self.control, self.factor} & self.at.keys():
-            raise ValueError(f"{where}: {min(twice)} is in `at` and on a side too; name it once")
+            raise UserError(f"{where}: {min(twice)} is in `at` and on a side too; name it once")
         if self.form in ("trend", "interaction") and not (self.factor and len(self.order) >= 2):
-            raise ValueError(
+            raise UserError(
                 f"{where}: `factor` must be an axis and `order` its values, got {self.factor!r}, {self.order}"
             )
         if self.form == "interaction" and len(self.order) != 2:
-            raise ValueError(f"{where}: `order` must have two values for an interaction, got {self.order}")
+            raise UserError(f"{where}: `order` must have two values for an interaction, got {self.order}")
         if self.form == "ratio" and not self.smallest_effect > 1:
-            raise ValueError(f"{where}: `smallest_effect` of a ratio is a factor above 1, got {self.smallest_effect}")
+            raise UserError(f"{where}: `smallest_effect` of a ratio is a factor above 1, got {self.smallest_effect}")
         if self.form != "identity" and not self.smallest_effect > 0:
-            raise ValueError(f"{where}: `smallest_effect` must be above 0, got {self.smallest_effect}")
+            raise UserError(f"{where}: `smallest_effect` must be above 0, got {self.smallest_effect}")
 
     def cells(self) -> list[Axes]:
         """Return the values of axes that pick the arms of each cell.

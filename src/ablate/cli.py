@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ablate import catalog
 from ablate.arguments import as_sweep, check, expand, options_first, split_folders
+from ablate.errors import UserError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -64,7 +65,7 @@ def main() -> None:
             is_study = any(word.startswith("study=") for word in words)
             sys.argv[1:] = as_sweep(arguments, typed) if is_study else arguments
             compose_and_train()
-    except ValueError as error:
+    except UserError as error:
         fail(error)
     except KeyboardInterrupt:
         print("interrupted; the same command does what is left", file=sys.stderr)
@@ -80,7 +81,7 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
     """`ablate report FOLDER ...`: write the report of each study and say where it is.
 
     Raises:
-        ValueError: no folder, or one that holds no study.
+        UserError: no folder, or one that holds no study.
     """
     from ablate import report
     from ablate.collection import read_collection
@@ -89,7 +90,7 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
     from ablate.results import collect
 
     if not words:
-        raise ValueError("`ablate report` needs the folder of a study, e.g. outputs/studies/activation-1a2b3c4d")
+        raise UserError("`ablate report` needs the folder of a study, e.g. outputs/studies/activation-1a2b3c4d")
     for word in words:
         folder = Path(word).resolve()
         if collection := read_collection(folder):
@@ -97,7 +98,7 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
             continue
         manifest = read_manifest(folder)
         if manifest is None:
-            raise ValueError(f"{word} holds no study: there is no {MANIFEST_NAME} in it")
+            raise UserError(f"{word} holds no study: there is no {MANIFEST_NAME} in it")
         study = collect(manifest, folder)
         judgements = judge(study)
         page = report.write_report(study, judgements)
@@ -135,7 +136,7 @@ def train(cfg: "DictConfig") -> None:
         return
     try:
         jobs.do_alone(planning.plan(cfg, hydra.runtime.choices))
-    except ValueError as error:
+    except UserError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         fail(error)

@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ablate.errors import UserError
 from ablate.manifest import Manifest, read_manifest
 from ablate.record import read_content, replacing
 
@@ -43,15 +44,13 @@ class Collection:
         """Return its studies' manifests and folders.
 
         Raises:
-            ValueError: a study's folder is no longer there.
+            UserError: a study's folder is no longer there.
         """
         found = []
         for name in self.folders:
             manifest = read_manifest(folder.parent / name)
             if manifest is None:
-                raise ValueError(
-                    f"{folder} ties together studies of which {folder.parent / name} is not there any more"
-                )
+                raise UserError(f"{folder} ties together studies of which {folder.parent / name} is not there any more")
             found.append((manifest, folder.parent / name))
         return found
 
@@ -67,7 +66,7 @@ def read_collection(folder: Path) -> Collection | None:
     """Return the collection in `folder`, None where there is none.
 
     Raises:
-        ValueError: it is of a schema that this version does not read.
+        UserError: it is of a schema that this version does not read.
     """
     content = read_content(folder / COLLECTION_NAME, SCHEMA_VERSION)
     return None if content is None else Collection(**content)
@@ -83,7 +82,7 @@ def others(collection: Collection, folder: Path) -> tuple[list[Collection], list
     for path in sorted(folder.parent.glob(f"{collection.name}-*/{COLLECTION_NAME}")):
         try:
             other = read_collection(path.parent)
-        except ValueError as error:
+        except UserError as error:
             unread.append(str(error))
             continue
         if path.parent != folder and other is not None and other.name == collection.name:

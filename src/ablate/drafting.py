@@ -26,6 +26,7 @@ import numpy as np
 import yaml
 
 from ablate import arguments, catalog, plotting
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.identity import NUMERICS_VERSION, canonical, scientific
 from ablate.planning import make_run, plain, plan
@@ -60,7 +61,7 @@ def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
     """`ablate figure NAME [KEY=VALUE ...]`: compute, draw and log a figure.
 
     Raises:
-        ValueError: no or an unknown name, an unknown knob, profile or setting, or a value that the figure refuses.
+        UserError: no or an unknown name, an unknown knob, profile or setting, or a value that the figure refuses.
     """
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -74,18 +75,18 @@ def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
     if len(names) != 1 or names[0] not in known:
         unknown = next((name for name in names if name not in known), "")
         problem = f"there is no figure {unknown!r}; {catalog.nearest(unknown, list(known))}" if unknown else ""
-        raise ValueError(problem or f"`ablate figure` needs one name, got {names}: {', '.join(known)}")
+        raise UserError(problem or f"`ablate figure` needs one name, got {names}: {', '.join(known)}")
     others = [word for word in words if "=" in word]
     own = [word for word in others if word.startswith("figure.") or word.split("=")[0] in OWN]
     overrides = [word for word in others if word not in own]
     if any(word.startswith("seed=") for word in overrides):
-        raise ValueError("`seed` is not a figure's: it draws what it needs itself; look at its knobs for one")
+        raise UserError("`seed` is not a figure's: it draws what it needs itself; look at its knobs for one")
     arguments.check(overrides, where, [])
     try:
         sketch, rerun = read_sketch(known[names[0]], own)
         do_figure(sketch, overrides, where, rerun=rerun)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ValueError(f"{' '.join(words)}: {' '.join(str(error).split())}") from error
+        raise UserError(f"{' '.join(words)}: {' '.join(str(error).split())}") from error
 
 
 def do_figure(sketch: Sketch, overrides: Sequence[str], where: Sequence[Path], *, rerun: bool) -> None:
@@ -123,7 +124,7 @@ def read_sketch(path: Path, own: Sequence[str]) -> tuple[Sketch, bool]:
         own: words such as figure.KNOB=VALUE, profile=NAME, rerun=true.
 
     Raises:
-        ValueError: an unknown profile or knob, or a value of another type than the knob's default.
+        UserError: an unknown profile or knob, or a value of another type than the knob's default.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -135,16 +136,16 @@ def read_sketch(path: Path, own: Sequence[str]) -> tuple[Sketch, bool]:
     if profile := options.pop("profile", None):
         if profile not in profiles:
             there = f"it has {', '.join(profiles)}" if profiles else "it has one setting only"
-            raise ValueError(f"figure {path.stem} has no profile {profile!r}; {there}")
+            raise UserError(f"figure {path.stem} has no profile {profile!r}; {there}")
         base += profiles[profile].get("base", [])
         knobs |= profiles[profile].get("knobs", {})
     rerun = options.pop("rerun", False)
     for key, value in options.items():
         knob = key.removeprefix("figure.")
         if knob not in knobs:
-            raise ValueError(f"figure {path.stem} has no knob {knob!r}; {catalog.nearest(knob, list(knobs))}")
+            raise UserError(f"figure {path.stem} has no knob {knob!r}; {catalog.nearest(knob, list(knobs))}")
         if not alike(value, knobs[knob]):
-            raise ValueError(f"`figure.{knob}` must be like its default {knobs[knob]!r}, got {value!r}")
+            raise UserError(f"`figure.{knob}` must be like its default {knobs[knob]!r}, got {value!r}")
         knobs[knob] = value
     uses = list(content.get("uses", []))
     return Sketch(name=path.stem, module=content["compute"], base=base, knobs=knobs, uses=uses), bool(rerun)
@@ -190,7 +191,7 @@ def run_maker(compose: Compose, sketch: Sketch, overrides: Sequence[str]) -> Cal
 
     def make(own: Sequence[str]) -> Run:
         if clash := sorted(taken & {word.split("=", 1)[0] for word in own}):
-            raise ValueError(f"figure {sketch.name} sets {clash[0]} itself; leave it out, or look at its knobs")
+            raise UserError(f"figure {sketch.name} sets {clash[0]} itself; leave it out, or look at its knobs")
         return make_run(plan(*compose([*sketch.base, *overrides, *own])))
 
     return make

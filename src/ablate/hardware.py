@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from ablate.errors import UserError
+
 
 def num_cores() -> int:
     """Return the number of cores this process may use."""
@@ -22,13 +24,13 @@ def resolve_device(device: str) -> str:
     """Return "cpu" or "cuda" for cpu, cuda or auto.
 
     Raises:
-        ValueError: an unknown name, or CUDA is asked for and torch sees none.
+        UserError: an unknown name, or CUDA is asked for and torch sees none.
     """
     if device not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"`device` must be cpu, cuda or auto, got {device!r}")
+        raise UserError(f"`device` must be cpu, cuda or auto, got {device!r}")
     if device == "cuda" and not torch.cuda.is_available():
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
-        raise ValueError(
+        raise UserError(
             f"`device=cuda` was asked for, but torch {torch.__version__} ({built}) sees no usable GPU; "
             "use device=cpu or device=auto, or look at nvidia-smi"
         )
@@ -44,14 +46,14 @@ def resolve_gpu(gpu: int | None, device: str) -> int | None:
     """Return which CUDA device is meant, checked; None means the first, and is the only answer without CUDA.
 
     Raises:
-        ValueError: there is no such GPU.
+        UserError: there is no such GPU.
     """
     if gpu is None:
         return None
     there_are = num_gpus() if device == "cuda" else 0
     if not isinstance(gpu, int) or isinstance(gpu, bool) or not 0 <= gpu < there_are:
         there = f"a whole number from 0 to {there_are - 1}" if there_are else f"null with device={device}"
-        raise ValueError(f"`gpu` must be {there}, got {gpu!r}")
+        raise UserError(f"`gpu` must be {there}, got {gpu!r}")
     return gpu
 
 
@@ -59,24 +61,24 @@ def share_gpus(num_workers: int, gpus: int, workers_per_gpu: int) -> int:
     """Return how many of `num_workers` jobs may run at once where each needs a GPU and so many share one.
 
     Raises:
-        ValueError: `workers_per_gpu` is not a whole number of at least 1.
+        UserError: `workers_per_gpu` is not a whole number of at least 1.
     """
     if not isinstance(workers_per_gpu, int) or isinstance(workers_per_gpu, bool) or workers_per_gpu < 1:
-        raise ValueError(f"`workers_per_gpu` must be a whole number of at least 1, got {workers_per_gpu!r}")
+        raise UserError(f"`workers_per_gpu` must be a whole number of at least 1, got {workers_per_gpu!r}")
     return max(1, min(num_workers, gpus * workers_per_gpu))
 
 
 def resolve_compile(mode: bool | str) -> bool | str:
     """Return False, "default" or "reduce-overhead" for these or True, which means "default"."""
     if not isinstance(mode, bool) and mode not in ("default", "reduce-overhead"):
-        raise ValueError(f"`trainer.compile` must be false, true, default or reduce-overhead, got {mode!r}")
+        raise UserError(f"`trainer.compile` must be false, true, default or reduce-overhead, got {mode!r}")
     return "default" if mode is True else mode
 
 
 def resolve_precision(precision: str, device: str) -> str:
     """Return "fp32" or "bf16" for fp32, bf16 or auto: bf16 where `device` computes it in hardware."""
     if precision not in ("auto", "fp32", "bf16"):
-        raise ValueError(f"`precision` must be fp32, bf16 or auto, got {precision!r}")
+        raise UserError(f"`precision` must be fp32, bf16 or auto, got {precision!r}")
     return ("bf16" if has_bf16(device) else "fp32") if precision == "auto" else precision
 
 
@@ -85,7 +87,7 @@ def resolve_threads(threads: str | int, num_workers: int = 1) -> int:
     if threads == "auto":
         return max(1, num_cores() // max(1, num_workers))
     if not isinstance(threads, int) or threads < 1:
-        raise ValueError(f"`trainer.threads` must be auto or at least 1, got {threads!r}")
+        raise UserError(f"`trainer.threads` must be auto or at least 1, got {threads!r}")
     return threads
 
 

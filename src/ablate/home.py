@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from ablate.errors import UserError
 from ablate.identity import differences
 from ablate.record import replacing
 
@@ -39,7 +40,7 @@ def claim_folder(run: Named, folder: Path) -> None:
     """Write the run's config.yaml, or check that the one that is there is of the same run.
 
     Raises:
-        ValueError: it is of another run; the settings that differ are named.
+        UserError: it is of another run; the settings that differ are named.
     """
     path = folder / CONFIG_NAME
     if path.exists():
@@ -56,7 +57,7 @@ def check_same(run: Named, fingerprint: str, settings: Mapping[str, Any], folder
     if fingerprint != run.fingerprint:
         pairs = differences(run.settings, settings).items()
         changed = "; ".join(f"{key} is {mine!r} here, {other!r} there" for key, (mine, other) in pairs)
-        raise ValueError(
+        raise UserError(
             f"{folder} holds a run of another configuration ({changed or 'other data or numerics'}); "
             "move it away or choose another output_dir"
         )

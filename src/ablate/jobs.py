@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 from ablate.callbacks import Progress
+from ablate.errors import UserError
 from ablate.identity import measures
 from ablate.nets import format_layer_table, layer_table
 from ablate.planning import Plan, make, make_run
@@ -55,7 +56,7 @@ def do_in_sweep(plan: Plan) -> None:
     except Exception as error:
         with contextlib.suppress(OSError):
             plan.folder.mkdir(parents=True, exist_ok=True)
-            name = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            name = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
             lines = [traceback.format_exc(), name + " ".join(str(error).split())]
             (plan.folder / FAILURE_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")
         raise

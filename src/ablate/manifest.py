@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.claim import Axes
+from ablate.errors import UserError
 from ablate.identity import differences
 from ablate.record import read_content, replacing
 from ablate.study import Arm, Study, parse
@@ -96,7 +97,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     """Return the manifest in `folder`, None where there is none.
 
     Raises:
-        ValueError: it is of a schema that this version does not read.
+        UserError: it is of a schema that this version does not read.
     """
     content = read_content(folder / MANIFEST_NAME, SCHEMA_VERSION)
     if content is None:
@@ -112,14 +113,14 @@ def check_unchanged(planned: Sequence[PlannedArm], manifest: Manifest, folder: P
     """Refuse to go on with a study whose arms have come to mean other runs.
 
     Raises:
-        ValueError: names the first settings that differ.
+        UserError: names the first settings that differ.
     """
     for mine, known in zip(planned, manifest.arms, strict=True):
         for new, old in zip(mine.variants, known.variants, strict=True):
             if new.fingerprint != old.fingerprint:
                 pairs = differences(new.settings, old.settings).items()
                 shown = "; ".join(f"{key} is {now!r}, was {then!r}" for key, (now, then) in pairs)
-                raise ValueError(
+                raise UserError(
                     f"{folder} was begun with another meaning of arm '{mine.label}': "
                     f"{shown or 'the data or the numerics'} changed; undo the change to go on, or move the folder "
                     "away to begin again"
@@ -145,14 +146,14 @@ def check_validated(study: Study, arms: Sequence[PlannedArm]) -> None:
     """Refuse what needs validation images where an arm has none.
 
     Raises:
-        ValueError: names the arm and what needs them: the tuning, or a claim about val/...
+        UserError: names the arm and what needs them: the tuning, or a claim about val/...
     """
     needs = ["`study.tuning`"] if study.tuning else []
     about = {claim.name: (claim.metric, *claim.explained_by) for claim in study.asked}
     needs += [f"claim {n!r}" for n, metrics in about.items() if any(map(VALIDATED.match, metrics))]
     for arm in arms:
         if needs and any(variant.settings["data"].get("val_size") == 0 for variant in arm.variants):
-            raise ValueError(
+            raise UserError(
                 f"{needs[0]} needs validation images, and arm '{arm.label}' has none (data.val_size=0); raise "
                 "data.val_size, or do without (study.tuning=null)"
             )

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ablate.errors import UserError
 from ablate.tables import aligned
 
 Shape = tuple[int, int, int]
@@ -74,17 +75,17 @@ class ConvNet:
     def __post_init__(self) -> None:
         for name in ("convs_per_stage", "kernel_size", "stride", "hidden_width"):
             if getattr(self, name) < 1:
-                raise ValueError(f"`net.{name}` must be at least 1, got {getattr(self, name)}")
+                raise UserError(f"`net.{name}` must be at least 1, got {getattr(self, name)}")
         if self.num_hidden < 0:
-            raise ValueError(f"`net.num_hidden` must be at least 0, got {self.num_hidden}")
+            raise UserError(f"`net.num_hidden` must be at least 0, got {self.num_hidden}")
         if any(width < 1 for stage in self.stages for width in stage) or not all(self.stages):
-            raise ValueError(f"`net.widths` must be positive numbers, got {self.widths}")
+            raise UserError(f"`net.widths` must be positive numbers, got {self.widths}")
         if self.pool not in ("max", "avg", "none"):
-            raise ValueError(f"`net.pool` must be max, avg or none, got {self.pool!r}")
+            raise UserError(f"`net.pool` must be max, avg or none, got {self.pool!r}")
         if self.padding == "same" and self.kernel_size % 2 == 0:
-            raise ValueError(f"`net.padding=same` needs an odd kernel_size, got {self.kernel_size}; give a number")
+            raise UserError(f"`net.padding=same` needs an odd kernel_size, got {self.kernel_size}; give a number")
         if len(self.pool_sizes) != len(self.stages):
-            raise ValueError(f"`net.pool_size` must have one entry a stage ({len(self.stages)}), got {self.pool_size}")
+            raise UserError(f"`net.pool_size` must have one entry a stage ({len(self.stages)}), got {self.pool_size}")
 
     @property
     def stages(self) -> list[list[int]]:
@@ -118,11 +119,11 @@ class ConvNet:
             front: layers before all others (preprocessing, input noise), which keep their names.
 
         Raises:
-            ValueError: a layer's output would be smaller than 1x1, or a choice makes no sense in this net.
+            UserError: a layer's output would be smaller than 1x1, or a choice makes no sense in this net.
         """
         for place, there in (("conv", bool(self.widths)), ("hidden", self.num_hidden > 0)):
             if (rate := getattr(dropout, place, 0.0)) and not there:
-                raise ValueError(
+                raise UserError(
                     f"`dropout.{place}={rate}` finds no place in this net (net.widths={self.widths}, "
                     f"net.num_hidden={self.num_hidden}); set it to 0, or choose another dropout or net"
                 )
@@ -142,7 +143,7 @@ class ConvNet:
         if hasattr(normalization, "wrap") or self.stages or not self.num_hidden:
             return
         if normalization(self.hidden_width, 2) is None and normalization(self.hidden_width, 4) is not None:
-            raise ValueError(
+            raise UserError(
                 f"normalization {type(normalization).__name__} acts on the maps of convolutions, and this net has none "
                 "(net.widths is empty); choose another normalization or a net with convolutions"
             )
@@ -227,7 +228,7 @@ class _Builder:
         act_name, norm_name = (f"act{name}", f"norm{name}") if kind == "conv" else (f"fc_act{name}", f"fc_norm{name}")
         normalizer = norm(width if after else affine_width, 4 if kind == "conv" else 2)
         if normalizer is not None and num_positions < getattr(norm, "min_positions", 1):
-            raise ValueError(
+            raise UserError(
                 f"normalization {type(norm).__name__} needs at least {norm.min_positions} positions, but {kind}{name} "
                 f"has {num_positions}; choose another normalization or a net that keeps larger maps"
             )
@@ -247,11 +248,11 @@ def output_size(size: int, kernel_size: int, padding: int, stride: int, layer: s
     """Return (W - K + 2P) / S + 1, rounded down: the width of a convolution's or pooling's output.
 
     Raises:
-        ValueError: nothing would be left; the layer is named.
+        UserError: nothing would be left; the layer is named.
     """
     out = (size - kernel_size + 2 * padding) // stride + 1
     if out < 1:
-        raise ValueError(
+        raise UserError(
             f"{layer} would shrink its {size}x{size} input below 1x1 (kernel {kernel_size}, padding {padding}, "
             f"stride {stride}); use fewer stages, a smaller kernel or pooling, or more padding"
         )

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ablate.errors import UserError
+
 
 def parameter_groups(net: nn.Module, l2: float, bias_lr_factor: float = 1.0) -> list[dict[str, Any]]:
     """Return the groups of an optimizer: weights of affine maps, decayed by `l2`, and all else, not decayed.
@@ -64,11 +66,11 @@ class Step:
 
     def __post_init__(self) -> None:
         if any(not 0 < m < 1 for m in self.milestones) or list(self.milestones) != sorted(self.milestones):
-            raise ValueError(
+            raise UserError(
                 f"`schedule.milestones` must be increasing fractions between 0 and 1, got {self.milestones}"
             )
         if not 0 < self.factor <= 1:
-            raise ValueError(f"`schedule.factor` must lie in (0, 1], got {self.factor}")
+            raise UserError(f"`schedule.factor` must lie in (0, 1], got {self.factor}")
 
     def __call__(self, epoch: float, num_epochs: int) -> float:
         return self.factor ** sum(epoch >= milestone * num_epochs for milestone in self.milestones)
@@ -88,9 +90,9 @@ class Cosine:
 
     def __post_init__(self) -> None:
         if not 0 <= self.final <= 1:
-            raise ValueError(f"`schedule.final` must lie in [0, 1], got {self.final}")
+            raise UserError(f"`schedule.final` must lie in [0, 1], got {self.final}")
         if self.warmup_epochs < 0:
-            raise ValueError(f"`schedule.warmup_epochs` must be at least 0, got {self.warmup_epochs}")
+            raise UserError(f"`schedule.warmup_epochs` must be at least 0, got {self.warmup_epochs}")
 
     def __call__(self, epoch: float, num_epochs: int) -> float:
         warmup = min(self.warmup_epochs, num_epochs)
@@ -115,10 +117,10 @@ class Triangular:
 
     def __post_init__(self) -> None:
         if not 0 < self.peak < 1:
-            raise ValueError(f"`schedule.peak` must lie in (0, 1), got {self.peak}")
+            raise UserError(f"`schedule.peak` must lie in (0, 1), got {self.peak}")
         for name in ("start", "final"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"`schedule.{name}` must lie in [0, 1], got {getattr(self, name)}")
+                raise UserError(f"`schedule.{name}` must lie in [0, 1], got {getattr(self, name)}")
 
     def __call__(self, epoch: float, num_epochs: int) -> float:
         t = epoch / num_epochs
@@ -139,7 +141,7 @@ class Geometric:
 
     def __post_init__(self) -> None:
         if self.growth <= 0:
-            raise ValueError(f"`schedule.growth` must be above 0, got {self.growth}")
+            raise UserError(f"`schedule.growth` must be above 0, got {self.growth}")
 
     def __call__(self, epoch: float, num_epochs: int) -> float:
         return self.growth ** math.floor(epoch)

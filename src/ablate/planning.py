@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate import catalog, hardware
 from ablate.composition import settings_with
+from ablate.errors import UserError
 from ablate.identity import arm_name, differences, fingerprint, is_unscientific, run_folder
 from ablate.manifest import Variant
 from ablate.run import Run
@@ -48,17 +49,17 @@ def plan(cfg: DictConfig, choices: Mapping[str, Any]) -> Plan:
         choices: the chosen level of every group (hydra.runtime.choices).
 
     Raises:
-        ValueError: a setting that has no default is missing, or a value is refused.
+        UserError: a setting that has no default is missing, or a value is refused.
     """
     defaults = catalog.default_levels()
     if removed := [group for group in defaults if group not in choices]:
-        raise ValueError(f"{removed[0]} cannot be removed; its level none, where there is one, switches it off")
+        raise UserError(f"{removed[0]} cannot be removed; its level none, where there is one, switches it off")
     levels = {group: str(choices[group]) for group in defaults}
     if missing := OmegaConf.missing_keys(cfg):
-        raise ValueError(f"{', '.join(sorted(missing))} has no default: give {min(missing)}=...")
+        raise UserError(f"{', '.join(sorted(missing))} has no default: give {min(missing)}=...")
     settings = plain(cfg)
     if unknown := set(settings) - set(catalog.keys()):
-        raise ValueError(f"there is no key {min(unknown)!r}; {catalog.nearest(min(unknown), catalog.keys())}")
+        raise UserError(f"there is no key {min(unknown)!r}; {catalog.nearest(min(unknown), catalog.keys())}")
     settings["device"] = hardware.resolve_device(settings["device"])
     settings["precision"] = hardware.resolve_precision(settings["precision"], settings["device"])
     settings["gpu"] = hardware.resolve_gpu(settings["gpu"], settings["device"])
@@ -122,7 +123,7 @@ def make_run(plan: Plan) -> Run:
     settings = plan.settings
     trainer: Mapping[str, Any] = settings["trainer"]
     if unknown := set(trainer) - {field.name for field in fields(Run)}:
-        raise ValueError(f"there is no key trainer.{min(unknown)}; {catalog.nearest(min(unknown), list(trainer))}")
+        raise UserError(f"there is no key trainer.{min(unknown)}; {catalog.nearest(min(unknown), list(trainer))}")
     optimizer = dict(settings["optimizer"])
     bias_lr_factor = optimizer.pop("bias_lr_factor", 1.0)  # the run's: torch has a learning rate a group, no factor
     described = {**settings, "optimizer": optimizer}
@@ -146,9 +147,9 @@ def make(group: str, settings: Any) -> Any:
     """Return what the settings of a group describe.
 
     Raises:
-        ValueError: they are refused; the group is named.
+        UserError: they are refused; the group is named.
     """
     try:
         return instantiate(settings, _convert_="all")
     except InstantiationException as error:
-        raise ValueError(f"{group}: {error.__cause__ or error}") from error
+        raise UserError(f"{group}: {error.__cause__ or error}") from error

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ablate.errors import UserError
+
 SCHEMA_VERSION = 1
 RECORD_NAME = "record.json"
 PREDICTIONS_NAME = "predictions.npz"
@@ -72,17 +74,17 @@ def read_content(path: Path, schema: int) -> dict[str, Any] | None:
     """Return the JSON object in a file that says of which schema it is, None where there is no file.
 
     Raises:
-        ValueError: it is not JSON, or of another schema than `schema`.
+        UserError: it is not JSON, or of another schema than `schema`.
     """
     if not path.is_file():
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); move it away and start again") from error
+        raise UserError(f"{path} is not valid JSON ({error}); move it away and start again") from error
     found = content.get("schema") if isinstance(content, dict) else None
     if found != schema:
-        raise ValueError(f"{path} has schema {found!r}, this version of ablate reads {schema}; update ablate")
+        raise UserError(f"{path} has schema {found!r}, this version of ablate reads {schema}; update ablate")
     return dict(content)
 
 
@@ -90,7 +92,7 @@ def read_record(folder: Path) -> Record | None:
     """Return the record in `folder`, or None where no run has finished.
 
     Raises:
-        ValueError: the file is there but is not a record this version can read.
+        UserError: the file is there but is not a record this version can read.
     """
     path = folder / RECORD_NAME
     content = read_content(path, SCHEMA_VERSION)
@@ -98,7 +100,7 @@ def read_record(folder: Path) -> Record | None:
         return None
     names = {field.name for field in fields(Record)}
     if missing := names - content.keys():
-        raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; move it away and start the run again")
+        raise UserError(f"{path} lacks {', '.join(sorted(missing))}; move it away and start the run again")
     return Record(**{name: content[name] for name in names})
 
 

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ablate.errors import UserError
+
 
 class InputNoise(nn.Module):
     """x + std * z with z ~ N(0, 1) in training, x at inference (Bishop 1995: for small noise a Tikhonov penalty).
@@ -54,9 +56,9 @@ class Regularizer:
     def __post_init__(self) -> None:
         for name in ("l2", "l1_activation", "input_noise"):
             if not getattr(self, name) >= 0:
-                raise ValueError(f"`regularizer.{name}` must be at least 0, got {getattr(self, name)}")
+                raise UserError(f"`regularizer.{name}` must be at least 0, got {getattr(self, name)}")
         if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"`regularizer.label_smoothing` must lie in [0, 1), got {self.label_smoothing}")
+            raise UserError(f"`regularizer.label_smoothing` must lie in [0, 1), got {self.label_smoothing}")
 
     def front(self) -> list[tuple[str, nn.Module]]:
         """Return the named layers that stand between preprocessing and net."""

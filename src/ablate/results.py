@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablate.claim import Axes
+from ablate.errors import UserError
 from ablate.manifest import Manifest, PlannedArm, Variant
 from ablate.record import FAILURE_NAME, RECORD_NAME, Record, read_record, replacing
 from ablate.study import Study
@@ -90,14 +91,14 @@ def score(record: Record | None, metric: str) -> float:
     """Return a metric as a number: nan for a missing run, inf for a null (a threshold never reached, a loss diverged).
 
     Raises:
-        ValueError: the run has no such metric.
+        UserError: the run has no such metric.
     """
     if record is None:
         return math.nan
     if metric not in record.metrics and record.status == "diverged":
         return math.inf  # a net that diverged is not measured
     if metric not in record.metrics:
-        raise ValueError(f"runs have no metric {metric!r}; there are {', '.join(sorted(record.metrics))}")
+        raise UserError(f"runs have no metric {metric!r}; there are {', '.join(sorted(record.metrics))}")
     value = record.metrics[metric]
     return math.inf if value is None else float(value)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ablate import hardware
 from ablate.callbacks import Checkpoint, Progress
 from ablate.data.dataset import Dataset, Split
+from ablate.errors import UserError
 from ablate.evaluation import Examination, best, epochs_to, guessing, write_predictions
 from ablate.home import check_same, claim_folder, set_aside
 from ablate.layers.batch_norm import BatchNorm
@@ -85,13 +86,13 @@ class Run:
         for name in ("epochs", "batch_size", "eval_batch_size", "threads", "checkpoint_every"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`trainer.{name}` must be a whole number of at least 1, got {value!r}")
+                raise UserError(f"`trainer.{name}` must be a whole number of at least 1, got {value!r}")
         if not isinstance(self.seed, int) or isinstance(self.seed, bool):
-            raise ValueError(f"`seed` must be a whole number, got {self.seed!r}")
+            raise UserError(f"`seed` must be a whole number, got {self.seed!r}")
         if not self.bias_lr_factor > 0:
-            raise ValueError(f"`optimizer.bias_lr_factor` must be above 0, got {self.bias_lr_factor}")
+            raise UserError(f"`optimizer.bias_lr_factor` must be above 0, got {self.bias_lr_factor}")
         if "weight_decay" in getattr(self.optimizer, "keywords", {}):
-            raise ValueError("`optimizer.weight_decay` would be without effect: give regularizer.l2 instead")
+            raise UserError("`optimizer.weight_decay` would be without effect: give regularizer.l2 instead")
         for name, try_it in (
             ("activation", self.activation),
             ("optimizer", lambda: self.optimizer([{"params": [nn.Parameter(torch.zeros(1))]}])),
@@ -99,14 +100,14 @@ class Run:
             try:  # a wrong keyword or value of a factory shows when it is called: now, not after the data is loaded
                 try_it()
             except (TypeError, ValueError) as error:
-                raise ValueError(f"`{name}` cannot be made from its settings: {error}") from error
+                raise UserError(f"`{name}` cannot be made from its settings: {error}") from error
         if any(not 0 < t < 1 for t in self.thresholds):
-            raise ValueError(f"`trainer.thresholds` must lie between 0 and 1, got {list(self.thresholds)}")
+            raise UserError(f"`trainer.thresholds` must lie between 0 and 1, got {list(self.thresholds)}")
 
     def build(self, dataset: Dataset) -> Net:
         """Return the initialized net, on the CPU, with preprocessing fitted on the training images in front."""
         if self.batch_size > len(dataset.train.labels):
-            raise ValueError(
+            raise UserError(
                 f"`trainer.batch_size` must not exceed the number of training images, got {self.batch_size} for "
                 f"{len(dataset.train.labels)} images; lower trainer.batch_size or raise data.train_size"
             )
@@ -121,13 +122,13 @@ class Run:
             front=[("preprocessing", preprocessing), *self.regularizer.front()],
         )
         if self.batch_size == 1 and any(isinstance(layer, BatchNorm) for layer in net.modules()):
-            raise ValueError("`trainer.batch_size` must be at least 2 with batch normalization, got 1")
+            raise UserError("`trainer.batch_size` must be at least 2 with batch normalization, got 1")
         first_images = dataset.train.images[:INITIALIZATION_IMAGES]
         self.initializer(net, first_images, lambda path: streams.generator("init", path))
         return net.to(memory_format=torch.channels_last)
 
 
-class Busy(ValueError):
+class Busy(UserError):
     """Another process is doing the run."""
 
 
@@ -143,7 +144,7 @@ def start(
 
     Raises:
         Busy: another process is doing the run.
-        ValueError: the folder cannot be written or holds a run of other settings.
+        UserError: the folder cannot be written or holds a run of other settings.
     """
     record = read_record(folder)
     if record is not None and not rerun:
@@ -161,7 +162,7 @@ def start(
         message = f"{folder} is being written by another process; stop it, or wait for it with wait=true"
         raise Busy(message) from error
     except OSError as error:
-        raise ValueError(f"cannot write in {folder} ({error.strerror}); choose another with output_dir=...") from error
+        raise UserError(f"cannot write in {folder} ({error.strerror}); choose another with output_dir=...") from error
     with lock:
         record = read_record(folder)
         if record is not None and not rerun:  # another process was quicker

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ablate.claim import Axes, Claim
+from ablate.errors import UserError
 from ablate.overrides import from_yaml, key_of, over, text
 
 # Tuning runs have seeds of their own, so that no score that chose a value is used to judge it.
@@ -56,16 +57,16 @@ class Tuning:
 
     def __post_init__(self) -> None:
         if not all(isinstance(value, int | float) for value in self.values):
-            raise ValueError(f"`tuning.values` must be numbers, got {self.values}")
+            raise UserError(f"`tuning.values` must be numbers, got {self.values}")
         if len(self.values) < 2 or sorted(self.values) != self.values:
-            raise ValueError(f"`tuning.values` must be at least two, in increasing order, got {self.values}")
+            raise UserError(f"`tuning.values` must be at least two, in increasing order, got {self.values}")
         if self.seeds < MIN_TUNING_SEEDS:
-            raise ValueError(
+            raise UserError(
                 f"`tuning.seeds` must be at least {MIN_TUNING_SEEDS}, got {self.seeds}: with fewer the winner's luck "
                 "makes verdicts"
             )
         if self.metric != "val/accuracy":
-            raise ValueError(f"`tuning.metric` must be val/accuracy: test images are not for tuning, got {self.metric}")
+            raise UserError(f"`tuning.metric` must be val/accuracy: test images are not for tuning, got {self.metric}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +89,9 @@ class Fixed:
 
     def __post_init__(self) -> None:
         if not isinstance(self.values, dict) or not all(isinstance(v, int | float) for v in self.values.values()):
-            raise ValueError(f"`fixed.values` must be a number for each label of an arm, got {self.values}")
+            raise UserError(f"`fixed.values` must be a number for each label of an arm, got {self.values}")
         if unknown := [label for label in self.edges if label not in self.values]:
-            raise ValueError(f"`fixed.edges` must be labels of `fixed.values`, got {unknown[0]!r}")
+            raise UserError(f"`fixed.edges` must be labels of `fixed.values`, got {unknown[0]!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,33 +137,31 @@ class Study:
 
     def __post_init__(self) -> None:
         if not isinstance(self.seeds, list) or not all(isinstance(s, int) for s in self.seeds):
-            raise ValueError(f"`study.seeds` must be a number or a list of whole numbers, got {self.seeds!r}")
+            raise UserError(f"`study.seeds` must be a number or a list of whole numbers, got {self.seeds!r}")
         for name in ("alpha", "looks"):
             if not isinstance(getattr(self, name), int | float):
-                raise ValueError(f"`study.{name}` must be a number, got {getattr(self, name)!r}")
+                raise UserError(f"`study.{name}` must be a number, got {getattr(self, name)!r}")
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds or min(self.seeds) < 0:
-            raise ValueError(f"`study.seeds` must be different numbers of at least 0, got {self.seeds}")
+            raise UserError(f"`study.seeds` must be different numbers of at least 0, got {self.seeds}")
         if max(self.seeds) >= TUNING_SEED:
-            raise ValueError(
+            raise UserError(
                 f"`study.seeds` must lie below {TUNING_SEED}, where tuning seeds begin, got {max(self.seeds)}"
             )
         if not 0 < self.alpha < 0.5:
-            raise ValueError(f"`study.alpha` must lie in (0, 0.5), got {self.alpha}")
+            raise UserError(f"`study.alpha` must lie in (0, 0.5), got {self.alpha}")
         if self.looks < 1:
-            raise ValueError(f"`study.looks` must be at least 1, got {self.looks}")
+            raise UserError(f"`study.looks` must be at least 1, got {self.looks}")
         for grid in self.grids:
             if len(grid) != 1 or next(iter(grid)) not in GRIDS:
-                raise ValueError(f"each of `study.grids` must be one of {', '.join(GRIDS)}, got {list(grid)}")
+                raise UserError(f"each of `study.grids` must be one of {', '.join(GRIDS)}, got {list(grid)}")
         if self.tuning and self.fixed:
-            raise ValueError("`tuning` and `fixed` are two ways to treat a nuisance; set one of them to null")
+            raise UserError("`tuning` and `fixed` are two ways to treat a nuisance; set one of them to null")
         what = "tuning" if self.tuning else "fixed"
         if self.nuisance and any(self.nuisance in axes for grid in self.grids for axes in grid.values()):
-            raise ValueError(f"`{what}.key` {self.nuisance} is an axis of the grids too; drop it from one of them")
+            raise UserError(f"`{what}.key` {self.nuisance} is an axis of the grids too; drop it from one of them")
         known = [claim.name for claim in self.claims]
         if not isinstance(self.only, list) or any(name not in known for name in self.only):
-            raise ValueError(
-                f"`study.only` must name claims of study {self.name} ({', '.join(known)}), got {self.only}"
-            )
+            raise UserError(f"`study.only` must name claims of study {self.name} ({', '.join(known)}), got {self.only}")
 
     @property
     def asked(self) -> list[Claim]:
@@ -186,7 +185,7 @@ class Study:
         With `only`, arms that no claim that is asked for is about are left out.
 
         Raises:
-            ValueError: a fixed value is for an arm that is not there.
+            UserError: a fixed value is for an arm that is not there.
         """
         found: dict[tuple[str, ...], Arm] = {}
         named = {key for grid in self.grids for axes in grid.values() for key in axes}
@@ -202,7 +201,7 @@ class Study:
         arms = [self._at_fixed_value(arm) for arm in found.values()]
         if unknown := (self.fixed.values if self.fixed else {}).keys() - {arm.label for arm in arms}:
             there = ", ".join(repr(arm.label) for arm in arms)
-            raise ValueError(f"`fixed.values` names no arm of study {self.name}: {min(unknown)!r}; there are {there}")
+            raise UserError(f"`fixed.values` names no arm of study {self.name}: {min(unknown)!r}; there are {there}")
         cells = [cell.items() for claim in self.asked for cell in claim.cells()] if self.only else []
         return [arm for arm in arms if not self.only or any(cell <= arm.axes.items() for cell in cells)]
 
@@ -216,13 +215,13 @@ class Study:
         """Return the study with `overrides` in place of what its base says of the same keys.
 
         Raises:
-            ValueError: an override would be one with a grid's axis or with the tuned nuisance.
+            UserError: an override would be one with a grid's axis or with the tuned nuisance.
         """
         axes = {key for grid in self.grids for keys in grid.values() for key in keys} | {"seed"}
         axes |= {self.nuisance}
         for override in overrides:
             if key_of(override) in axes:
-                raise ValueError(
+                raise UserError(
                     f"study {self.name} varies {key_of(override)} itself, so {override} would be lost; change "
                     "study.grids, study.seeds, study.tuning or study.fixed instead"
                 )
@@ -233,7 +232,7 @@ def combinations(grid: Mapping[str, Mapping[str, list[Any]]]) -> Iterator[Axes]:
     """Yield the settings of one grid.
 
     Raises:
-        ValueError: zipped axes of different lengths, or an ablation axis without its two levels.
+        UserError: zipped axes of different lengths, or an ablation axis without its two levels.
     """
     ((kind, axes),) = grid.items()
     keys = list(axes)
@@ -242,12 +241,12 @@ def combinations(grid: Mapping[str, Mapping[str, list[Any]]]) -> Iterator[Axes]:
     elif kind == "zip":
         lengths = {key: len(values) for key, values in axes.items()}
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"zipped axes must be of one length, got {lengths}")
+            raise UserError(f"zipped axes must be of one length, got {lengths}")
         yield from (dict(zip(keys, values, strict=True)) for values in zip(*axes.values(), strict=True))
     else:
         for key, values in axes.items():
             if len(values) != 2:
-                raise ValueError(f"{kind} needs [default, ablated] for {key}, got {values}")
+                raise UserError(f"{kind} needs [default, ablated] for {key}, got {values}")
         whole, changed = (0, 1) if kind == "leave_one_out" else (1, 0)
         yield {key: axes[key][whole] for key in keys}
         yield from ({key: axes[key][changed if key == one else whole] for key in keys} for one in keys)
@@ -257,12 +256,12 @@ def parse(name: str, content: Mapping[str, Any], title: str = "", source: str = 
     """Return the study that the content of a study file describes.
 
     Raises:
-        ValueError: an unknown key, or a value that the study refuses.
+        UserError: an unknown key, or a value that the study refuses.
     """
     content = dict(content)
     known = {f.name for f in fields(Study)} - {"name", "title", "source"}
     if unknown := set(content) - known:
-        raise ValueError(f"study {name} has no key {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+        raise UserError(f"study {name} has no key {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
     if isinstance(content.get("seeds"), int):
         content["seeds"] = list(range(content["seeds"]))
     for key, kind in (("tuning", Tuning), ("fixed", Fixed)):
@@ -270,7 +269,7 @@ def parse(name: str, content: Mapping[str, Any], title: str = "", source: str = 
             content[key] = _build(kind, key, content[key])
     claims = content.get("claims") or {}
     if not isinstance(claims, dict) or not all(isinstance(claim, dict) for claim in claims.values()):
-        raise ValueError(f"`study.claims` of {name} must be {{name: {{text, form, ...}}}}, got {claims!r}")
+        raise UserError(f"`study.claims` of {name} must be {{name: {{text, form, ...}}}}, got {claims!r}")
     content["claims"] = [_build(Claim, f"claim {key!r}", {"name": key, **value}) for key, value in claims.items()]
     return Study(name=name, title=title, source=source, **content)
 
@@ -283,8 +282,8 @@ def shallow(study: Study) -> dict[str, Any]:
 def _build(kind: type, where: str, content: Mapping[str, Any]) -> Any:
     known = {f.name for f in fields(kind)}
     if unknown := set(content) - known:
-        raise ValueError(f"{where} has no key {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+        raise UserError(f"{where} has no key {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
     try:
         return kind(**content)
     except TypeError as error:
-        raise ValueError(f"{where}: {error}") from error
+        raise UserError(f"{where}: {error}") from error

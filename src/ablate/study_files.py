@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ablate.errors import UserError
 from ablate.overrides import from_yaml, over
 
 BUDGET = ("base", "seeds", "seconds_a_run")  # what a profile may take over from another study's
@@ -18,17 +19,17 @@ def parts_of(name: str, files: Mapping[str, Path]) -> list[str]:
         files: {name: path} of all study files.
 
     Raises:
-        ValueError: it consists of something that is no study, or has more to say than that.
+        UserError: it consists of something that is no study, or has more to say than that.
     """
     content = read_study(files[name]) if name in files else {}
     if "studies" not in content:
         return [name]
     parts = content["studies"]
     if others := sorted(content.keys() - {"studies"}):
-        raise ValueError(f"{files[name]} has `studies`, each of which speaks for itself; drop {others[0]}")
+        raise UserError(f"{files[name]} has `studies`, each of which speaks for itself; drop {others[0]}")
     for part in parts if isinstance(parts, list) else [parts]:
         if part not in files or "studies" in read_study(files[part]):
-            raise ValueError(f"{files[name]}: `studies` must name studies that do not consist of others, got {part!r}")
+            raise UserError(f"{files[name]}: `studies` must name studies that do not consist of others, got {part!r}")
     return list(parts)
 
 
@@ -36,16 +37,16 @@ def without_idle(studies: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[st
     """Return the studies of a collection in which `only` leaves a claim, each with its own of the claims it names.
 
     Raises:
-        ValueError: `only` names a claim that no study has.
+        UserError: `only` names a claim that no study has.
     """
     only = next((content["only"] for _, content in studies if content.get("only")), None)
     if only is None:
         return list(studies)
     if not isinstance(only, list):
-        raise ValueError(f"`study.only` must be a list of claims, [{only}], got {only!r}")
+        raise UserError(f"`study.only` must be a list of claims, [{only}], got {only!r}")
     known = {claim for _, content in studies for claim in content.get("claims") or {}}
     if unknown := [claim for claim in only if claim not in known]:
-        raise ValueError(f"`study.only` names {unknown[0]!r}, which is a claim of none of these studies")
+        raise UserError(f"`study.only` names {unknown[0]!r}, which is a claim of none of these studies")
     kept = ((name, content, [c for c in only if c in (content.get("claims") or {})]) for name, content in studies)
     return [(name, {**content, "only": mine}) for name, content, mine in kept if mine]
 
@@ -65,7 +66,7 @@ def with_profile(
         files: {name: path} of all study files.
 
     Raises:
-        ValueError: there is no such profile.
+        UserError: there is no such profile.
     """
     content = dict(content)
     profiles = content.pop("profiles", {})
@@ -73,11 +74,11 @@ def with_profile(
         return content
     if profile not in profiles:
         there = f"it has {', '.join(profiles)}" if profiles else "it has none"
-        raise ValueError(f"study {name} has no profile {profile!r}; {there}")
+        raise UserError(f"study {name} has no profile {profile!r}; {there}")
     changed = dict(profiles[profile] or {})
     if other := changed.pop("like", None):
         if other == name or other not in (files or {}):
-            raise ValueError(
+            raise UserError(
                 f"study {name}, profile {profile}: `like` must name another study whose profile is like no other, "
                 f"got {other!r}"
             )
@@ -92,7 +93,7 @@ def patch(content: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
     """Return the content of a study file changed by "key.key=value" assignments, values being YAML.
 
     Raises:
-        ValueError: an assignment goes through something that is not a mapping.
+        UserError: an assignment goes through something that is not a mapping.
     """
     content = copy.deepcopy(content)
     for assignment in assignments:
@@ -102,7 +103,7 @@ def patch(content: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
         for parent in parents:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
-                raise ValueError(f"study.{assignment}: {parent} is not a mapping; give it as a whole")
+                raise UserError(f"study.{assignment}: {parent} is not a mapping; give it as a whole")
         node[last] = from_yaml(value)
     return content
 
@@ -111,7 +112,7 @@ def read_study(path: Path) -> dict[str, Any]:
     """Return the content of a study file.
 
     Raises:
-        ValueError: it is not a YAML mapping.
+        UserError: it is not a YAML mapping.
     """
     return _read_mapping(path, "base, grids, seeds, claims, ...")
 
@@ -125,17 +126,17 @@ def with_claims(name: str, content: Mapping[str, Any], claim_files: Mapping[str,
         claim_files: {stem: path} of the files in conf/claim.
 
     Raises:
-        ValueError: it names a claim file that is not there, or two claims have one name.
+        UserError: it names a claim file that is not there, or two claims have one name.
     """
     if not isinstance(content.get("claims"), list):
         return dict(content)
     claims: dict[str, Any] = {}
     for stem in content["claims"]:
         if stem not in claim_files:
-            raise ValueError(f"study {name} names the claim file {stem!r}, and there is no conf/claim/{stem}.yaml")
+            raise UserError(f"study {name} names the claim file {stem!r}, and there is no conf/claim/{stem}.yaml")
         found = _read_mapping(claim_files[stem], "{name of a claim: {text, form, ...}}")
         if twice := found.keys() & claims.keys():
-            raise ValueError(f"{claim_files[stem]} has a claim {min(twice)!r}, which an earlier file of {name} has too")
+            raise UserError(f"{claim_files[stem]} has a claim {min(twice)!r}, which an earlier file of {name} has too")
         claims |= {claim: {"family": stem, **said, "file": stem} for claim, said in found.items()}
     return {**content, "claims": claims}
 
@@ -143,5 +144,5 @@ def with_claims(name: str, content: Mapping[str, Any], claim_files: Mapping[str,
 def _read_mapping(path: Path, what: str) -> dict[str, Any]:
     content = from_yaml(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a mapping ({what})")
+        raise UserError(f"{path} must hold a mapping ({what})")
     return content

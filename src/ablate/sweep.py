@@ -15,6 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from ablate.errors import UserError
 from ablate.identity import is_unscientific, measures
 from ablate.judging.selection import unmeasured_runs
 from ablate.manifest import Manifest, PlannedArm, check_unchanged, read_manifest, write_manifest
@@ -59,7 +60,7 @@ def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool
         write: whether to write the manifest; without, everything is checked and nothing changed.
 
     Raises:
-        ValueError: an arm has come to mean other runs; seeds are added to a study that is not finished, or more often
+        UserError: an arm has come to mean other runs; seeds are added to a study that is not finished, or more often
             than it declared.
     """
     known = read_manifest(folder)
@@ -67,13 +68,13 @@ def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool
         check_unchanged(manifest.arms, known, folder)
         for key in DECIDING:
             if (now := deciding(manifest, key)) != (then := deciding(known, key)):
-                raise ValueError(
+                raise UserError(
                     f"{folder} was begun with other {key} ({changes(then, now)}), and what is claimed is fixed "
                     "before the first run; undo the change, or copy the study under another name (its runs are shared)"
                 )
         manifest = replace(manifest, looks=known.looks)
     if extra_seeds < 0:
-        raise ValueError(f"`extra_seeds` must be at least 0, got {extra_seeds}")
+        raise UserError(f"`extra_seeds` must be at least 0, got {extra_seeds}")
     if extra_seeds:
         study = manifest.study()
         unfinished = known is None or next(missing_runs(collect(manifest, folder)), None) is not None
@@ -81,9 +82,9 @@ def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool
         if unfinished and added[-1:] == [extra_seeds]:
             return manifest
         if unfinished:
-            raise ValueError("`extra_seeds` adds to a finished study, and runs are missing; finish it without first")
+            raise UserError("`extra_seeds` adds to a finished study, and runs are missing; finish it without first")
         if len(manifest.looks) >= study.looks:
-            raise ValueError(
+            raise UserError(
                 f"study {study.name} declares {study.looks} looks at its data and has had them all, so more seeds "
                 "would raise the error level; declare more with study.looks=... before the first run"
             )

@@ -27,6 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ablate.errors import UserError
 from ablate.nets import format_layer_table, layer_table
 from ablate.training import Callback, State
 
@@ -57,7 +58,7 @@ class TensorBoard(Callback):
         num_mistakes: int = 36,
     ) -> None:
         if scalars_every < 1 or histograms_every < 0 or num_mistakes < 0:
-            raise ValueError(
+            raise UserError(
                 "`tensorboard.scalars_every` must be at least 1, histograms_every and num_mistakes at least 0, got "
                 f"{scalars_every}, {histograms_every} and {num_mistakes}"
             )

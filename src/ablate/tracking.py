@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ablate.diagnostics.probe import Measure, Probe
+from ablate.errors import UserError
 from ablate.record import Metrics
 from ablate.training import Callback, State
 
@@ -31,7 +32,7 @@ class Track(Callback):
         known: every measure by name.
 
     Raises:
-        ValueError: a measure that is not known, or a number out of range.
+        UserError: a measure that is not known, or a number out of range.
     """
 
     def __init__(
@@ -45,11 +46,11 @@ class Track(Callback):
     ) -> None:
         names = list(known) if measure == "all" else [measure] if isinstance(measure, str) else list(measure)
         if unknown := [name for name in names if name not in known]:
-            raise ValueError(f"`measure` must name {', '.join(known)}, or be all, got {unknown[0]!r}")
+            raise UserError(f"`measure` must name {', '.join(known)}, or be all, got {unknown[0]!r}")
         if not isinstance(num_images, int) or num_images < 2:
-            raise ValueError(f"`num_images` must be a whole number of at least 2, got {num_images!r}")
+            raise UserError(f"`num_images` must be a whole number of at least 2, got {num_images!r}")
         if every != "auto" and (not isinstance(every, int) or every < 1):
-            raise ValueError(f"`every` must be auto or a whole number of epochs of at least 1, got {every!r}")
+            raise UserError(f"`every` must be auto or a whole number of epochs of at least 1, got {every!r}")
         self.measures = {name: known[name] for name in names}
         self.num_images, self.every, self.at_start = num_images, every, at_start
         self.before_step: dict[str, Tensor] = {}

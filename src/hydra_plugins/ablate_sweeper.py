@@ -15,6 +15,8 @@ from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from ablate.errors import UserError
+
 if TYPE_CHECKING:
     from ablate.collection import Collection
 
@@ -68,7 +70,7 @@ class AblateSweeper(BasicSweeper):
 
         try:
             self.do_study(arguments)
-        except (ValueError, OSError) as error:
+        except (UserError, OSError) as error:
             if os.environ.get("HYDRA_FULL_ERROR") == "1":
                 raise
             fail(error)
@@ -143,7 +145,7 @@ class AblateSweeper(BasicSweeper):
                 why = f"the launcher gave up: {' '.join(str(error).split())[:300]}"
                 if not local:
                     rest = f"what it has submitted may still run; when it is over, to do what is left:\n  {command}"
-                    raise ValueError(f"{why}; {rest}") from error
+                    raise UserError(f"{why}; {rest}") from error
                 print(why, file=sys.stderr)
 
         results, failed = sweep.do_runs(studies, launch, rerun=self.config.rerun)
@@ -166,7 +168,7 @@ class AblateSweeper(BasicSweeper):
         """Return study, definition and shared overrides of the file that is named, or of each that it consists of.
 
         Raises:
-            ValueError: something is swept, or a file has what belongs to the command line.
+            UserError: something is swept, or a file has what belongs to the command line.
         """
         from ablate import catalog
         from ablate.overrides import key_of
@@ -176,7 +178,7 @@ class AblateSweeper(BasicSweeper):
         assert self.study is not None
         shared = [str(override.input_line) for override in overrides]
         if swept := [str(o.input_line) for o in overrides if o.is_sweep_override()]:
-            raise ValueError(f"a study's arms are in its file, so {swept[0]} cannot be swept; see study.grids")
+            raise UserError(f"a study's arms are in its file, so {swept[0]} cannot be swept; see study.grids")
         files, claim_files = catalog.levels(where, "study"), catalog.levels(where, "claim")
         names = parts_of(self.study, files)
         found = []
@@ -189,7 +191,7 @@ class AblateSweeper(BasicSweeper):
         for name, definition in found:
             for override in definition.get("base") or []:
                 if key_of(override) in NOT_IN_BASE:
-                    raise ValueError(f"{override} has no place in the base of study {name}; say it on the command line")
+                    raise UserError(f"{override} has no place in the base of study {name}; say it on the command line")
             study = parse(name, definition, *catalog.caption(files[name])).with_overrides(shared)
             studies.append((study, definition, shared))
         return studies
@@ -220,7 +222,7 @@ class AblateSweeper(BasicSweeper):
         """Return a plain sweep as study, definition and no shared overrides: one grid, no tuning, no claims.
 
         Raises:
-            ValueError: what is swept does not change the result.
+            UserError: what is swept does not change the result.
         """
         from ablate.identity import is_unscientific
         from ablate.study import parse
@@ -232,7 +234,7 @@ class AblateSweeper(BasicSweeper):
         for override in swept:
             key = override.get_key_element()
             if is_unscientific(key) and key != "seed":
-                raise ValueError(f"{key} does not change the result, so all of {override.input_line} would be one run")
+                raise UserError(f"{key} does not change the result, so all of {override.input_line} would be one run")
             lines = dict.fromkeys(line for job in jobs for line in job if line.startswith(f"{key}="))
             axes[key] = [parser.parse_override(line).value() for line in lines]
         shared = [str(override.input_line) for override in overrides if override not in swept]
@@ -249,7 +251,7 @@ class AblateSweeper(BasicSweeper):
         for itself: its node is not this one.
 
         Raises:
-            ValueError: precision is left to the nodes of a cluster, which may not agree, or studies name two devices.
+            UserError: precision is left to the nodes of a cluster, which may not agree, or studies name two devices.
         """
         from ablate import hardware
         from ablate.overrides import key_of
@@ -259,7 +261,7 @@ class AblateSweeper(BasicSweeper):
         kind = str(launcher._target_).rpartition(".")[2]
         if kind not in ("BasicLauncher", "JoblibLauncher"):
             if self.config.precision == "auto" or any("precision=auto" in study.base for study in studies):
-                raise ValueError("`precision=auto` may differ between the nodes of a cluster; say fp32 or bf16")
+                raise UserError("`precision=auto` may differ between the nodes of a cluster; say fp32 or bf16")
             return {}, int(launcher.get("array_parallelism") or 1), (), False
         num_workers = launcher.n_jobs if kind == "JoblibLauncher" else 1
         if num_workers < 1:  # joblib counts from the end: -1 is all cores, -2 all but one
@@ -268,7 +270,7 @@ class AblateSweeper(BasicSweeper):
         said = [{key_of(line): line.partition("=")[2] for line in study.base} for study in studies]
         devices = sorted({base.get("device", self.config.device) for base in said})
         if len(devices) > 1:
-            raise ValueError(f"studies that are done together need one device, got {' and '.join(devices)}")
+            raise UserError(f"studies that are done together need one device, got {' and '.join(devices)}")
         device = devices[0]
         if device == "auto":
             values["device"] = device = hardware.resolve_device(device)

@@ -6,6 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ablate.errors import UserError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
@@ -23,7 +25,7 @@ class Augmentation:
         bits: of the images.
 
     Raises:
-        ValueError: if a value is out of its range; in a call, if reflection needs more pixels than an image has.
+        UserError: if a value is out of its range; in a call, if reflection needs more pixels than an image has.
     """
 
     flip: float
@@ -36,12 +38,12 @@ class Augmentation:
     def __post_init__(self) -> None:
         for name in ("flip", "cutout_fill"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"`augmentation.{name}` must lie in [0, 1], got {getattr(self, name)}")
+                raise UserError(f"`augmentation.{name}` must lie in [0, 1], got {getattr(self, name)}")
         for name in ("padding", "cutout_size"):
             if getattr(self, name) < 0:
-                raise ValueError(f"`augmentation.{name}` must be at least 0, got {getattr(self, name)}")
+                raise UserError(f"`augmentation.{name}` must be at least 0, got {getattr(self, name)}")
         if self.padding_mode not in ("reflect", "zero"):
-            raise ValueError(f"`augmentation.padding_mode` must be 'reflect' or 'zero', got {self.padding_mode!r}")
+            raise UserError(f"`augmentation.padding_mode` must be 'reflect' or 'zero', got {self.padding_mode!r}")
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return changed copies.
@@ -55,7 +57,7 @@ class Augmentation:
         """
         num_images, channels, height, width = images.shape
         if self.padding_mode == "reflect" and self.padding >= min(height, width):
-            raise ValueError(
+            raise UserError(
                 f"`augmentation.padding` must be below the image size {height}x{width} to reflect, got {self.padding}"
             )
         if not (self.flip or self.padding or self.cutout_size):

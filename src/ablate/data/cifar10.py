@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from ablate.data.cache import Arrays, cached_arrays, user_cache_folder
 from ablate.data.dataset import Dataset, Source, split_source
+from ablate.errors import UserError
 
 FOLDER = "cifar-10-batches-py"
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -51,7 +52,7 @@ class Cifar10:
         bits: 8.
 
     Raises:
-        ValueError: if `bits` is not 8; in `load`, if files are missing or damaged, or a size does not fit.
+        UserError: if `bits` is not 8; in `load`, if files are missing or damaged, or a size does not fit.
     """
 
     root: str
@@ -65,7 +66,7 @@ class Cifar10:
 
     def __post_init__(self) -> None:
         if self.bits != 8:
-            raise ValueError(f"`data.bits` must be 8 for CIFAR-10, got {self.bits}; wider images: `data=shapes`")
+            raise UserError(f"`data.bits` must be 8 for CIFAR-10, got {self.bits}; wider images: `data=shapes`")
 
     def fingerprint(self) -> str:
         """Hash of the content, from the official MD5s alone: no file is opened."""
@@ -79,7 +80,7 @@ class Cifar10:
         files = {name: folder / name for name in MD5S}
         for file in files.values():
             if not file.is_file():
-                raise ValueError(f"CIFAR-10 is incomplete: {file} is missing; {_cure(folder)}")
+                raise UserError(f"CIFAR-10 is incomplete: {file} is missing; {_cure(folder)}")
         stats = {name: file.stat() for name, file in files.items()}
         # The MD5s are in the stamp too: it says which content was found good.
         stamp = {name: [MD5S[name], stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
@@ -116,7 +117,7 @@ def decode(folder: Path) -> Arrays:
         `train_images` (50000, 32, 32, 3) and `test_images` (10000, 32, 32, 3), uint8; their labels, int64.
 
     Raises:
-        ValueError: if a file is not the official one.
+        UserError: if a file is not the official one.
     """
     for name, md5 in MD5S.items():
         _check(folder / name, md5)
@@ -134,7 +135,7 @@ def _check(file: Path, md5: str) -> None:
     with file.open("rb") as stream:
         actual = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if actual != md5:
-        raise ValueError(
+        raise UserError(
             f"{file} is damaged: its MD5 must be {md5}, got {actual} ({file.stat().st_size:,} bytes); "
             f"{_cure(file.parent)}"
         )
@@ -179,13 +180,13 @@ def _download(root: Path) -> Path:
                 folder = root / FOLDER
             return folder
     except Exception as error:  # torchvision passes on whatever the network, the archive or the disk raised
-        raise ValueError(
+        raise UserError(
             f"CIFAR-10 is not in {root.absolute()} and could not be downloaded: {error}; {_CURES}"
         ) from error
 
 
 def _absent(root: Path) -> Path:
-    raise ValueError(f"CIFAR-10 is not in {root.absolute()} and `data.download` is false; {_CURES}")
+    raise UserError(f"CIFAR-10 is not in {root.absolute()} and `data.download` is false; {_CURES}")
 
 
 _CURES = (

@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ablate.errors import UserError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
@@ -118,10 +120,10 @@ def split_source(
         split_seed: at least 0.
 
     Raises:
-        ValueError: if a size is smaller than the number of classes (`val_size=0` is not) or larger than what there is.
+        UserError: if a size is smaller than the number of classes (`val_size=0` is not) or larger than what there is.
     """
     if split_seed < 0:
-        raise ValueError(f"`data.split_seed` must be at least 0, got {split_seed}")
+        raise UserError(f"`data.split_seed` must be at least 0, got {split_seed}")
     num_train, num_test = len(source.train_labels), len(source.test_labels)
     if val_size != 0:
         _check_size("val_size", val_size, num_train, len(class_names), "training images of the source")
@@ -157,7 +159,7 @@ def _take(images: NDArray[np.integer], labels: NDArray[np.integer], indices: NDA
 
 def _check_size(name: str, size: int, available: int, num_classes: int, what: str) -> None:
     if not num_classes <= size <= available:
-        raise ValueError(
+        raise UserError(
             f"`data.{name}` must lie between the number of classes ({num_classes}) and the number of {what} "
             f"({available}), got {size}"
         )

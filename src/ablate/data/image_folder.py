@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ablate.data.cache import Arrays, cached_arrays, user_cache_folder
 from ablate.data.dataset import Dataset, Source, split_source
+from ablate.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -32,7 +33,7 @@ class ImageFolder:
         bits: intensities lie in 0 .. 2**bits - 1; 1 to 8 for files of 8 bits, 9 to 16 for files of 16.
 
     Raises:
-        ValueError: if `bits` is out of range; in `load` and `fingerprint`, if the files are not as described.
+        UserError: if `bits` is out of range; in `load` and `fingerprint`, if the files are not as described.
     """
 
     root: str
@@ -45,7 +46,7 @@ class ImageFolder:
 
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= 16:
-            raise ValueError(f"`data.bits` must lie in [1, 16], got {self.bits}")
+            raise UserError(f"`data.bits` must lie in [1, 16], got {self.bits}")
 
     def fingerprint(self) -> str:
         """Hash of every file's content and of its name below `root`; read from the cache where no file has changed."""
@@ -88,7 +89,7 @@ def read_image(file: Path) -> NDArray[np.integer]:
         (H, W, C) with C = 1 or 3, uint8 or uint16.
 
     Raises:
-        ValueError: if the file cannot be read, or is neither grey nor RGB.
+        UserError: if the file cannot be read, or is neither grey nor RGB.
     """
     from PIL import Image
 
@@ -100,9 +101,9 @@ def read_image(file: Path) -> NDArray[np.integer]:
         with Image.open(file) as image:
             mode, array = image.mode, np.asarray(image)
     except OSError as error:
-        raise ValueError(f"{file} cannot be read as an image: {error}; replace or remove it") from error
+        raise UserError(f"{file} cannot be read as an image: {error}; replace or remove it") from error
     if mode not in ("L", "RGB", "I;16", "I"):
-        raise ValueError(f"{file} must be grey or RGB, got Pillow's mode {mode!r}; convert it")
+        raise UserError(f"{file} must be grey or RGB, got Pillow's mode {mode!r}; convert it")
     array = array.astype(np.uint16) if mode == "I" else array
     return array[..., None] if array.ndim == 2 else array
 
@@ -114,7 +115,7 @@ def _read_wide_rgb(file: Path, content: bytes) -> NDArray[np.integer]:
     try:
         image = decode_png(torch.frombuffer(bytearray(content), dtype=torch.uint8), ImageReadMode.UNCHANGED)
     except RuntimeError as error:
-        raise ValueError(f"{file} cannot be read as an image: {error}; replace or remove it") from error
+        raise UserError(f"{file} cannot be read as an image: {error}; replace or remove it") from error
     return image.permute(1, 2, 0).numpy()
 
 
@@ -130,21 +131,21 @@ def _list_files(root: Path, split: str) -> list[tuple[Path, int]]:
     """Files of a split with their labels, sorted by class and name."""
     folder = root / split
     if not folder.is_dir():
-        raise ValueError(
+        raise UserError(
             f"an image folder needs `train/<class>/` and `test/<class>/` under `data.root={root}`; "
             f"{folder.absolute()} is no folder"
         )
     names = sorted(entry.name for entry in folder.iterdir() if _is_class(entry))
     if names != list(_class_names(root)):
         odd = sorted(set(names) ^ set(_class_names(root)))
-        raise ValueError(f"{root / 'train'} and {folder} must hold the same classes; only one of them has {odd}")
+        raise UserError(f"{root / 'train'} and {folder} must hold the same classes; only one of them has {odd}")
     if len(names) < 2:
-        raise ValueError(f"{folder} must hold at least 2 classes, one folder each, got {names}")
+        raise UserError(f"{folder} must hold at least 2 classes, one folder each, got {names}")
     files = []
     for label, name in enumerate(names):
         found = sorted(file for file in (folder / name).iterdir() if file.suffix.lower() in SUFFIXES)
         if not found:
-            raise ValueError(f"{folder / name} must hold at least one image ({', '.join(SUFFIXES)}), got none")
+            raise UserError(f"{folder / name} must hold at least one image ({', '.join(SUFFIXES)}), got none")
         files += [(file, label) for file in found]
     return files
 
@@ -172,22 +173,22 @@ def _check(file: Path, image: NDArray[np.integer], first: Path, expected: NDArra
     """Refuse an image that is not square, or not like the first one, or not of the declared depth."""
     depth = 8 * image.dtype.itemsize
     if depth == 16 and bits <= 8:
-        raise ValueError(f"{file} holds 16 bits, more than the declared `data.bits={bits}`; declare `data.bits=16`")
+        raise UserError(f"{file} holds 16 bits, more than the declared `data.bits={bits}`; declare `data.bits=16`")
     if depth == 8 and bits > 8:
-        raise ValueError(f"{file} holds 8 bits, not the declared `data.bits={bits}`; declare `data.bits=8`")
+        raise UserError(f"{file} holds 8 bits, not the declared `data.bits={bits}`; declare `data.bits=8`")
     if image.max() >= 2**bits:
-        raise ValueError(
+        raise UserError(
             f"{file} holds the intensity {image.max()}, above {2**bits - 1}, the largest of the declared "
             f"`data.bits={bits}`; declare `data.bits={depth}`"
         )
     if image.shape[2] != expected.shape[2]:
         kinds = {1: "grey", 3: "RGB"}
-        raise ValueError(
+        raise UserError(
             f"all images must be grey or all RGB, but {file} is {kinds[image.shape[2]]} and {first} is "
             f"{kinds[expected.shape[2]]}; convert them"
         )
     if image.shape != expected.shape or image.shape[0] != image.shape[1]:
-        raise ValueError(
+        raise UserError(
             f"all images must be square and of one size, but {file} is {_size(image)} and {first} is "
             f"{_size(expected)} (height x width); resize or crop them"
         )

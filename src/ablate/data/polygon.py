@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ablate.data.dataset import Dataset, Source, split_source
+from ablate.errors import UserError
 
 VERSION = 1
 """Raised whenever the same fields give other points."""
@@ -53,7 +54,7 @@ class Polygon:
         bits: of a coordinate; 16.
 
     Raises:
-        ValueError: if a value is out of its range.
+        UserError: if a value is out of its range.
     """
 
     num_train: int
@@ -70,11 +71,11 @@ class Polygon:
     def __post_init__(self) -> None:
         for name, least in (("num_train", 2), ("num_test", 2), ("seed", 0), ("num_edges", 3)):
             if getattr(self, name) < least:
-                raise ValueError(f"`data.{name}` must be at least {least}, got {getattr(self, name)}")
+                raise UserError(f"`data.{name}` must be at least {least}, got {getattr(self, name)}")
         if not 0 < self.radius <= 1:
-            raise ValueError(f"`data.radius` must lie in (0, 1], got {self.radius}")
+            raise UserError(f"`data.radius` must lie in (0, 1], got {self.radius}")
         if self.bits != BITS:
-            raise ValueError(f"`data.bits` must be {BITS} for polygon, got {self.bits}")
+            raise UserError(f"`data.bits` must be {BITS} for polygon, got {self.bits}")
 
     def fingerprint(self) -> str:
         """Hash of the generator's version and of all that decides which points there are."""

@@ -13,6 +13,8 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
+from ablate.errors import UserError
+
 Shape = tuple[int, int, int]
 
 _CHUNK_ELEMENTS = 2**18  # 2 MiB of float64: stays in the cache of a core
@@ -31,7 +33,7 @@ class Chain(nn.Module):
     def __init__(self, steps: Mapping[str, nn.Module], fit: Literal["train", "test"] = "train") -> None:
         super().__init__()
         if fit not in ("train", "test"):
-            raise ValueError(f"`preprocessing.fit` must be 'train' or 'test', got {fit!r}")
+            raise UserError(f"`preprocessing.fit` must be 'train' or 'test', got {fit!r}")
         self.steps = nn.ModuleDict(steps)
         self.fit_on = fit
 
@@ -89,7 +91,7 @@ class Center(nn.Module):
     def __init__(self, per: Literal["pixel", "channel"]) -> None:
         super().__init__()
         if per not in ("pixel", "channel"):
-            raise ValueError(f"`center.per` must be 'pixel' or 'channel', got {per!r}")
+            raise UserError(f"`center.per` must be 'pixel' or 'channel', got {per!r}")
         self.per = per
         self.register_buffer("mean_", None)
 
@@ -117,12 +119,12 @@ class Standardize(nn.Module):
         self.register_buffer("std_", None)
 
     def fit(self, images: Tensor) -> Self:
-        """Raises ValueError if a channel is constant."""
+        """Raises UserError if a channel is constant."""
         mean, mean_square = (moment.mean((1, 2), keepdim=True) for moment in moments(images))
         std = (mean_square - mean**2).clamp(min=0).sqrt()
         for channel, (m, s) in enumerate(zip(mean.flatten().tolist(), std.flatten().tolist(), strict=True)):
             if s <= 1e-6 * max(abs(m), 1e-6):
-                raise ValueError(
+                raise UserError(
                     f"`standardize` needs intensities that vary, but channel {channel} is constantly {m:.6g} in the "
                     "images it is fitted on; look at the steps before it"
                 )
@@ -147,9 +149,9 @@ class Window(nn.Module):
     def __init__(self, center: float, width: float, bits: int) -> None:
         super().__init__()
         if not 0 <= center <= 1:
-            raise ValueError(f"`window.center` must lie in [0, 1], a fraction of the range, got {center}")
+            raise UserError(f"`window.center` must lie in [0, 1], a fraction of the range, got {center}")
         if not 0 < width <= 1:
-            raise ValueError(f"`window.width` must lie in (0, 1], a fraction of the range, got {width}")
+            raise UserError(f"`window.width` must lie in (0, 1], a fraction of the range, got {width}")
         maximum = _maximum("window", bits)
         self.lower, self.width = (center - width / 2) * maximum, width * maximum
 
@@ -182,10 +184,10 @@ def moments(images: Tensor) -> tuple[Tensor, Tensor]:
         Two float64 tensors of shape (C, H, W).
 
     Raises:
-        ValueError: if there is no image.
+        UserError: if there is no image.
     """
     if len(images) == 0:
-        raise ValueError("preprocessing is fitted on at least 1 image, got none")
+        raise UserError("preprocessing is fitted on at least 1 image, got none")
     total = torch.zeros(images.shape[1:], dtype=torch.float64, device=images.device)
     total_square = total.clone()
     for chunk in images.split(_chunk_size(images)):
@@ -234,5 +236,5 @@ def _chunk_size(images: Tensor) -> int:
 
 def _maximum(step: str, bits: int) -> int:
     if not 1 <= bits <= 16:
-        raise ValueError(f"the bits of `{step}` must lie in [1, 16], got {bits}")
+        raise UserError(f"the bits of `{step}` must lie in [1, 16], got {bits}")
     return 2**bits - 1

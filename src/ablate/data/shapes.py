@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ablate.data.cache import Arrays, cached_arrays, user_cache_folder
 from ablate.data.dataset import Dataset, Source, split_source
 from ablate.data.drawing import FIGURES, TEXTURES, Array, coverage, disk, pink_noise
+from ablate.errors import UserError
 
 VERSION = 1
 """Raised whenever the same fields give other images."""
@@ -57,7 +58,7 @@ class Shapes:
         min_contrast: contrast of the first class, above 0 and below `contrast`; None: the pattern tells the class.
 
     Raises:
-        ValueError: if a value is out of its range.
+        UserError: if a value is out of its range.
     """
 
     num_train: int
@@ -80,28 +81,28 @@ class Shapes:
     def __post_init__(self) -> None:
         for name in ("num_train", "num_test"):
             if getattr(self, name) < len(CLASS_NAMES):
-                raise ValueError(f"`data.{name}` must be at least {len(CLASS_NAMES)}, got {getattr(self, name)}")
+                raise UserError(f"`data.{name}` must be at least {len(CLASS_NAMES)}, got {getattr(self, name)}")
         if self.seed < 0:
-            raise ValueError(f"`data.seed` must be at least 0, got {self.seed}")
+            raise UserError(f"`data.seed` must be at least 0, got {self.seed}")
         if not self.contrast > 0:
-            raise ValueError(f"`data.contrast` must be above 0, got {self.contrast}")
+            raise UserError(f"`data.contrast` must be above 0, got {self.contrast}")
         if self.noise < 0:
-            raise ValueError(f"`data.noise` must be at least 0, got {self.noise}")
+            raise UserError(f"`data.noise` must be at least 0, got {self.noise}")
         if not 0 < self.min_radius <= self.max_radius <= 1:
-            raise ValueError(
+            raise UserError(
                 "`data.min_radius` and `data.max_radius` must lie in (0, 1], in this order, "
                 f"got {self.min_radius} and {self.max_radius}"
             )
         low, high = self.window_center - self.window_width / 2, self.window_center + self.window_width / 2
         if not 0 <= low < high <= 1:
-            raise ValueError(
+            raise UserError(
                 "the window of `data.window_center` and `data.window_width` must be within [0, 1], "
                 f"got [{low:g}, {high:g}]"
             )
         if not 8 <= self.bits <= 16:
-            raise ValueError(f"`data.bits` must lie in [8, 16] for shapes, got {self.bits}")
+            raise UserError(f"`data.bits` must lie in [8, 16] for shapes, got {self.bits}")
         if self.min_contrast is not None and not 0 < self.min_contrast < self.contrast:
-            raise ValueError(
+            raise UserError(
                 f"`data.min_contrast` must be above 0 and below `data.contrast`, got {self.min_contrast} for "
                 f"{self.contrast}"
             )

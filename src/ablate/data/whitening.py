@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablate.data.preprocessing import Shape, learned, moments
+from ablate.errors import UserError
 
 _CHUNK_IMAGES = 512
 
@@ -71,7 +72,7 @@ class Whiten(nn.Module):
     def __init__(self, eps: float, num_images: int | None = None, allow_rank_deficient: bool = False) -> None:
         super().__init__()
         if not eps > 0:
-            raise ValueError(f"`whiten.eps` must be above 0, got {eps}")
+            raise UserError(f"`whiten.eps` must be above 0, got {eps}")
         self.eps = eps
         self.num_images = _check_num_images("whiten", num_images)
         self.allow_rank_deficient = allow_rank_deficient
@@ -80,12 +81,12 @@ class Whiten(nn.Module):
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> Self:
-        """Raises ValueError if the images are too few for a covariance of full rank."""
+        """Raises UserError if the images are too few for a covariance of full rank."""
         images = images[: self.num_images]
         num_images, num_dimensions = len(images), images[0].numel()
         # The covariance of N images about their mean has rank N - 1 at most.
         if num_images <= num_dimensions and not self.allow_rank_deficient:
-            raise ValueError(
+            raise UserError(
                 f"`whiten` must be fitted on more images than an image has values, {num_dimensions}, or its covariance "
                 f"is rank-deficient; got {num_images}; use more (`data.train_size`, "
                 "`preprocessing.steps.whiten.num_images`), `preprocessing=patch_whiten`, or, to see the harm, "
@@ -129,9 +130,9 @@ class PatchWhiten(nn.Module):
     ) -> None:
         super().__init__()
         if kernel_size < 1:
-            raise ValueError(f"`patch_whiten.kernel_size` must be at least 1, got {kernel_size}")
+            raise UserError(f"`patch_whiten.kernel_size` must be at least 1, got {kernel_size}")
         if not eps > 0:
-            raise ValueError(f"`patch_whiten.eps` must be above 0, got {eps}")
+            raise UserError(f"`patch_whiten.eps` must be above 0, got {eps}")
         self.kernel_size = kernel_size
         self.eps = eps
         self.num_images = _check_num_images("patch_whiten", num_images)
@@ -139,7 +140,7 @@ class PatchWhiten(nn.Module):
         if self.activation is not None:
             learns = next(self.activation.parameters(), None) is not None
             if learns or getattr(self.activation, "num_pieces", 1) != 1:
-                raise ValueError(
+                raise UserError(
                     "`patch_whiten.activation` must have nothing to learn and keep the number of channels, got "
                     f"{self.activation}; set preprocessing.steps.patch_whiten.activation=null, or choose another"
                 )
@@ -171,7 +172,7 @@ class PatchWhiten(nn.Module):
     def output_shape(self, shape: Shape) -> Shape:
         channels, height, width = shape
         if min(height, width) < self.kernel_size:
-            raise ValueError(
+            raise UserError(
                 f"`patch_whiten.kernel_size` must be at most the image size {height}x{width}, got {self.kernel_size}"
             )
         return 2 * channels * self.kernel_size**2, height - self.kernel_size + 1, width - self.kernel_size + 1
@@ -200,5 +201,5 @@ def _flatten(images: Tensor) -> Tensor:
 
 def _check_num_images(step: str, num_images: int | None) -> int | None:
     if num_images is not None and num_images < 1:
-        raise ValueError(f"`{step}.num_images` must be at least 1 or null, got {num_images}")
+        raise UserError(f"`{step}.num_images` must be at least 1 or null, got {num_images}")
     return num_images

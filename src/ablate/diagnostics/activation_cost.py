@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ablate.diagnostics.probe import Probe, probing
+from ablate.errors import UserError
 
 
 class Seconds(NamedTuple):
@@ -61,10 +62,10 @@ def activation_cost(probe: Probe, *, repeats: int = 15) -> dict[str, Tensor]:
         repeats: number of rounds, at least 1.
 
     Raises:
-        ValueError: `repeats` is out of range.
+        UserError: `repeats` is out of range.
     """
     if repeats < 1:
-        raise ValueError(f"`repeats` of activation_cost must be at least 1, got {repeats}")
+        raise UserError(f"`repeats` of activation_cost must be at least 1, got {repeats}")
     if not probe.passed.units:
         return {}
     unit = max(probe.passed.units, key=lambda unit: unit.inputs.numel())

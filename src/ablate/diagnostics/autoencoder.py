@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablate.diagnostics.probe import Probe
+from ablate.errors import UserError
 from ablate.layers.dropout import Dropout
 from ablate.optimization import Cosine
 from ablate.seeding import Streams
@@ -53,20 +54,20 @@ def autoencoder(
         The last three are nan where there is no held-out image.
 
     Raises:
-        ValueError: an argument is out of range, or `rate` is a list.
+        UserError: an argument is out of range, or `rate` is a list.
 
     Source: Srivastava et al. 2014 (JMLR 15), Figs. 7 and 8: 256 units, p = 0.5, MNIST.
 
     Cost: a look trains it, `epochs` passes of two matrices with U times the number of pixels.
     """
     if isinstance(rate, bool) or not isinstance(rate, int | float):
-        raise ValueError(
+        raise UserError(
             f"`rate` of autoencoder must be one probability, got {rate!r}; where dropout.hidden is a list, set "
             "diagnostics.known.autoencoder.rate"
         )
     for name, value in (("num_hidden", num_hidden), ("epochs", epochs), ("batch_size", batch_size)):
         if value < 1:
-            raise ValueError(f"`{name}` of autoencoder must be at least 1, got {value}")
+            raise UserError(f"`{name}` of autoencoder must be at least 1, got {value}")
     train, held_out = standardized(probe.images, probe.held_out.images, grey)
     with torch.autocast(train.device.type, enabled=False):
         net = train_autoencoder(

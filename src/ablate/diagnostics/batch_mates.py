@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ablate.diagnostics.probe import Probe, probing
+from ablate.errors import UserError
 
 
 def spread_over_batches(log_probs: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,18 +35,18 @@ def batch_mates(probe: Probe, *, num_batches: int = 8, batch_size: int | None = 
             the spread.
 
     Raises:
-        ValueError: a number is out of range.
+        UserError: a number is out of range.
 
     Source: for the claim Ioffe & Szegedy 2015 (arXiv:1502.03167).
     """
     size = len(probe.images) // 2 if batch_size is None else batch_size
     if not 2 <= size < len(probe.images):
-        raise ValueError(
+        raise UserError(
             f"`batch_size` of batch_mates must be at least 2 and below the number of the probe's images, got {size} of "
             f"{len(probe.images)}; change it or `num_images` of the probe"
         )
     if num_batches < 2:
-        raise ValueError(f"`num_batches` of batch_mates must be at least 2, got {num_batches}")
+        raise UserError(f"`num_batches` of batch_mates must be at least 2, got {num_batches}")
     num_same = max(1, size // 8)
     generator, device = probe.generator("batch_mates"), probe.images.device
     same = torch.arange(num_same, device=device)

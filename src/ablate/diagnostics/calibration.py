@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablate.diagnostics.probe import Probe, probing
+from ablate.errors import UserError
 
 BATCH_SIZE = 500  # images a pass; changes the speed only
 
@@ -25,7 +26,7 @@ def calibration(probe: Probe, *, num_images: int = 1000, num_bins: int = 15) -> 
         brier: in [0, 2].
 
     Raises:
-        ValueError: if there is no bin.
+        UserError: if there is no bin.
 
     Source: Guo et al. 2017 (arXiv:1706.04599), section 2; Brier 1950 (Monthly Weather Review 78).
 
@@ -63,12 +64,12 @@ def expected_calibration_error(confidence: Tensor, correct: Tensor, num_bins: in
         num_bins: M.
 
     Raises:
-        ValueError: if there is no bin.
+        UserError: if there is no bin.
 
     Source: Guo et al. 2017 (arXiv:1706.04599), section 2.
     """
     if num_bins < 1:
-        raise ValueError(f"`num_bins` must be at least 1, got {num_bins}")
+        raise UserError(f"`num_bins` must be at least 1, got {num_bins}")
     # A confidence of nan, of a net that diverged, belongs to no bin; in the first one it makes the result nan.
     bins = ((confidence * num_bins).ceil() - 1).nan_to_num(0).clamp(0, num_bins - 1).long()
     # |B_m| (acc - conf) is a sum over the images of a bin.

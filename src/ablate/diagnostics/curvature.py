@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablate.diagnostics.probe import Probe, probing
+from ablate.errors import UserError
 
 Batch = tuple[Tensor, Tensor]  # images, labels
 Loss = Callable[[Tensor, Tensor], Tensor]  # (logits, labels) -> 0-d
@@ -94,7 +95,7 @@ def top_eigenpairs(
         max_restarts: of the Lanczos iteration.
 
     Raises:
-        ValueError: if there is no batch or `num` is out of range.
+        UserError: if there is no batch or `num` is out of range.
         scipy.sparse.linalg.ArpackNoConvergence: if the restarts are used up; raise `max_restarts` or `tolerance`.
 
     Source: Lehoucq, Sorensen & Yang 1998 (ARPACK users' guide).
@@ -104,9 +105,9 @@ def top_eigenpairs(
     parameters = [p for p in net.parameters() if p.requires_grad]
     size = sum(p.numel() for p in parameters)
     if not batches:
-        raise ValueError("a Hessian needs at least one batch of images and labels, got none")
+        raise UserError("a Hessian needs at least one batch of images and labels, got none")
     if not 1 <= num < size:
-        raise ValueError(f"`num` eigenvalues must be at least 1 and fewer than the {size} parameters, got {num}")
+        raise UserError(f"`num` eigenvalues must be at least 1 and fewer than the {size} parameters, got {num}")
     like = parameters[0]
 
     def product(vector: NDArray[Any]) -> NDArray[np.float64]:

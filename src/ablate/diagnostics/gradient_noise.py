@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ablate.diagnostics.curvature import flat
 from ablate.diagnostics.probe import Probe, probing, run_pass
+from ablate.errors import UserError
 
 
 def gradient_noise(probe: Probe, *, batch_size: int = 32, inference: bool = False) -> dict[str, Tensor]:
@@ -29,7 +30,7 @@ def gradient_noise(probe: Probe, *, batch_size: int = 32, inference: bool = Fals
         The scale is a ratio of two uncertain numbers: to smooth it, average noise and signal first.
 
     Raises:
-        ValueError: if the probe holds fewer than two batches.
+        UserError: if the probe holds fewer than two batches.
 
     Source: McCandlish et al. 2018 (arXiv:1812.06162), section 2.2 and appendix A.1.
 
@@ -37,7 +38,7 @@ def gradient_noise(probe: Probe, *, batch_size: int = 32, inference: bool = Fals
     """
     num_images = len(probe.images)
     if not 1 <= batch_size <= num_images // 2:
-        raise ValueError(
+        raise UserError(
             f"`diagnostics.known.gradient_noise.batch_size` must leave at least two batches of the {num_images} images "
             f"that are looked at, got {batch_size}; lower it, or raise diagnostics.num_images"
         )

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ablate.diagnostics.curvature import Loss, flat
 from ablate.diagnostics.probe import Probe, probing
+from ablate.errors import UserError
 
 
 class Slice(NamedTuple):
@@ -74,10 +75,10 @@ def along_gradient(
         loss: of logits and labels.
 
     Raises:
-        ValueError: if there is no step, or one is not above 0.
+        UserError: if there is no step, or one is not above 0.
     """
     if not steps or any(not step > 0 for step in steps):
-        raise ValueError(f"`steps` along the gradient must be above 0, and at least one, got {list(steps)}")
+        raise UserError(f"`steps` along the gradient must be above 0, and at least one, got {list(steps)}")
     here = {name: p.detach() for name, p in net.named_parameters() if p.requires_grad}
     value, gradient = _loss_and_gradient(net, here, images, labels, loss)
     norm = flat(gradient.values()).norm()

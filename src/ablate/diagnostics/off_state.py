@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ablate.diagnostics.probe import Probe, mean_of, probing
+from ablate.errors import UserError
 from ablate.nets import units
 
 
@@ -42,12 +43,12 @@ def off_state(probe: Probe, *, noise: float = 0.1) -> dict[str, Tensor]:
         noise: standard deviation, in the units of the preprocessed images, above 0.
 
     Raises:
-        ValueError: `noise` is out of range.
+        UserError: `noise` is out of range.
 
     Source: Clevert, Unterthiner & Hochreiter 2015 (arXiv:1511.07289), for both properties.
     """
     if not noise > 0:
-        raise ValueError(f"`noise` of off_state is a standard deviation and must be above 0, got {noise}")
+        raise UserError(f"`noise` of off_state is a standard deviation and must be above 0, got {noise}")
     noisy = _noisy_units(probe, noise)
     responses = {
         unit.name: response(unit.inputs, unit.outputs, *noisy[unit.name])

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablate.diagnostics.probe import Probe, mean_of, probing
+from ablate.errors import UserError
 
 
 class Affine(NamedTuple):
@@ -36,14 +37,14 @@ def one_sign(probe: Probe, *, num_samples: int = 32) -> dict[str, Tensor]:
         sample/mean, ...: over the layers. nan where a layer has no gradient.
 
     Raises:
-        ValueError: if there is no sample.
+        UserError: if there is no sample.
 
     Source: LeCun et al. 1998, "Efficient BackProp", section 4.3.
 
     Cost: one forward and backward pass, and one more of the weights' gradients, taken image by image.
     """
     if num_samples < 1:
-        raise ValueError(f"`num_samples` must be at least 1, got {num_samples}")
+        raise UserError(f"`num_samples` must be at least 1, got {num_samples}")
     found: dict[str, dict[str, Tensor]] = {"sample": {}, "sample_majority": {}, "batch": {}, "batch_majority": {}}
     with probing(probe.net):
         affines = affine_pass(probe.net, probe.images, probe.labels)

@@ -10,6 +10,7 @@ from torch.func import functional_call
 from ablate.diagnostics.curvature import Batch, flat
 from ablate.diagnostics.output_moments import moment_gradients
 from ablate.diagnostics.probe import Probe, probing
+from ablate.errors import UserError
 from ablate.seeding import Streams
 
 
@@ -32,14 +33,14 @@ def perturbation(probe: Probe, *, relative_length: float = 0.01, inference: bool
         All lie in [0, 1], and are nan where a logit is not finite.
 
     Raises:
-        ValueError: `relative_length` is not above 0.
+        UserError: `relative_length` is not above 0.
 
     Source: D. Page 2019, How to train your ResNet 7: Batch norm (myrtle.ai).
 
     Cost: K + 4 forward and K backward passes.
     """
     if not relative_length > 0:
-        raise ValueError(f"`relative_length` of perturbation must be above 0, got {relative_length}")
+        raise UserError(f"`relative_length` of perturbation must be above 0, got {relative_length}")
     device = probe.images.device
     generator = Streams(probe.seed).generator("diagnostics", "perturbation", device=device)
     with probing(probe.net, inference=inference), torch.autocast(device.type, enabled=False):

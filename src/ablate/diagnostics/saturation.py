@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ablate.diagnostics.probe import Probe, mean_of, slopes
+from ablate.errors import UserError
 
 LIMIT = 10.0  # the largest slope is sought in [-LIMIT, LIMIT]
 POINTS = 1281  # a step of 1/64, with a point at 0, where kinks and the slopes of sigmoids are
@@ -47,12 +48,12 @@ def saturation(probe: Probe, *, threshold: float = 0.05) -> dict[str, Tensor]:
         threshold: in (0, 1).
 
     Raises:
-        ValueError: `threshold` is out of range.
+        UserError: `threshold` is out of range.
 
     Source: Glorot & Bengio 2010 watch saturation during training; this measure of it is ours.
     """
     if not 0 < threshold < 1:
-        raise ValueError(f"`threshold` of saturation is a fraction of the largest slope, in (0, 1), got {threshold}")
+        raise UserError(f"`threshold` of saturation is a fraction of the largest slope, in (0, 1), got {threshold}")
     fractions: dict[str, Tensor] = {}
     positive: list[Tensor] = []
     for unit in probe.passed.units:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ablate.diagnostics.calibration import log_probabilities
 from ablate.diagnostics.probe import Probe, probing
+from ablate.errors import UserError
 
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # down and right count positive
 
@@ -27,7 +28,7 @@ def shift(probe: Probe, *, shifts: Sequence[int] = (1, 2, 4), num_images: int = 
         agreement/<s>: in [0, 1].
 
     Raises:
-        ValueError: if an image is too small for a shift, or a shift is negative.
+        UserError: if an image is too small for a shift, or a shift is negative.
 
     Source: Azulay & Weiss 2018 (arXiv:1805.12177).
 
@@ -35,7 +36,7 @@ def shift(probe: Probe, *, shifts: Sequence[int] = (1, 2, 4), num_images: int = 
     """
     images, labels = probe.held_out.images[:num_images], probe.held_out.labels[:num_images]
     if any(not 0 <= s < min(images.shape[2:]) for s in shifts):
-        raise ValueError(
+        raise UserError(
             f"`shifts` must lie between 0 and the image size {images.shape[2]}x{images.shape[3]} less 1, "
             f"got {list(shifts)}"
         )

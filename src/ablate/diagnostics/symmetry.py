@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ablate.diagnostics.probe import Probe
+from ablate.errors import UserError
 from ablate.nets import units
 
 
@@ -44,12 +45,12 @@ def symmetry(probe: Probe, *, tolerance: float = 1e-4) -> dict[str, Tensor]:
             does to fp32 weights.
 
     Raises:
-        ValueError: `tolerance` is out of range.
+        UserError: `tolerance` is out of range.
 
     Source: Goodfellow, Bengio & Courville 2016, section 8.4, for the need to break the symmetry.
     """
     if not 1e-6 <= tolerance < 1:
-        raise ValueError(f"`tolerance` of symmetry must lie in [1e-6, 1), fp32 tells no finer, got {tolerance}")
+        raise UserError(f"`tolerance` of symmetry must lie in [1e-6, 1), fp32 tells no finer, got {tolerance}")
     values: dict[str, Tensor] = {}
     ranks, identities = [], []
     for name, _ in units(probe.net):

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.plotting import COLOURS, MUTED, new_figure
 
@@ -25,14 +26,14 @@ def compute(lab: Lab, *, activations: Sequence[str], limit: float) -> Arrays:
         0 that torch uses.
     """
     if not limit > 0:
-        raise ValueError(f"`figure.limit` must be above 0, got {limit}")
+        raise UserError(f"`figure.limit` must be above 0, got {limit}")
     x = torch.linspace(-limit, limit, 801, dtype=torch.float64)
     inputs = torch.cat([x, torch.tensor(POINTS, dtype=torch.float64)])
     values, slopes = [], []
     for name in activations:
         f = lab.run(f"activation={name}").activation().double()
         if getattr(f, "num_pieces", 1) > 1:
-            raise ValueError(f"`figure.activations` must map one number to one, got {name}, which takes several")
+            raise UserError(f"`figure.activations` must map one number to one, got {name}, which takes several")
         z = inputs.clone().requires_grad_()
         # Shape (N, 1): PReLU looks for its channels in the second axis.
         y = f(z[:, None]).squeeze(1)

@@ -15,6 +15,7 @@ from ablate.diagnostics.autoencoder import (
     standardized,
     train_autoencoder,
 )
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.plotting import COLOURS, decade_ticks, new_figure
 
@@ -39,12 +40,12 @@ def compute(lab: Lab, *, rates: Sequence[float], num_hidden: int, grey: bool) ->
         value, about 1 for a constant answer) (A,).
 
     Raises:
-        ValueError: a knob is out of range.
+        UserError: a knob is out of range.
 
     Source: Srivastava et al. 2014 (JMLR 15), Figs. 7 and 8: 256 units, p = 0.5, MNIST.
     """
     if num_hidden < 1:
-        raise ValueError(f"`figure.num_hidden` must be at least 1, got {num_hidden}")
+        raise UserError(f"`figure.num_hidden` must be at least 1, got {num_hidden}")
     run = lab.run()
     dataset = lab.dataset(run)
     train, test = standardized(dataset.train.images, dataset.test.images, grey)

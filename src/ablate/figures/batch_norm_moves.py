@@ -7,6 +7,7 @@ from matplotlib.patches import Ellipse
 from torch import Tensor
 from torch.nn import functional as F
 
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.nets import units
 from ablate.plotting import COLOURS, INK, new_figure
@@ -33,11 +34,11 @@ def compute(lab: Lab, *, num_batches: int, batch_size: int, gamma: list[float], 
     run = lab.run("normalization=none")
     dataset, net = lab.dataset(run), lab.net(run).train()
     if not 2 <= num_batches <= dataset.num_classes:
-        raise ValueError(f"`figure.num_batches` must be 2 to {dataset.num_classes}, got {num_batches}")
+        raise UserError(f"`figure.num_batches` must be 2 to {dataset.num_classes}, got {num_batches}")
     labels = dataset.train.labels
     members = [(labels == k).nonzero()[:batch_size, 0] for k in range(num_batches)]
     if min(map(len, members)) < batch_size:
-        raise ValueError(
+        raise UserError(
             f"`figure.batch_size` must not exceed the training images of a class, got {batch_size} for "
             f"{min(map(len, members))}; lower it, or raise data.train_size"
         )

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from torch import Tensor
 
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.layers.batch_norm import batch_statistics, estimate_population_statistics
 from ablate.nets import Net
@@ -35,9 +36,9 @@ def compute(lab: Lab, *, sizes: Sequence[int], num_images: int, num_draws: int) 
     run = lab.run("normalization=batch")
     val = lab.dataset(run).val
     if list(sizes) != sorted(set(sizes)) or sizes[0] < 2 or 2 * sizes[-1] > num_images:
-        raise ValueError(f"`figure.sizes` must grow from 2 to at most half of `figure.num_images`, got {list(sizes)}")
+        raise UserError(f"`figure.sizes` must grow from 2 to at most half of `figure.num_images`, got {list(sizes)}")
     if num_draws < 2 or num_images > len(val):
-        raise ValueError(
+        raise UserError(
             "`figure.num_draws` must be at least 2 and `figure.num_images` at most the validation images, "
             f"got {num_draws} and {num_images} for {len(val)}"
         )

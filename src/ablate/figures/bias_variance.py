@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ablate.data.dataset import Dataset, Split
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.nets import Net
 from ablate.plotting import COLOURS, MUTED, new_figure
@@ -50,7 +51,7 @@ def compute(
         images_per_set, num_test, num_epochs.
 
     Raises:
-        ValueError: a knob is out of range.
+        UserError: a knob is out of range.
     """
     base = lab.run()
     _check(base, num_sets, images_per_set, strengths, stop_after, len(lab.dataset(base).train))
@@ -149,7 +150,7 @@ def _train(run: Run, dataset: Dataset, recorder: _Recorder) -> None:
     state, examine = prepare(run, dataset, run.build(dataset))
     train(run, state, examine, [recorder])
     if state.diverged:
-        raise ValueError(f"the run {run.arm} diverged on a set of {len(dataset.train)} images; lower optimizer.lr")
+        raise UserError(f"the run {run.arm} diverged on a set of {len(dataset.train)} images; lower optimizer.lr")
 
 
 def _check(
@@ -161,16 +162,16 @@ def _check(
     num_train: int,
 ) -> None:
     if num_sets < 2:
-        raise ValueError(f"`figure.num_sets` must be at least 2, got {num_sets}")
+        raise UserError(f"`figure.num_sets` must be at least 2, got {num_sets}")
     if num_sets * images_per_set > num_train:
-        raise ValueError(
+        raise UserError(
             f"`figure.num_sets={num_sets}` disjoint sets of `figure.images_per_set={images_per_set}` need "
             f"{num_sets * images_per_set} training images, got {num_train}; raise data.train_size"
         )
     if unknown := set(strengths) - set(SETTINGS):
-        raise ValueError(f"`figure.strengths` knows {', '.join(SETTINGS)}, got {', '.join(sorted(unknown))}")
+        raise UserError(f"`figure.strengths` knows {', '.join(SETTINGS)}, got {', '.join(sorted(unknown))}")
     if any(not 1 <= stop <= run.epochs for stop in stop_after):
-        raise ValueError(f"`figure.stop_after` must lie in [1, trainer.epochs={run.epochs}], got {list(stop_after)}")
+        raise UserError(f"`figure.stop_after` must lie in [1, trainer.epochs={run.epochs}], got {list(stop_after)}")
 
 
 def draw(arrays: Arrays) -> Figure:

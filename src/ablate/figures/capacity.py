@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ablate.data.polygon import corners, inside
 from ablate.diagnostics.symmetry import rank_and_identity
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.layers.activation import gain
 from ablate.plotting import COLOURS, INK, MUTED, RULE, new_figure
@@ -65,11 +66,11 @@ def compute(
         (E, 2); required_accuracy (). The second axis is random, constant.
     """
     if num_edges < 3 or min(widths) < 2:
-        raise ValueError(f"`figure.num_edges` must be at least 3, `widths` at least 2, got {num_edges}, {list(widths)}")
+        raise UserError(f"`figure.num_edges` must be at least 3, `widths` at least 2, got {num_edges}, {list(widths)}")
     if min(num_seeds, num_samples, num_steps) < 1 or not lr > 0:
-        raise ValueError("`figure.num_seeds`, `num_samples` and `num_steps` must be at least 1, `lr` above 0")
+        raise UserError("`figure.num_seeds`, `num_samples` and `num_steps` must be at least 1, `lr` above 0")
     if not 0 < required_accuracy < 1:
-        raise ValueError(f"`figure.required_accuracy` must lie in (0, 1), got {required_accuracy}")
+        raise UserError(f"`figure.required_accuracy` must lie in (0, 1), got {required_accuracy}")
     samples = torch.stack([_uniform(Streams(seed), num_samples) for seed in range(num_seeds)])
     grid = grid_points()
     target = inside(grid, num_edges)
@@ -80,7 +81,7 @@ def compute(
     for a, name in enumerate(activations):
         f = lab.run(f"activation={name}").activation()
         if getattr(f, "num_pieces", 1) > 1 or list(f.parameters()):
-            raise ValueError(f"`figure.activations` must map one number to one without parameters, got {name}")
+            raise UserError(f"`figure.activations` must map one number to one without parameters, got {name}")
         for i, initialization in enumerate(INITIALIZATIONS):
             for w, width in enumerate(widths):
                 drawn = constant if initialization == "constant" else None

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.nets import units
 from ablate.plotting import COLOURS, INK, MUTED, new_figure
@@ -43,7 +44,7 @@ def compute(
         connected layer's second moment that the heaviest 1 % of the inputs hold.
     """
     if list(depths) != sorted(set(depths)) or depths[0] < 1:
-        raise ValueError(f"`figure.depths` must increase and start at 1 or above, got {list(depths)}")
+        raise UserError(f"`figure.depths` must increase and start at 1 or above, got {list(depths)}")
     arrays: Arrays = {
         "depths": np.array(depths),
         "width": np.array(width),

@@ -7,6 +7,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.plotting import COLOURS, INK, MUTED, RULE, new_figure
 from ablate.seeding import Streams
@@ -29,7 +30,7 @@ def compute(lab: Lab, *, num_units: int, num_outputs: int, p: float) -> Arrays:
     """
     if num_units < 2 or num_outputs < 1:
         least = "`figure.num_units` must be at least 2 and `figure.num_outputs` at least 1"
-        raise ValueError(f"{least}, got {num_units} and {num_outputs}")
+        raise UserError(f"{least}, got {num_units} and {num_outputs}")
     run = lab.run()
     layer = run.dropout.layer(p)
     streams = Streams(run.seed)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.plotting import COLOURS, MUTED, new_figure
 from ablate.seeding import Streams
@@ -32,20 +33,20 @@ def compute(lab: Lab, *, num_masks: int, angles: Sequence[float], shifts: Sequen
         comes from the masks; num_test, num_masks, num_classes.
 
     Raises:
-        ValueError: a knob is out of range, or the net has no dropout.
+        UserError: a knob is out of range, or the net has no dropout.
 
     Source: Gal & Ghahramani 2016 (arXiv:1506.02142); for the split of the entropy Houlsby et al. 2011
     (arXiv:1112.5745).
     """
     run = lab.run()
     if num_masks < 2:
-        raise ValueError(f"`figure.num_masks` must be at least 2, got {num_masks}")
+        raise UserError(f"`figure.num_masks` must be at least 2, got {num_masks}")
     side = lab.dataset(run).image_shape[2]
     if any(not 0 <= shift < side for shift in shifts):
-        raise ValueError(f"`figure.shifts` must lie in [0, {side}) pixels, got {list(shifts)}")
+        raise UserError(f"`figure.shifts` must lie in [0, {side}) pixels, got {list(shifts)}")
     state = lab.train(run)
     if not any(hasattr(layer, "monte_carlo") for layer in state.net.modules()):
-        raise ValueError(f"this figure needs a net with dropout, got dropout={run.levels['dropout']}")
+        raise UserError(f"this figure needs a net with dropout, got dropout={run.levels['dropout']}")
     test, streams = state.dataset.test, Streams(run.seed)
     arrays: Arrays = {"angles": np.array(angles, dtype=float), "shifts": np.array(shifts, dtype=float)}
     for name, moves in (("rotation", [(a, 0.0) for a in angles]), ("shift", [(0.0, s) for s in shifts])):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ablate.errors import UserError
 from ablate.figures.lab import Lab
 from ablate.layers.batch_norm import estimate_population_statistics
 from ablate.nets import Net
@@ -69,7 +70,7 @@ def subjects(lab: Lab, *, lr_batch_norm: float, lr_none: float) -> dict[str, Sub
     """Return the three nets under their `NAMES`, trained now or taken from the lab's folder.
 
     Raises:
-        ValueError: a training diverged.
+        UserError: a training diverged.
     """
     run = half_trained_run(lab, "batch_no_affine", lr_batch_norm)
     with_norm = trained(lab, run)
@@ -81,7 +82,7 @@ def trained(lab: Lab, run: Run) -> Subject:
     """Return the trained net of a run and keep it in the lab's folder, where there is one.
 
     Raises:
-        ValueError: the training diverged.
+        UserError: the training diverged.
     """
     digest = hashlib.sha256(f"{run.fingerprint}/{run.seed}/{run.device}".encode()).hexdigest()
     path = lab.folder / f"half_trained-{digest[:8]}" / "net.pt" if lab.folder else None
@@ -95,7 +96,7 @@ def trained(lab: Lab, run: Run) -> Subject:
         lab.say(f"training with normalization {run.levels['normalization']} for {run.epochs} epochs")
         state = lab.train(run)
         if state.diverged:
-            raise ValueError(
+            raise UserError(
                 f"the training with normalization {run.levels['normalization']} diverged in epoch {state.epoch}; "
                 "lower figure.lr_none or figure.lr_batch_norm"
             )
@@ -126,11 +127,11 @@ def probe_batches(lab: Lab, run: Run, num_batches: int, batch_size: int) -> Batc
     """Return the first training images, not augmented, in batches on the run's device.
 
     Raises:
-        ValueError: there are fewer training images.
+        UserError: there are fewer training images.
     """
     train = lab.dataset(run).train
     if num_batches * batch_size > len(train):
-        raise ValueError(
+        raise UserError(
             f"`figure.num_batches` * `figure.batch_size` must not exceed the number of training images, got "
             f"{num_batches} * {batch_size} for {len(train)}; lower one, or raise data.train_size"
         )

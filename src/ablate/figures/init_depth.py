@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ablate.diagnostics.probe import probing, run_pass
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.nets import units
 from ablate.plotting import COLOURS, INK, RULE, decade_ticks, new_figure, power_of_ten
@@ -60,7 +61,7 @@ def compute(
         activations (A,); depths (D,); width (); num_images ().
     """
     if min(depths) < 1 or num_images < 2:
-        raise ValueError(f"`figure.depths` must be at least 1, `num_images` 2, got {list(depths)} and {num_images}")
+        raise UserError(f"`figure.depths` must be at least 1, `num_images` 2, got {list(depths)} and {num_images}")
     shape = (len(activations), len(initializers), len(depths), max(depths))
     arrays: Arrays = {}
     for a, activation in enumerate(activations):
@@ -69,7 +70,7 @@ def compute(
                 lab.say(f"{activation}, {initializer}, {depth} hidden layers")
                 run = lab.run(f"activation={activation}", f"initializer={initializer}", f"net.num_hidden={depth}")
                 if run.net.stages:
-                    raise ValueError("figure init_depth needs a net of fully connected layers; use net=mlp")
+                    raise UserError("figure init_depth needs a net of fully connected layers; use net=mlp")
                 train = lab.dataset(run).train
                 images, labels = train.images[:num_images].to(run.device), train.labels[:num_images].to(run.device)
                 for name, values in measure(lab.net(run).double(), images, labels)._asdict().items():

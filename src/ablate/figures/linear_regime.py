@@ -7,6 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.layers.batch_norm import BatchNorm
 from ablate.plotting import COLOURS, INK, MUTED, SHADE, decade_ticks, new_figure
@@ -30,7 +31,7 @@ def compute(lab: Lab, *, betas: Sequence[float], largest_gamma: float, mean: flo
         mean, as a slide of the lecture has it; and with gamma = sqrt(Var + eps), beta = mean.
     """
     if not (largest_gamma > 0.1 and std > 0 and num >= 2):
-        raise ValueError(
+        raise UserError(
             "`figure.largest_gamma` must be above 0.1, `figure.std` above 0 and `figure.num` at least 2, "
             f"got {largest_gamma}, {std} and {num}"
         )

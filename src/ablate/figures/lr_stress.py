@@ -5,6 +5,7 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.plotting import COLOURS, INK, MUTED, decade_ticks, new_figure
 
@@ -25,7 +26,7 @@ def compute(lab: Lab, *, lr: float, growth: float) -> Arrays:
         or weights are no longer finite; chance (); num_train ().
     """
     if not (lr > 0 and growth > 1):
-        raise ValueError(f"`figure.lr` must be above 0 and `figure.growth` above 1, got {lr} and {growth}")
+        raise UserError(f"`figure.lr` must be above 0 and `figure.growth` above 1, got {lr} and {growth}")
     accuracies, losses = [], []
     for name, normalization in ARMS.items():
         run = lab.run(

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.plotting import COLOURS, INK, MUTED, SHADE, decade_ticks, new_figure
 
@@ -49,11 +50,11 @@ def compute(
         solution (2,); order (T,), the sample of each step.
     """
     if num_samples < 3:
-        raise ValueError(f"`figure.num_samples` must be at least 3 for a Hessian of full rank, got {num_samples}")
+        raise UserError(f"`figure.num_samples` must be at least 3 for a Hessian of full rank, got {num_samples}")
     if list(start) == list(solution):
-        raise ValueError(f"`figure.start` must differ from `figure.solution`, got {list(start)} for both")
+        raise UserError(f"`figure.start` must differ from `figure.solution`, got {list(start)} for both")
     if num_steps < 1 or num_draws < 1 or min(batch_sizes) < 1:
-        raise ValueError("`figure.num_steps`, `num_draws` and `batch_sizes` must be at least 1")
+        raise UserError("`figure.num_steps`, `num_draws` and `batch_sizes` must be at least 1")
     rng = np.random.default_rng(seed)
     raw = rng.random((num_samples, 2))
     order = rng.integers(num_samples, size=num_steps)

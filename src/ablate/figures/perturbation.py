@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ablate.diagnostics.perturbation import moved_logits, moves
+from ablate.errors import UserError
 from ablate.figures.half_trained import Batches, half_trained_run, probe_batches, subjects
 from ablate.figures.lab import Arrays, Lab
 from ablate.nets import Net
@@ -31,7 +32,7 @@ def compute(
         lengths (3,); relative_length ().
     """
     if not relative_length > 0:
-        raise ValueError(f"`figure.relative_length` must be above 0, got {relative_length}")
+        raise UserError(f"`figure.relative_length` must be above 0, got {relative_length}")
     nets = subjects(lab, lr_batch_norm=lr_batch_norm, lr_none=lr_none)
     run = half_trained_run(lab, "batch_no_affine", lr_batch_norm)
     batches = probe_batches(lab, run, num_batches, batch_size)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ablate.data.preprocessing import Center, Chain, Standardize
 from ablate.data.whitening import Decorrelate, Whiten
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.plotting import COLOURS, MUTED, RULE, new_figure
 
@@ -44,11 +45,11 @@ def compute(
         test images and the correlation of horizontal neighbours. Besides: levels (5,); maximum (), of raw intensities.
     """
     if len(levels) != len(STEPS):
-        raise ValueError(f"`figure.levels` must name {len(STEPS)} levels, for {', '.join(STEPS)}, got {list(levels)}")
+        raise UserError(f"`figure.levels` must name {len(STEPS)} levels, for {', '.join(STEPS)}, got {list(levels)}")
     if num_points < 3 or num_shown < 1:
-        raise ValueError(f"`figure.num_points` must be at least 3, `num_shown` 1, got {num_points} and {num_shown}")
+        raise UserError(f"`figure.num_points` must be at least 3, `num_shown` 1, got {num_points} and {num_shown}")
     if not abs(correlation) < 1:
-        raise ValueError(f"`figure.correlation` must lie between -1 and 1, got {correlation}")
+        raise UserError(f"`figure.correlation` must lie between -1 and 1, got {correlation}")
     covariance = np.outer(std, std) * np.array([[1, correlation], [correlation, 1]])
     cloud = np.random.default_rng(seed).multivariate_normal(mean, covariance, num_points)
     images, statistics = [], []

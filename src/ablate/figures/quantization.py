@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ablate.data.preprocessing import Window
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.plotting import COLOURS, INK, SHADE, decade_ticks, new_figure
 from ablate.run import Run
@@ -31,12 +32,12 @@ def compute(lab: Lab, *, bits_kept: Sequence[int], shown: Sequence[int], num_ima
         histogram (256,), shares of intensities, on the whole range [0, 1]; inside (), the share inside the window.
     """
     if not bits_kept or not shown or num_images < 1:
-        raise ValueError("`figure.bits_kept` and `figure.shown` must not be empty, `figure.num_images` at least 1")
+        raise UserError("`figure.bits_kept` and `figure.shown` must not be empty, `figure.num_images` at least 1")
     run = lab.run("preprocessing=window")
     dataset = lab.dataset(run)
     images = dataset.test.images[:num_images]
     if not 0 <= min(shown) <= max(shown) < len(images):
-        raise ValueError(f"`figure.shown` must lie in [0, {len(images)}), the images measured, got {list(shown)}")
+        raise UserError(f"`figure.shown` must lie in [0, {len(images)}), the images measured, got {list(shown)}")
     exact, intensity = run.preprocessing(images), images.double() / (2**dataset.bits - 1)
     low, high = window_ends(run, dataset.bits)
     within = (intensity >= low) & (intensity <= high)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ablate.diagnostics.landscape import along_gradient
 from ablate.diagnostics.probe import probing
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.plotting import COLOURS, new_figure, plain_log_ticks
 from ablate.training import Callback, State
@@ -107,7 +108,7 @@ def compute(
         (A, T, 2), smallest and largest over the factors, NaN from divergence on; factors, lr, num_images.
 
     Raises:
-        ValueError: a knob is out of range.
+        UserError: a knob is out of range.
 
     Source: Santurkar et al. 2018 (arXiv:1805.11604), Fig. 4.
     """
@@ -117,9 +118,9 @@ def compute(
     steps_per_epoch = len(lab.dataset(plain).train) // plain.batch_size
     num_steps = plain.epochs * steps_per_epoch
     if not 1 <= every <= num_steps:
-        raise ValueError(f"`figure.every` must lie in [1, {num_steps}], the steps of the training, got {every}")
+        raise UserError(f"`figure.every` must lie in [1, {num_steps}], the steps of the training, got {every}")
     if not 2 <= num_images <= len(lab.dataset(plain).train):
-        raise ValueError(f"`figure.num_images` must lie in [2, {len(lab.dataset(plain).train)}], got {num_images}")
+        raise UserError(f"`figure.num_images` must lie in [2, {len(lab.dataset(plain).train)}], got {num_images}")
     num_measured = num_steps // every
     train_loss = np.full((len(ARMS), num_steps), np.nan)
     ranges = np.full((len(ARMS), num_measured, len(QUANTITIES), 2), np.nan)

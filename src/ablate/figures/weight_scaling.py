@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.nets import Net
 from ablate.plotting import COLOURS, MUTED, new_figure, plain_log_ticks
@@ -34,16 +35,16 @@ def compute(lab: Lab, *, num_masks: int, depths: Sequence[int], p: float) -> Arr
         images) (A, M), means over the groups; error_std (A, M), standard deviation over them; num_test, p.
 
     Raises:
-        ValueError: a knob is out of range.
+        UserError: a knob is out of range.
 
     Source: Srivastava et al. 2014 (JMLR 15), Fig. 11; for the geometric mean Baldi & Sadowski 2013 (NeurIPS).
     """
     if num_masks < 2 or num_masks & (num_masks - 1):
-        raise ValueError(f"`figure.num_masks` must be a power of two of at least 2, got {num_masks}")
+        raise UserError(f"`figure.num_masks` must be a power of two of at least 2, got {num_masks}")
     if not 0 < p < 1:
-        raise ValueError(f"`figure.p` is a probability to drop and must lie in (0, 1), got {p}")
+        raise UserError(f"`figure.p` is a probability to drop and must lie in (0, 1), got {p}")
     if any(depth < 1 for depth in depths):
-        raise ValueError(f"`figure.depths` must be at least 1 each, got {list(depths)}")
+        raise UserError(f"`figure.depths` must be at least 1 each, got {list(depths)}")
     rows = []
     for depth in depths:
         run = lab.run(f"net.num_hidden={depth}", f"dropout.hidden={p}")

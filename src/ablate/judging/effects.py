@@ -42,7 +42,7 @@ def read_scores(cells: Sequence[Sequence[Sample]], metric: str, seeds: Sequence[
         seeds: what the runs are paired by.
 
     Raises:
-        ValueError: the runs have no such metric.
+        UserError: the runs have no such metric.
     """
     values = [[[score(records.get(seed), metric) for seed in seeds] for _, records in cell] for cell in cells]
     budgets = [[[variant.settings["trainer"]["epochs"]] for variant, _ in cell] for cell in cells]

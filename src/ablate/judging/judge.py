@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ablate.claim import Claim
+from ablate.errors import UserError
 from ablate.judging import tuning
 from ablate.judging.effects import (
     Scores,
@@ -66,7 +67,7 @@ def judge(results: Results, generator_seed: int = 0) -> list[Judgement]:
         generator_seed: of the bootstrap and of sign flips that are drawn.
 
     Raises:
-        ValueError: a claim that names arms the study does not have, or a look that was not declared.
+        UserError: a claim that names arms the study does not have, or a look that was not declared.
     """
     study = results.study
     evidence = [gather(claim, results) for claim in study.asked]
@@ -91,7 +92,7 @@ def gather(claim: Claim, results: Results) -> Evidence:
     """Return what there is to decide a claim by.
 
     Raises:
-        ValueError: the claim names arms that the study does not have.
+        UserError: the claim names arms that the study does not have.
     """
     selection = select(claim, results.arms)
     if reason := why_not_comparable(selection, results.study.nuisance):
@@ -100,7 +101,7 @@ def gather(claim: Claim, results: Results) -> Evidence:
     samples = [[(arm.chosen or arm.planned.variants[0], arm.records) for arm in cell] for cell in cells]
     try:
         scores = read_scores(samples, claim.metric, results.study.seeds)
-    except ValueError as error:
+    except UserError as error:
         return Evidence(claim=claim, selection=selection, obstacle="incomplete", reason=str(error))
     reason = why_missing(cells, results.study) or why_unusable(claim, cells, scores)
     obstacle = "incomplete" if reason else ""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from ablate.claim import Axes, Claim
+from ablate.errors import UserError
 from ablate.identity import differences, measures
 from ablate.manifest import PlannedArm
 from ablate.overrides import text
@@ -51,41 +52,41 @@ def check_claims(study: Study) -> None:
     """Check before the first run that every claim has a metric that runs record, finds its arms, and that they match.
 
     Raises:
-        ValueError: names the claim, what it asks for and what there is.
+        UserError: names the claim, what it asks for and what there is.
     """
     arms = study.arms()
     for claim in study.asked:
         for metric in (claim.metric, *claim.explained_by):
             measure = MEASURED.fullmatch(metric)
             if not SCORE.fullmatch(metric) and (not measure or measure[1] in NO_MEASURE):
-                raise ValueError(
+                raise UserError(
                     f"claim {claim.name!r}: `metric` and `explained_by` must be train, train_eval, val or test with "
                     "/loss or /accuracy, or epochs_to/train/accuracy/THRESHOLD or best/train/accuracy, or the same of "
                     "val, or a diagnostic "
                     f"such as saturation/mean or initial/saturation/mean, got {metric!r}"
                 )
         if mismatch := select(claim, arms).mismatch:
-            raise ValueError(f"claim {claim.name!r}: {mismatch}")
+            raise UserError(f"claim {claim.name!r}: {mismatch}")
 
 
 def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
     """Check before the first run that every threshold and diagnostic a claim speaks of is one that the runs record.
 
     Raises:
-        ValueError: names the claim, the threshold or the diagnostic, and what there is.
+        UserError: names the claim, the threshold or the diagnostic, and what there is.
     """
     for claim in study.asked:
         if measure := measure_of(claim.metric):
             for arm in arms:
                 names = measures(arm.variants[0].settings)
                 if measure not in names:
-                    raise ValueError(
+                    raise UserError(
                         f"claim {claim.name!r}: no run measures {measure}; diagnostics.measure is "
                         f"{', '.join(names) or 'empty'}"
                     )
         for arm in arms if any(metric.startswith("initial/") for metric in (claim.metric, *claim.explained_by)) else ():
             if not arm.variants[0].settings.get("diagnostics", {}).get("at_start", True):
-                raise ValueError(
+                raise UserError(
                     f"claim {claim.name!r} speaks of what is measured before the first step, and diagnostics.at_start "
                     "is false"
                 )
@@ -95,7 +96,7 @@ def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
         for arm in arms:
             watched = [f"{value:g}" for value in arm.variants[0].settings["trainer"]["thresholds"]]
             if threshold not in watched:
-                raise ValueError(
+                raise UserError(
                     f"claim {claim.name!r}: no run watches for {claim.metric}; trainer.thresholds are "
                     f"{', '.join(watched)}"
                 )
@@ -135,19 +136,19 @@ def select(claim: Claim, arms: Sequence[A]) -> Selection[A]:
     what another does not, so that cells never differ in what they are averaged over.
 
     Raises:
-        ValueError: a cell has no arm, or an arm is in two cells: a mistake in the study file.
+        UserError: a cell has no arm, or an arm is in two cells: a mistake in the study file.
     """
     where = f"claim {claim.name!r}"
     if claim.form == "interaction" and (claim.factor in claim.treatment or claim.factor in claim.control):
-        raise ValueError(f"{where}: `factor` {claim.factor} must not be in `treatment` or `control`, `order` has it")
+        raise UserError(f"{where}: `factor` {claim.factor} must not be in `treatment` or `control`, `order` has it")
     specs = claim.cells()
     picked = [[arm for arm in arms if spec.items() <= arm.axes.items()] for spec in specs]
     seen: set[int] = set()
     for spec, cell in zip(specs, picked, strict=True):
         if not cell:
-            raise ValueError(f"{where} finds no arm with {describe(spec)}; {_axes_there_are(arms)}")
+            raise UserError(f"{where} finds no arm with {describe(spec)}; {_axes_there_are(arms)}")
         if shared := [arm.label for arm in cell if id(arm) in seen]:
-            raise ValueError(f"{where} has arm '{shared[0]}' on both sides; name more axes in treatment and control")
+            raise UserError(f"{where} has arm '{shared[0]}' on both sides; name more axes in treatment and control")
         seen |= {id(arm) for arm in cell}
 
     named = {key for spec in specs for key in spec}

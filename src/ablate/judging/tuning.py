@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ablate.claim import Claim
+from ablate.errors import UserError
 from ablate.judging.effects import Scores, effect_of, in_unit, read_scores, smallest_effect, unusable
 from ablate.judging.judgement import AtValue
 from ablate.results import ArmResult
@@ -75,7 +76,7 @@ def _scores(claim: Claim, cells: Cells, study: Study, places: Sequence[Sequence[
     ]
     try:
         return read_scores(samples, metric, study.tuning_seeds)
-    except ValueError:
+    except UserError:
         return None
 
 

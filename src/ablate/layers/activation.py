@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ablate.errors import UserError
+
 
 class LeCunTanh(nn.Module):
     """The scaled tangent f(x) = 1.7159 tanh(2x/3), for which f(1) = 1 and f(-1) = -1 to four digits.
@@ -33,7 +35,7 @@ class Maxout(nn.Module):
             otherwise the widths stay and the parameters grow about k-fold.
 
     Raises:
-        ValueError: if `num_pieces` is below 2, or the channels of an input do not divide by it.
+        UserError: if `num_pieces` is below 2, or the channels of an input do not divide by it.
 
     Source: Goodfellow et al. 2013 (arXiv:1302.4389).
     """
@@ -41,14 +43,14 @@ class Maxout(nn.Module):
     def __init__(self, num_pieces: int = 2, equal_parameters: bool = False) -> None:
         super().__init__()
         if num_pieces < 2:
-            raise ValueError(f"`num_pieces` of maxout must be at least 2, got {num_pieces}")
+            raise UserError(f"`num_pieces` of maxout must be at least 2, got {num_pieces}")
         self.num_pieces = num_pieces
         self.equal_parameters = equal_parameters
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (N, kC, ...) to (N, C, ...)."""
         if x.shape[1] % self.num_pieces:
-            raise ValueError(
+            raise UserError(
                 f"maxout with {self.num_pieces} pieces needs a number of channels that divides by {self.num_pieces}, "
                 f"got {x.shape[1]}; the affine map before it must be {self.num_pieces} times as wide as its output"
             )

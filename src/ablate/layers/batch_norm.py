@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ablate.errors import UserError
+
 
 class BatchNorm(nn.Module):
     """Batch norm over every axis but the channels: y = gamma (x - mu) / sqrt(var + eps) + beta.
@@ -108,7 +110,7 @@ def estimate_population_statistics(net: nn.Module, batches: Iterable[Tensor]) ->
         batches: training images as `net` takes them, each batch of the same size.
 
     Raises:
-        ValueError: if there is no batch, or one differs in size from the first.
+        UserError: if there is no batch, or one differs in size from the first.
 
     Source: Ioffe & Szegedy 2015 (arXiv:1502.03167), Algorithm 2.
     """
@@ -127,7 +129,7 @@ def estimate_population_statistics(net: nn.Module, batches: Iterable[Tensor]) ->
             for i, images in enumerate(batches, start=1):
                 size = size or len(images)
                 if len(images) != size:
-                    raise ValueError(
+                    raise UserError(
                         f"population statistics need batches of one size, got {len(images)} after {size}; "
                         "drop the last, smaller batch"
                     )
@@ -143,7 +145,7 @@ def estimate_population_statistics(net: nn.Module, batches: Iterable[Tensor]) ->
             for hook in hooks:
                 hook.remove()
     if size == 0:
-        raise ValueError("population statistics need at least one batch, got none")
+        raise UserError("population statistics need at least one batch, got none")
     for norm, std in stds.items():
         norm.running_var.copy_((std / norm.num_batches_tracked) ** 2)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ablate.errors import UserError
+
 SCALINGS = ("inverted", "test_time")
 
 # The limit of selu for x -> -inf, minus its scale times its alpha (arXiv:1706.02515).
@@ -30,7 +32,7 @@ class _Masked(nn.Module):
     def __init__(self, p: float) -> None:
         super().__init__()
         if not 0 <= p < 1:
-            raise ValueError(f"`p` is the probability to drop and must lie in [0, 1), got {p}")
+            raise UserError(f"`p` is the probability to drop and must lie in [0, 1), got {p}")
         self.p = p
         self.monte_carlo = False
         self.generator: torch.Generator | None = None
@@ -69,7 +71,7 @@ class Dropout(_Masked):
         scaling: "inverted" or "test_time".
 
     Raises:
-        ValueError: if `p` is out of range or `scaling` unknown.
+        UserError: if `p` is out of range or `scaling` unknown.
 
     Source: Srivastava et al. 2014 (JMLR 15).
     """
@@ -77,7 +79,7 @@ class Dropout(_Masked):
     def __init__(self, p: float, scaling: str = "inverted") -> None:
         super().__init__(p)
         if scaling not in SCALINGS:
-            raise ValueError(f"`scaling` must be one of {', '.join(SCALINGS)}, got {scaling!r}")
+            raise UserError(f"`scaling` must be one of {', '.join(SCALINGS)}, got {scaling!r}")
         self.scaling = scaling
 
     def forward(self, x: Tensor) -> Tensor:
@@ -114,7 +116,7 @@ class AlphaDropout(_Masked):
         p: probability to drop, in [0, 1).
 
     Raises:
-        ValueError: if `p` is out of range.
+        UserError: if `p` is out of range.
 
     Source: Klambauer et al. 2017 (arXiv:1706.02515).
     """
@@ -143,7 +145,7 @@ class Positions:
         num_samples: number of masks over which inference averages the softmax (Monte-Carlo dropout), 0 for none.
 
     Raises:
-        ValueError: if a probability is out of range, `num_samples` is negative, or samples are asked for where nothing
+        UserError: if a probability is out of range, `num_samples` is negative, or samples are asked for where nothing
             is dropped; when called, if a list has another length than the net has places.
 
     Source: Srivastava et al. 2014 (JMLR 15); for the samples Gal & Ghahramani 2015 (arXiv:1506.02142).
@@ -160,11 +162,11 @@ class Positions:
         flat = [(name, p) for name, ps in rates.items() for p in (ps if isinstance(ps, list) else [ps])]
         for name, p in flat:
             if not 0 <= p < 1:
-                raise ValueError(f"`{name}` is a probability to drop and must lie in [0, 1), got {p}")
+                raise UserError(f"`{name}` is a probability to drop and must lie in [0, 1), got {p}")
         if self.num_samples < 0:
-            raise ValueError(f"`num_samples` must be 0 (no Monte-Carlo dropout) or more, got {self.num_samples}")
+            raise UserError(f"`num_samples` must be 0 (no Monte-Carlo dropout) or more, got {self.num_samples}")
         if self.num_samples > 0 and not any(p for _, p in flat):
-            raise ValueError(
+            raise UserError(
                 f"`num_samples` asks for {self.num_samples} Monte-Carlo samples, but nothing is dropped; "
                 "set one of `input`, `conv` and `hidden` above 0"
             )
@@ -191,7 +193,7 @@ def _rate(name: str, rates: float | list[float], i: int, num_places: int) -> flo
     if not isinstance(rates, list):
         return rates
     if len(rates) != num_places:
-        raise ValueError(
+        raise UserError(
             f"`{name}` lists {len(rates)} probabilities, but the net has {num_places} such places; "
             "give one number for all, or one for each"
         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ablate.errors import UserError
 from ablate.layers.activation import gain as activation_gain
 
 MakeGenerator = Callable[[str], torch.Generator]
@@ -46,12 +47,12 @@ def resolve_gain(gain: str | float, net: nn.Module) -> float:
         net: has `make_activation`, the factory of its activation, if `gain` is "activation".
 
     Raises:
-        ValueError: if `net` has no `make_activation` and needs it.
+        UserError: if `net` has no `make_activation` and needs it.
     """
     if gain == "activation":
         make_activation = getattr(net, "make_activation", None)
         if make_activation is None:
-            raise ValueError(
+            raise UserError(
                 f"gain 'activation' needs a net with `make_activation`, got {type(net).__name__} without; "
                 "use 'linear', 'relu' or a number"
             )
@@ -69,7 +70,7 @@ class VarianceScaling:
         gain: a rule or a positive number, see `resolve_gain`.
 
     Raises:
-        ValueError: if a field has an unknown or impossible value.
+        UserError: if a field has an unknown or impossible value.
 
     Source: Glorot & Bengio 2010 (average, linear); He et al. 2015 (arXiv:1502.01852; fan_in, relu).
     """
@@ -105,7 +106,7 @@ class Normal:
 
     def __post_init__(self) -> None:
         if self.std < 0:
-            raise ValueError(f"`std` must not be negative, got {self.std}")
+            raise UserError(f"`std` must not be negative, got {self.std}")
 
     def __call__(self, net: nn.Module, batch: Tensor, make_generator: MakeGenerator) -> None:
         _fill(net, make_generator, lambda shape, generator: _normal(shape, generator, self.std), self.bias)
@@ -146,7 +147,7 @@ class Orthogonal:
         gain: a rule or a positive number, see `resolve_gain`.
 
     Raises:
-        ValueError: if `gain` is unknown or not positive.
+        UserError: if `gain` is unknown or not positive.
 
     Source: Saxe, McClelland & Ganguli 2013 (arXiv:1312.6120).
     """
@@ -174,7 +175,7 @@ class Dirac:
     padding the first in_channels outputs equal the input.
 
     Raises:
-        ValueError: when called, if the net has no convolution.
+        UserError: when called, if the net has no convolution.
 
     Source: Zagoruyko & Komodakis 2017 (arXiv:1706.00388); this partial form Jordan 2024 (arXiv:2404.00498).
     """
@@ -183,7 +184,7 @@ class Dirac:
 
     def __call__(self, net: nn.Module, batch: Tensor, make_generator: MakeGenerator) -> None:
         if not any(isinstance(layer, nn.Conv2d) for _, layer in weight_layers(net)):
-            raise ValueError(
+            raise UserError(
                 "initializer dirac needs a net with convolutions to make identities of, got one without any; "
                 "choose another initializer or net"
             )
@@ -236,11 +237,11 @@ def _torch_default(shape: torch.Size, generator: torch.Generator) -> Tensor:
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {value!r}")
+        raise UserError(f"`{name}` must be one of {', '.join(allowed)}, got {value!r}")
 
 
 def _check_gain(gain: str | float) -> None:
     if isinstance(gain, str) and gain not in GAINS:
-        raise ValueError(f"`gain` must be one of {', '.join(GAINS)} or a number, got {gain!r}")
+        raise UserError(f"`gain` must be one of {', '.join(GAINS)} or a number, got {gain!r}")
     if not isinstance(gain, str) and not gain > 0:
-        raise ValueError(f"`gain` must be positive, got {gain}")
+        raise UserError(f"`gain` must be positive, got {gain}")

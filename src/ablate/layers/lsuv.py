@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from ablate.errors import UserError
 from ablate.layers.batch_norm import batch_statistics
 from ablate.layers.initialization import MakeGenerator, Orthogonal, weight_layers
 from ablate.layers.weight_standardization import StandardizedConv2d, StandardizedLinear
@@ -24,7 +25,7 @@ class Lsuv:
         bias: value of all biases.
 
     Raises:
-        ValueError: if `bias` is None; when called, if a layer has standardized weights, whose scale is fixed, or the
+        UserError: if `bias` is None; when called, if a layer has standardized weights, whose scale is fixed, or the
             output of a layer has no positive, finite variance.
 
     Source: Mishkin & Matas 2015 (arXiv:1511.06422).
@@ -34,14 +35,14 @@ class Lsuv:
 
     def __post_init__(self) -> None:
         if self.bias is None:
-            raise ValueError("`bias` of lsuv must be one number, since drawn biases add to the variance, got None")
+            raise UserError("`bias` of lsuv must be one number, since drawn biases add to the variance, got None")
 
     @torch.no_grad()
     def __call__(self, net: nn.Module, batch: Tensor, make_generator: MakeGenerator) -> None:
         layers = weight_layers(net)
         for name, layer in layers:
             if isinstance(layer, StandardizedConv2d | StandardizedLinear):
-                raise ValueError(
+                raise UserError(
                     f"initializer lsuv scales weights, but normalization weight_standardization fixes the scale of "
                     f"layer {name!r}; choose another initializer or normalization"
                 )
@@ -61,7 +62,7 @@ def _rescale(name: str, layer: nn.Module, inputs: tuple[Tensor], output: Tensor)
     """Divides the weights of `layer` by the standard deviation of its output; returns the output anew."""
     variance = output.var(correction=0).item()
     if not 0 < variance < float("inf"):
-        raise ValueError(f"lsuv cannot bring the output of layer {name!r} to variance 1, its variance is {variance}")
+        raise UserError(f"lsuv cannot bring the output of layer {name!r} to variance 1, its variance is {variance}")
     assert isinstance(layer.weight, Tensor)
     layer.weight.div_(variance**0.5)
     return layer.forward(*inputs)

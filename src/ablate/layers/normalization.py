@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from ablate.errors import UserError
 from ablate.layers.batch_norm import BatchNorm
 
 POSITIONS = ("before", "after")
@@ -17,17 +18,17 @@ INFERENCE = ("running", "population", "population_std")
 
 def _check_eps(eps: float) -> None:
     if not eps > 0:
-        raise ValueError(f"`eps` must be positive, got {eps}")
+        raise UserError(f"`eps` must be positive, got {eps}")
 
 
 def _group_norm(num_groups: int, num_features: int, ndim: int, eps: float, affine: bool) -> nn.Module:
     if num_features % num_groups:
-        raise ValueError(
+        raise UserError(
             f"group norm needs a number of features that divides by `num_groups`, "
             f"got {num_features} features and {num_groups} groups"
         )
     if ndim == 2 and num_features == num_groups:
-        raise ValueError(
+        raise UserError(
             f"group norm of {num_features} features in {num_groups} groups on (N, C) has one value per group and would "
             "return zeros; use fewer groups"
         )
@@ -50,7 +51,7 @@ class Batch:
         position: "before" or "after" the activation. Before it, the mean takes any bias of the affine map away again.
 
     Raises:
-        ValueError: if a field is out of range, or `frozen_scale` meets `affine=False`.
+        UserError: if a field is out of range, or `frozen_scale` meets `affine=False`.
     """
 
     momentum: float = 0.1
@@ -63,13 +64,13 @@ class Batch:
     def __post_init__(self) -> None:
         _check_eps(self.eps)
         if not 0 <= self.momentum <= 1:
-            raise ValueError(f"`momentum` must lie in [0, 1], got {self.momentum}")
+            raise UserError(f"`momentum` must lie in [0, 1], got {self.momentum}")
         if self.inference not in INFERENCE:
-            raise ValueError(f"`inference` must be one of {', '.join(INFERENCE)}, got {self.inference!r}")
+            raise UserError(f"`inference` must be one of {', '.join(INFERENCE)}, got {self.inference!r}")
         if self.position not in POSITIONS:
-            raise ValueError(f"`position` must be one of {', '.join(POSITIONS)}, got {self.position!r}")
+            raise UserError(f"`position` must be one of {', '.join(POSITIONS)}, got {self.position!r}")
         if self.frozen_scale and not self.affine:
-            raise ValueError("`frozen_scale` keeps beta and fixes gamma, so it needs `affine=True`, got `affine=False`")
+            raise UserError("`frozen_scale` keeps beta and fixes gamma, so it needs `affine=True`, got `affine=False`")
 
     @property
     def removes_bias(self) -> bool:
@@ -108,7 +109,7 @@ class Group:
     """Recipe of group norm: the channels of a sample in `num_groups` groups, each with a mean and a variance.
 
     Raises:
-        ValueError: if `num_groups` is below 1; when called, if the features do not divide by it.
+        UserError: if `num_groups` is below 1; when called, if the features do not divide by it.
 
     Source: Wu & He 2018 (arXiv:1803.08494).
     """
@@ -120,7 +121,7 @@ class Group:
     def __post_init__(self) -> None:
         _check_eps(self.eps)
         if self.num_groups < 1:
-            raise ValueError(f"`num_groups` must be at least 1, got {self.num_groups}")
+            raise UserError(f"`num_groups` must be at least 1, got {self.num_groups}")
 
     def __call__(self, num_features: int, ndim: int) -> nn.Module:
         return _group_norm(self.num_groups, num_features, ndim, self.eps, self.affine)

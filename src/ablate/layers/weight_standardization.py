@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ablate.errors import UserError
+
 
 def standardize(weight: Tensor, eps: float, gain: float | None) -> Tensor:
     """Weights with mean 0 and variance gain^2/fan_in for every output unit.
@@ -62,7 +64,7 @@ class WeightStandardization:
             (1 - 1/pi)/2 of relu(z) reaches the next layer, not its second moment.
 
     Raises:
-        ValueError: if `eps` or `gain` is not positive.
+        UserError: if `eps` or `gain` is not positive.
     """
 
     eps: float = 1e-5
@@ -70,9 +72,9 @@ class WeightStandardization:
 
     def __post_init__(self) -> None:
         if not self.eps > 0:
-            raise ValueError(f"`eps` must be positive, got {self.eps}")
+            raise UserError(f"`eps` must be positive, got {self.eps}")
         if self.gain is not None and not self.gain > 0:
-            raise ValueError(f"`gain` must be positive, or null for the paper's unit variance, got {self.gain}")
+            raise UserError(f"`gain` must be positive, or null for the paper's unit variance, got {self.gain}")
 
     def __call__(self, num_features: int, ndim: int) -> None:
         return None
@@ -92,7 +94,7 @@ class WeightStandardization:
                 layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta"
             )
         else:
-            raise ValueError(f"weight standardization takes a Conv2d or a Linear, got {type(layer).__name__}")
+            raise UserError(f"weight standardization takes a Conv2d or a Linear, got {type(layer).__name__}")
         standardized.weight, standardized.bias = layer.weight, layer.bias
         standardized.eps, standardized.gain = self.eps, self.gain
         return standardized

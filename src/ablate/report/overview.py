@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ablate.collection import Collection, others
+from ablate.errors import UserError
 from ablate.manifest import Manifest, read_manifest
 from ablate.report.circumstances import Progress, progress
 from ablate.report.findings import Finding, answer, count_outcomes, finding, findings, mechanism
@@ -238,7 +239,7 @@ def at_other_budgets(
                 continue
             results = collect(manifest, folder.parent / name)
             judgements = judge(results)
-        except ValueError as error:  # what another version left must not keep this page from being written
+        except UserError as error:  # what another version left must not keep this page from being written
             unread.append(f"{name}: {error}")
             continue
         for number, judgement in enumerate(judgements, start=1):
