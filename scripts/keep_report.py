@@ -19,7 +19,7 @@ from ablate.results import Results, collect, missing_runs
 def commits(results: list[Results]) -> list[str]:
     """Return the commits that the records name, each once."""
     records = [record for found in results for arm in found.arms for record in arm.records.values()]
-    return sorted({str(record.environment.get("git_commit") or "unknown") for record in records})
+    return sorted({str(record.environment.get("ablate_git_commit") or "unknown") for record in records})
 
 
 def relinked(page: str, studies: list[tuple[Manifest, Path]]) -> str:

@@ -307,4 +307,4 @@ def test_an_installed_wheel_works_in_an_empty_folder(tmp_path, cache):
     assert len(list(empty.glob("outputs/runs/*/seed-0/record.json"))) == 2
     assert len(list(empty.glob("outputs/studies/*/report.html"))) == 1
     record = json.loads(next(empty.glob("outputs/runs/*/seed-0/record.json")).read_text())
-    assert record["environment"]["git_commit"] is None
+    assert record["environment"]["ablate_git_commit"] is None

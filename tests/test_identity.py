@@ -138,3 +138,31 @@ def test_every_option_added_later_has_its_old_value_in_the_conf(compose):
     cfg, _ = compose(["preprocessing=patch_whiten"])
     settings = dict(identity.flatten(OmegaConf.to_container(cfg, resolve=True)))
     assert {key: settings[key] for key in identity.ADDED_LATER} == identity.ADDED_LATER
+
+
+def test_code_outside_the_program_counts_and_none_changes_nothing():
+    before = fingerprint(SETTINGS, "d")
+    assert fingerprint(SETTINGS, "d", {}) == before
+    one, two = (fingerprint(SETTINGS, "d", {"squared": digest}) for digest in ("a" * 64, "b" * 64))
+    assert len({before, one, two}) == 3
+
+
+def test_a_class_that_moved_is_the_same_in_fingerprint_and_differences(monkeypatch):
+    old, new = "ablate.nets.ConvNet", "ablate.models.convolutional.ConvNet"
+    before = fingerprint(changed("net", {"_target_": old}), "d")
+    assert fingerprint(changed("net", {"_target_": new}), "d") != before
+    monkeypatch.setitem(identity.MOVED, new, (old, "ablate.models.ConvNet"))
+    for path in (old, "ablate.models.ConvNet", new):
+        here = changed("net", {"_target_": path, "steps": [{"_target_": path}]})
+        there = changed("net", {"_target_": old, "steps": [{"_target_": old}]})
+        assert fingerprint(here, "d") == fingerprint(there, "d")
+        assert differences(here, there) == {}
+        assert identity.at_present(here)["net"] == {"_target_": new, "steps": [{"_target_": new}]}
+
+
+def test_a_module_that_moved_takes_what_is_in_it_along(monkeypatch):
+    monkeypatch.setitem(identity.MOVED, "ablate.models", ("ablate.nets",))
+    assert identity.canonical_name("ablate.models.ConvNet") == "ablate.nets.ConvNet"
+    assert identity.present_name("ablate.nets.ConvNet") == "ablate.models.ConvNet"
+    assert identity.canonical_name("ablate.models_of_mine.A") == "ablate.models_of_mine.A"
+    assert identity.canonical_name("mine.ablate.models.A") == "mine.ablate.models.A"

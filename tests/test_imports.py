@@ -33,7 +33,8 @@ RANKS = {
     "nets": 1,
     "diagnostics": 2,
     "training": 2,
-    "home": 1,
+    "home": 2,
+    "sources": 1,
     "callbacks": 3,
     "tensorboard": 3,
     "tracking": 3,
@@ -57,6 +58,7 @@ RANKS = {
 HYDRA_IN = {"planning", "composition", "drafting", "cli"}
 NO_TORCH_IN = {
     "identity",
+    "sources",
     "home",
     "record",
     "tables",

@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ablate import arguments, catalog, plotting
+from ablate import arguments, catalog, plotting, sources
 from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
-from ablate.identity import NUMERICS_VERSION, canonical, scientific
+from ablate.identity import NUMERICS_VERSION, canonical, canonical_name, present_name, scientific
 from ablate.planning import make_run, plain, plan
 from ablate.record import replacing
 from ablate.run import Run
@@ -91,7 +91,7 @@ def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
 
 def do_figure(sketch: Sketch, overrides: Sequence[str], where: Sequence[Path], *, rerun: bool) -> None:
     """Compute the arrays unless they are there, draw them, and print what came of it."""
-    module = importlib.import_module(sketch.module)
+    module = importlib.import_module(present_name(sketch.module))
     with composing(where) as compose:
         settings, choices = compose([*sketch.base, *overrides])
         folder = figure_folder(sketch, plain(settings))
@@ -201,8 +201,11 @@ def figure_folder(sketch: Sketch, settings: Mapping[str, Any]) -> Path:
     """Return outputs/figures/<name>-<hash8>: figures of other knobs or settings have other folders."""
     where = {"device": settings["device"], "root": settings["data"].get("root")}
     knobs = {name: canonical(value) for name, value in sketch.knobs.items()}
-    meant = {"knobs": knobs, "settings": scientific(settings), "where": where, "module": sketch.module}
+    meant = {"knobs": knobs, "settings": scientific(settings), "where": where, "module": canonical_name(sketch.module)}
     content = {**meant, "numerics": NUMERICS_VERSION}
+    code = sources.find({**settings, "figure": {"_target_": sketch.module, "knobs": sketch.knobs}})
+    if identity := sources.as_identity(code):
+        content["sources"] = identity
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return Path(settings["output_dir"]) / "figures" / f"{sketch.name}-{digest[:8]}"
 

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -128,8 +129,13 @@ def peak_memory_mb(device: str) -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def describe(device: str, precision: str, threads: int) -> dict[str, Any]:
-    """Return what may change the last digits of a run: hardware, versions, commit."""
+def describe(device: str, precision: str, threads: int, own_files: Sequence[Path] = ()) -> dict[str, Any]:
+    """Return what may change the last digits of a run: hardware, versions, commits.
+
+    Args:
+        device, precision, threads: as resolved.
+        own_files: code of the user's own that runs; its repository is named, without any that of the current folder.
+    """
     return {
         "device": device,
         "device_name": torch.cuda.get_device_name() if device == "cuda" else cpu_name(),
@@ -141,7 +147,8 @@ def describe(device: str, precision: str, threads: int) -> dict[str, Any]:
         "versions": {name: _version(name) for name in ("ablate", "torch", "numpy", "hydra-core")},
         "cuda": torch.version.cuda if device == "cuda" else None,
         "cudnn": torch.backends.cudnn.version() if device == "cuda" else None,
-        "git_commit": git_commit(),
+        "ablate_git_commit": git_commit(),
+        **own_repository(tuple(own_files)),
     }
 
 
@@ -159,14 +166,46 @@ def cpu_name() -> str:
 @functools.cache
 def git_commit() -> str | None:
     """Return the commit of the repository this package lies in ("+" behind it: with changes), None outside one."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve()
+    if git(here.parent, "ls-files", "--error-unmatch", here.name) is None:  # a venv inside some other repository
+        return None
+    return commit_of(here.parent)
+
+
+@functools.cache
+def own_repository(files: tuple[Path, ...] = ()) -> dict[str, str | None]:
+    """Return name and commit ("+" behind it: with changes) of the user's repository, None where there is none.
+
+    Args:
+        files: code of the user's own, whose repository is meant; without any, that of the current folder. One that is
+            not under version control is a change.
+    """
+    folder = files[0].parent if files else Path.cwd()
+    top = git(folder, "rev-parse", "--show-toplevel")
+    here = Path(__file__).resolve()
+    if top is None or (here.is_relative_to(Path(top).resolve()) and git_commit() is not None):
+        return {"own_repository": None, "own_git_commit": None}
+    commit = commit_of(folder)
+    inside = [str(file.resolve()) for file in files if file.resolve().is_relative_to(Path(top).resolve())]
+    if commit and inside and git(folder, "ls-files", "--error-unmatch", *inside) is None:
+        commit = commit.removesuffix("+") + "+"
+    return {"own_repository": Path(top).name, "own_git_commit": commit}
+
+
+def commit_of(folder: Path) -> str | None:
+    """Return the commit that is checked out in a repository, "+" behind it where files differ from it."""
+    commit = git(folder, "rev-parse", "HEAD")
+    changes = git(folder, "status", "--porcelain", "--untracked-files=no")
+    return None if commit is None or changes is None else commit + ("+" if changes else "")
+
+
+def git(folder: Path, *words: str) -> str | None:
+    """Return what git prints, None where it fails or there is none."""
     try:
-        run = functools.partial(subprocess.run, cwd=here, capture_output=True, text=True, check=True, timeout=10)
-        run(["git", "ls-files", "--error-unmatch", Path(__file__).name])  # a venv inside some other repository
-        commit = run(["git", "rev-parse", "HEAD"]).stdout.strip()
-        return commit + ("+" if run(["git", "status", "--porcelain", "--untracked-files=no"]).stdout.strip() else "")
+        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
+    return done.stdout.strip()
 
 
 def _version(package: str) -> str | None:

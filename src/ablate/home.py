@@ -1,6 +1,7 @@
 """The home of a run on disk: whose it is, and how it is set aside."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ import yaml
 from ablate.errors import UserError
 from ablate.identity import differences
 from ablate.record import replacing
+from ablate.sources import Source
 
 CONFIG_NAME = "config.yaml"
 
@@ -24,6 +26,9 @@ class Named(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Any]: ...
+
+    @property
+    def sources(self) -> Sequence[Source]: ...
 
 
 def set_aside(folder: Path) -> Path:
@@ -47,7 +52,13 @@ def claim_folder(run: Named, folder: Path) -> None:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
         check_same(run, found["fingerprint"], found["settings"], folder)
         return
-    content = {"fingerprint": run.fingerprint, "levels": dict(run.levels), "settings": dict(run.settings)}
+    content: dict[str, Any] = {
+        "fingerprint": run.fingerprint,
+        "levels": dict(run.levels),
+        "settings": dict(run.settings),
+    }
+    if run.sources:
+        content["sources"] = [asdict(source) for source in run.sources]
     with replacing(path) as temporary:
         temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
 

@@ -1,7 +1,8 @@
 """Which settings make a run what it is, and where it lives: pure functions on plain data.
 
-Two runs are the same run when their scientific settings, the content of their data and the version of the numerics are
-equal. Where the data lies, how much is logged and how many threads work on it are not part of it.
+Two runs are the same run when their scientific settings, the content of their data, the version of the numerics and the
+code that the settings name outside `ablate`, `torch` and `torchvision` (see `sources`) are equal. Where the data lies,
+how much is logged, how many threads work on it, and the file in which a class of `ablate` lives are not part of it.
 """
 
 import hashlib
@@ -42,6 +43,10 @@ ADDED_LATER: dict[str, Any] = {
     "preprocessing.steps.patch_whiten.activation": None,
 }
 
+# Where code of ablate's has moved: present import path of a module, class or function -> its former paths, the oldest
+# first. The oldest is the name that fingerprints have, so a move orphans no run, and former paths can still be used.
+MOVED: dict[str, tuple[str, ...]] = {}
+
 MAX_NAME_LENGTH = 100
 
 
@@ -76,20 +81,58 @@ def measures(settings: Mapping[str, Any]) -> list[str]:
 
 
 def canonical(value: Any) -> Any:
-    """Return a setting in the one form that 1, 1.0 and 1e0 share."""
+    """Return a setting in the one form that 1, 1.0 and 1e0 share, and the present and the former paths of a class."""
     if isinstance(value, list | tuple):
         return [canonical(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: canonical(item) for key, item in value.items()}
+    if isinstance(value, str):
+        return canonical_name(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def fingerprint(settings: Mapping[str, Any], data_fingerprint: str) -> str:
+def canonical_name(name: str) -> str:
+    """Return the import path of something of ablate's as fingerprints have it, its oldest; any other text as it is."""
+    return _renamed(name, {path: former[0] for new, former in MOVED.items() for path in (new, *former)})
+
+
+def present_name(name: str) -> str:
+    """Return the import path at which something of ablate's is now, given a present or a former one."""
+    return _renamed(name, {path: new for new, former in MOVED.items() for path in former})
+
+
+def _renamed(name: str, table: Mapping[str, str]) -> str:
+    """Return a dotted name with its longest beginning that the table has replaced."""
+    if not table or not name.startswith("ablate."):
+        return name
+    parts = name.split(".")
+    for length in range(len(parts), 1, -1):
+        if (head := ".".join(parts[:length])) in table:
+            return ".".join([table[head], *parts[length:]])
+    return name
+
+
+def at_present(settings: Any) -> Any:
+    """Return settings in which every text that is a former import path of ablate's is the present one."""
+    if isinstance(settings, Mapping):
+        return {key: at_present(value) for key, value in settings.items()}
+    if isinstance(settings, list | tuple):
+        return [at_present(value) for value in settings]
+    return present_name(settings) if isinstance(settings, str) else settings
+
+
+def fingerprint(settings: Mapping[str, Any], data_fingerprint: str, sources: Mapping[str, str] | None = None) -> str:
     """Return the hash, 64 hexadecimal digits, that all seeds of one arm share.
 
     Args:
         settings: the resolved configuration as plain data (no interpolation, `auto` already decided).
         data_fingerprint: hash of the content of the data set.
+        sources: {module: hash of its text, or distribution: its version} of code outside the program that the settings
+            name; where there is none, the hash is that without it.
     """
     content = {"settings": scientific(settings), "data": data_fingerprint, "numerics": NUMERICS_VERSION}
+    if sources:
+        content["sources"] = dict(sources)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from ablate.callbacks import Progress
 from ablate.errors import UserError
+from ablate.home import CONFIG_NAME
 from ablate.identity import measures
 from ablate.nets import format_layer_table, layer_table
 from ablate.planning import Plan, make, make_run
 from ablate.record import FAILURE_NAME, RECORD_NAME, Record
 from ablate.run import Busy, Run, start
+from ablate.sources import earlier_run
 from ablate.tensorboard import TensorBoard
 from ablate.training import Callback
 
@@ -24,6 +26,10 @@ def do_alone(plan: Plan) -> None:
         show(run, plan.folder)
         return
     progress = Progress()
+    if not (plan.folder / CONFIG_NAME).exists() and (
+        told := earlier_run(plan.settings, plan.sources, plan.folder.parent)
+    ):
+        print(told)
     print(f"run {plan.folder}", flush=True)
     try:
         record, fresh = start(

@@ -8,7 +8,7 @@ repair.
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ablate.claim import Axes
 from ablate.errors import UserError
 from ablate.identity import differences
 from ablate.record import read_content, replacing
+from ablate.sources import Source, edited, keep
 from ablate.study import Arm, Study, parse
 
 MANIFEST_NAME = "manifest.json"
@@ -33,6 +34,7 @@ class Variant:
         arm: readable name, see `record.Record`.
         fingerprint, levels, settings: see `record.Record`.
         home: folder of its runs, relative to the output folder.
+        sources: see `record.Record`; their text lies beside the manifest, in sources/<path>.
     """
 
     value: Any
@@ -42,6 +44,7 @@ class Variant:
     levels: dict[str, str]
     settings: dict[str, Any]
     home: str
+    sources: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +92,7 @@ class Manifest:
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write the manifest in one atomic step."""
     folder.mkdir(parents=True, exist_ok=True)
+    keep({Source(**source) for arm in manifest.arms for variant in arm.variants for source in variant.sources}, folder)
     with replacing(folder / MANIFEST_NAME) as temporary:
         temporary.write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
 
@@ -120,9 +124,11 @@ def check_unchanged(planned: Sequence[PlannedArm], manifest: Manifest, folder: P
             if new.fingerprint != old.fingerprint:
                 pairs = differences(new.settings, old.settings).items()
                 shown = "; ".join(f"{key} is {now!r}, was {then!r}" for key, (now, then) in pairs)
+                then, now = ([Source(**source) for source in variant.sources] for variant in (old, new))
+                shown = "; ".join(filter(None, [shown, edited(then, now, folder)]))
                 raise UserError(
                     f"{folder} was begun with another meaning of arm '{mine.label}': "
-                    f"{shown or 'the data or the numerics'} changed; undo the change to go on, or move the folder "
+                    f"{shown or 'the data or the numerics changed'}; undo the change to go on, or move the folder "
                     "away to begin again"
                 )
 

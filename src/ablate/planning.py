@@ -4,7 +4,7 @@ hands on are plain objects: beside it only `cli`, `composition`, `drafting` and 
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from ablate import catalog, hardware
+from ablate import catalog, hardware, sources
 from ablate.composition import settings_with
 from ablate.errors import UserError
-from ablate.identity import arm_name, differences, fingerprint, is_unscientific, run_folder
+from ablate.identity import arm_name, at_present, differences, fingerprint, is_unscientific, run_folder
 from ablate.manifest import Variant
 from ablate.run import Run
+from ablate.sources import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class Plan:
     """Who a run is and where it lives: see `record.Record` for the fields.
 
     `changed` holds the settings that are not as the chosen levels have them.
+    `sources` is the code that the settings name outside the program.
     """
 
     arm: str
@@ -34,6 +36,7 @@ class Plan:
     seed: int
     folder: Path
     changed: dict[str, Any]
+    sources: list[Source] = field(default_factory=list)
 
     @property
     def group(self) -> str:
@@ -65,7 +68,8 @@ def plan(cfg: DictConfig, choices: Mapping[str, Any]) -> Plan:
     settings["gpu"] = hardware.resolve_gpu(settings["gpu"], settings["device"])
     settings["trainer"]["compile"] = hardware.resolve_compile(settings["trainer"]["compile"])
     settings["trainer"]["threads"] = hardware.resolve_threads(settings["trainer"]["threads"])
-    identity = fingerprint(settings, make("data", settings["data"]).fingerprint())
+    code = sources.find(settings)  # before anything of it is imported
+    identity = fingerprint(settings, make("data", settings["data"]).fingerprint(), sources.as_identity(code))
     changed = {key: mine for key, (mine, _) in differences(settings, settings_of(tuple(levels.items()))).items()}
     factors = {group: level for group, level in levels.items() if not is_unscientific(f"{group}.")}
     arm = arm_name(factors, defaults, changed)
@@ -78,6 +82,7 @@ def plan(cfg: DictConfig, choices: Mapping[str, Any]) -> Plan:
         seed=settings["seed"],
         folder=folder,
         changed=changed,
+        sources=code,
     )
 
 
@@ -99,6 +104,7 @@ def variant(cfg: DictConfig, choices: Mapping[str, Any], overrides: Sequence[str
         levels=found.levels,
         settings=found.settings,
         home=home,
+        sources=[asdict(source) for source in found.sources],
     )
 
 
@@ -128,6 +134,7 @@ def make_run(plan: Plan) -> Run:
     bias_lr_factor = optimizer.pop("bias_lr_factor", 1.0)  # the run's: torch has a learning rate a group, no factor
     described = {**settings, "optimizer": optimizer}
     parts = {group: make(group, described[group]) for group in plan.levels if group not in ("trainer", "diagnostics")}
+    sources.check_unedited(plan.sources, settings)
     return Run(
         arm=plan.arm,
         fingerprint=plan.fingerprint,
@@ -137,6 +144,7 @@ def make_run(plan: Plan) -> Run:
         device=settings["device"],
         gpu=settings["gpu"],
         precision=settings["precision"],
+        sources=plan.sources,
         bias_lr_factor=bias_lr_factor,
         **parts,
         **trainer,
@@ -150,6 +158,6 @@ def make(group: str, settings: Any) -> Any:
         UserError: they are refused; the group is named.
     """
     try:
-        return instantiate(settings, _convert_="all")
+        return instantiate(at_present(settings), _convert_="all")
     except InstantiationException as error:
         raise UserError(f"{group}: {error.__cause__ or error}") from error

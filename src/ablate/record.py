@@ -6,7 +6,7 @@ import math
 import os
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,9 @@ class Record:
         wall_seconds: time spent on training and evaluation, interruptions excluded.
         images_per_second: training images over the seconds spent in training steps.
         peak_memory_mb: the process's peak resident memory (CUDA: the device's peak allocated memory) in 2**20 bytes.
-        environment: device, threads, precision, versions, git commit: what may change the last digits.
+        environment: device, threads, precision, versions, git commits: what may change the last digits.
+        sources: the code that the settings name outside the program, see `sources.Source`; its text lies beside the
+            record, in sources/<path>.
     """
 
     schema: int = SCHEMA_VERSION
@@ -60,6 +62,7 @@ class Record:
     images_per_second: float
     peak_memory_mb: float
     environment: dict[str, Any]
+    sources: list[dict[str, Any]] = field(default_factory=list)
 
 
 def write_record(record: Record, folder: Path) -> Path:
@@ -98,10 +101,10 @@ def read_record(folder: Path) -> Record | None:
     content = read_content(path, SCHEMA_VERSION)
     if content is None:
         return None
-    names = {field.name for field in fields(Record)}
-    if missing := names - content.keys():
+    names = {entry.name for entry in fields(Record)}
+    if missing := {entry.name for entry in fields(Record) if entry.default_factory is MISSING} - content.keys():
         raise UserError(f"{path} lacks {', '.join(sorted(missing))}; move it away and start the run again")
-    return Record(**{name: content[name] for name in names})
+    return Record(**{name: content[name] for name in names & content.keys()})
 
 
 def finite(value: Any) -> Any:

@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from ablate import hardware
+from ablate import hardware, sources
 from ablate.callbacks import Checkpoint, Progress
 from ablate.data.dataset import Dataset, Split
 from ablate.errors import UserError
@@ -23,6 +23,7 @@ from ablate.optimization import parameter_groups, set_initial_lr
 from ablate.record import FAILURE_NAME, Record, finite, read_record, write_record
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams
+from ablate.sources import Source
 from ablate.training import Augmentation, Callback, Schedule, State, fit
 
 INITIALIZATION_IMAGES = 256  # how many training images a data-driven initializer sees
@@ -52,6 +53,7 @@ class Run:
         seed: the replicate.
         checkpoint_every: epochs between two checkpoints.
         thresholds: accuracies in (0, 1) whose first epoch is recorded.
+        sources: the code that the settings name outside the program.
     """
 
     arm: str
@@ -81,6 +83,7 @@ class Run:
     compile: bool | str = False
     checkpoint_every: int = 1
     thresholds: Sequence[float] = field(default=(0.25, 0.5, 0.75, 0.9))
+    sources: Sequence[Source] = ()
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "eval_batch_size", "threads", "checkpoint_every"):
@@ -172,6 +175,7 @@ def start(
             folder.mkdir()
         (folder / FAILURE_NAME).unlink(missing_ok=True)
         claim_folder(run, folder)
+        sources.keep(run.sources, folder)
         return execute(run, dataset, net, folder, callbacks), True
 
 
@@ -269,7 +273,8 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
         wall_seconds=state.wall_seconds,
         images_per_second=state.step * run.batch_size / state.train_seconds,
         peak_memory_mb=hardware.peak_memory_mb(run.device),
-        environment=hardware.describe(run.device, run.precision, run.threads),
+        environment=hardware.describe(run.device, run.precision, run.threads, sources.files(run.sources)),
+        sources=[asdict(source) for source in run.sources],
     )
     write_record(record, folder)
     checkpoint.path.unlink(missing_ok=True)

@@ -18,10 +18,11 @@ from filelock import FileLock, Timeout
 from ablate.errors import UserError
 from ablate.identity import is_unscientific, measures
 from ablate.judging.selection import unmeasured_runs
-from ablate.manifest import Manifest, PlannedArm, check_unchanged, read_manifest, write_manifest
+from ablate.manifest import Manifest, PlannedArm, Variant, check_unchanged, read_manifest, write_manifest
 from ablate.overrides import key_of, text
 from ablate.record import FAILURE_NAME
 from ablate.results import Job, Results, collect, missing_runs, read_failure, state_of, write_runs
+from ablate.sources import Source, edited, find
 from ablate.study import Study
 from ablate.watch import Watch
 
@@ -144,7 +145,8 @@ def do_runs(studies: Sequence[Begun], launch: Launch, rerun: bool = False) -> tu
             a run that another process is doing is waited for; with `rerun`, a finished one is done anew.
         rerun: do all runs once more first, the finished ones too.
     """
-    output_dir = studies[0][1].parent.parent
+    folder = studies[0][1]
+    output_dir = folder.parent.parent
     failed: dict[str, str] = {}
     if rerun:
         undone = [
@@ -182,7 +184,17 @@ def do_runs(studies: Sequence[Begun], launch: Launch, rerun: bool = False) -> tu
             if losses[job.home] > MAX_LOSSES:
                 failed[job.home] = "its worker died without a word, again and again (out of memory?)"
             elif num_idle > MAX_LOSSES and after[job.home] == "to do":
-                failed[job.home] = "it was launched and did not begin"
+                failed[job.home] = edited_meanwhile(job.variant, folder) or "it was launched and did not begin"
+
+
+def edited_meanwhile(variant: Variant, folder: Path) -> str:
+    """Return which code of the user's own is not what it was when the study in `folder` was planned, "" where all is.
+
+    A job that finds other code is another run, with another home.
+    """
+    now = find(variant.settings)
+    what = edited([Source(**source) for source in variant.sources], now, folder)
+    return f"{what} while the study was running; undo the change to go on" if what else ""
 
 
 def collect_all(studies: Sequence[Begun]) -> list[Results]:

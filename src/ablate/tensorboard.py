@@ -77,6 +77,10 @@ class TensorBoard(Callback):
             self.writer.add_text("config", f"```json\n{text}\n```")
             rows = layer_table(state.net, state.dataset.image_shape, state.dataset.test.images.device)
             self.writer.add_text("layers", f"```\n{format_layer_table(rows)}\n```")
+            for path in sorted((self.folder / "sources").rglob("*.py")):
+                name = path.relative_to(self.folder / "sources").as_posix()
+                text = path.read_text(encoding="utf-8", errors="replace")
+                self.writer.add_text(f"own_code/{name}", f"```python\n{text}\n```")
             self.write_hparams()
             for name, value in state.initial.items():
                 self.writer.add_scalar(name, value, 0)

@@ -21,7 +21,7 @@ ENVIRONMENT = {
     "host": "node1",
     "python": "3.11.2",
     "versions": {"ablate": "0.1.0", "torch": "2.6.0"},
-    "git_commit": "0123456789abcdef",
+    "ablate_git_commit": "0123456789abcdef",
 }
 NUM_EPOCHS = 10
 

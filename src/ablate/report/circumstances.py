@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from ablate.judging import Judgement
 
 Rows = list[list[str]]
+NAMES = {
+    "ablate_git_commit": "git commit of ablate",
+    "own_repository": "your git repository",
+    "own_git_commit": "git commit of your repository (+: with changes)",
+    "git_commit": "git commit of ablate",  # records of before there were two
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +153,21 @@ def undeclared(results: Results) -> Rows:
     return rows
 
 
+def own_code(results: Results) -> Rows:
+    """Return head and rows of the code that runs name outside the program: file, hash or version, and which arms."""
+    found: dict[tuple[str, str, bool], list[str]] = {}
+    for arm in results.arms:
+        for source in (arm.chosen or arm.planned.variants[0]).sources:
+            state = source["sha256"] or f"version {source['version']}"
+            arms = found.setdefault((source["path"] or source["name"], state, source["scientific"]), [])
+            arms.append(arm.label)
+    rows = [["code", "SHA-256 of the file, or version", "arms"]]
+    for (name, state, scientific), arms in sorted(found.items()):
+        shown = "all" if len(arms) == len(results.arms) else ", ".join(arms)
+        rows.append([name, state, shown if scientific else f"{shown}, for diagnostics alone: not part of the identity"])
+    return rows
+
+
 def settings_of(arm: ArmResult) -> dict[str, Any]:
     """Return the settings an arm is judged with, of its first variant until one is chosen."""
     return (arm.chosen or arm.planned.variants[0]).settings
@@ -162,10 +183,12 @@ def environment(results: Results) -> Rows:
                 found.setdefault(name, Counter())[str(item)] += 1
     rows = [["", "", ""]]
     for name, counts in found.items():
+        if name.startswith("own_") and set(counts) == {"None"}:
+            continue  # there is no such repository
         shown = "; ".join(
             value if len(counts) == 1 else f"{value} ({plural(count, 'run')})" for value, count in counts.most_common(5)
         )
-        rows.append([name.replace("_", " "), shown, "differs between runs" if len(counts) > 1 else ""])
+        rows.append([NAMES.get(name, name.replace("_", " ")), shown, "differs between runs" if len(counts) > 1 else ""])
     return rows
 
 

@@ -8,6 +8,7 @@ from ablate.report.circumstances import (
     command_with,
     environment,
     failures,
+    own_code,
     progress,
     setting,
     undeclared,
@@ -71,6 +72,8 @@ def to_markdown(results: Results, judgements: "Sequence[Judgement]", findings: S
     for title, rows in (("Failures", failures(results)), ("Undeclared differences between arms", undeclared(results))):
         if len(rows) > 1:
             parts += [f"## {title}", markdown([[plain_cell(cell) for cell in row] for row in rows])]
+    if len(code := own_code(results)) > 1:
+        parts += ["## Own code", markdown([[plain_cell(cell) for cell in row] for row in code])]
     parts += ["## How to reproduce", f"```\n{command_with(results)}\n```"]
     known = environment(results)[1:]
     parts.append(

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.report import arm_plots, effect_plots
 from ablate.report.board import link_study, write_arm_board
-from ablate.report.circumstances import command_with, environment, failures, progress, setting, undeclared
+from ablate.report.circumstances import (
+    command_with,
+    environment,
+    failures,
+    own_code,
+    progress,
+    setting,
+    undeclared,
+)
 from ablate.report.curves import band, pair_tables
 from ablate.report.findings import Finding, answer, count_outcomes, findings
 from ablate.report.markdown import to_markdown
@@ -77,6 +85,7 @@ def to_html(results: Results, judgements: "Sequence[Judgement]", told: Sequence[
         heat_maps=[(table, Markup(arm_plots.heat_map(table))) for table in tables],
         failures=failures(results),
         undeclared=undeclared(results),
+        own_code=own_code(results),
         environment=environment(results)[1:],
         limits={"arms": arm_plots.ARMS_A_PANEL * arm_plots.MOST_PANELS, "tuning": arm_plots.MOST_TUNING_PANELS},
     )
