@@ -184,6 +184,29 @@ def test_an_edit_between_planning_and_importing_is_refused(own):
         sources.check_unedited(found, settings)
 
 
+def test_a_folder_that_own_code_puts_on_the_path_is_refused_with_the_cure(own, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "late_s.py").write_text("y = 2\n")
+    own("path_s.py", f"import sys\nsys.path.append({str(tmp_path / 'elsewhere')!r})\nimport late_s\n")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    settings = {"a": {"_target_": "path_s.A"}}
+    found = find(settings)
+    importlib.import_module("path_s")
+    with pytest.raises(
+        UserError, match=f"late_s is imported from .*; start it with PYTHONPATH={tmp_path / 'elsewhere'}"
+    ):
+        sources.check_unedited(found, settings)
+    sys.modules.pop("late_s")
+
+
+def test_what_is_in_no_file_is_refused(own, monkeypatch):
+    import types
+
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
+    with pytest.raises(UserError, match=r"__main__\.Square is not defined in a file.*put it into a module"):
+        find({"activation": {"_target_": "__main__.Square"}})
+
+
 def test_stale_bytecode_is_not_what_runs(own):
     """Python takes compiled code for that of a text of equal time and size."""
     file = own("stale_l.py", "y = 2\n")
@@ -237,3 +260,120 @@ def test_an_earlier_run_of_another_text_is_named(own, tmp_path):
     assert earlier_run({**settings, "trainer": {"epochs": 2}}, after, here) == ""
     (home / "config.yaml").write_text("")
     assert earlier_run(settings, after, here) == ""
+
+
+def test_the_text_is_in_tensorboard(own, tmp_path, make_run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from ablate.run import start
+    from ablate.tensorboard import TensorBoard
+
+    own("level_p.py", "y = 'shown'\n")
+    found = find({"a": {"_target_": "level_p.A"}})
+    folder = tmp_path / "runs" / "arm-00000000" / "seed-0"
+    board = TensorBoard(folder, group="arm", levels={}, settings={}, changed={})
+    record, _ = start(make_run(epochs=1, sources=found), folder, [board])
+    assert record.sources == [vars(source) for source in found]
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    (text,) = events.Tensors("own_code/level_p.py/text_summary")
+    assert b"y = 'shown'" in text.tensor_proto.string_val[0]
+
+
+def test_the_report_says_which_arms_have_which_code(grid_results):
+    from ablate.report.circumstances import own_code
+
+    rows = own_code(grid_results)
+    assert rows[0] == ["code", "SHA-256 of the file, or version", "arms"]
+    assert rows[1:] == [
+        ["level.py", "a" * 64, "activation=tanh"],
+        ["metric.py", "b" * 64, "all, for diagnostics alone: not part of the identity"],
+        ["timm", "version 1.0", "all"],
+    ]
+
+
+@pytest.fixture
+def grid_results(tmp_path):
+    from ablate.manifest import Manifest, PlannedArm, Variant
+    from ablate.results import collect
+
+    definition = {"grids": [{"product": {"activation": ["relu", "tanh"]}}], "seeds": [0]}
+    shared = [
+        vars(sources.Source(name="metric", path="metric.py", sha256="b" * 64, scientific=False)),
+        vars(sources.Source(name="timm", version="1.0")),
+    ]
+    own = vars(sources.Source(name="level", path="level.py", sha256="a" * 64))
+    arms = []
+    for level in ("relu", "tanh"):
+        fields = {"value": None, "overrides": [], "arm": level, "fingerprint": level, "levels": {}, "settings": {}}
+        variant = Variant(**fields, home=f"runs/{level}", sources=shared + [own] * (level == "tanh"))
+        label = f"activation={level}"
+        arms.append(PlannedArm(axes={"activation": level}, label=label, variants=[variant]))
+    manifest = Manifest(
+        name="s", title="", source="", definition=definition, overrides=[], command="ablate", arms=arms, looks=[1]
+    )
+    return collect(manifest, tmp_path / "studies" / "s")
+
+
+def test_a_job_that_finds_other_code_than_its_study_is_named(own, tmp_path):
+    from ablate.manifest import Variant
+    from ablate.sweep import edited_meanwhile
+
+    file = own("level_q.py", "y = 2\n")
+    settings = {"activation": {"_target_": "level_q.A"}}
+    before = find(settings)
+    keep(before, tmp_path)
+    fields = {"value": None, "overrides": [], "arm": "a", "fingerprint": "f", "levels": {}, "settings": settings}
+    variant = Variant(**fields, home="runs/a", sources=[vars(source) for source in before])
+    assert edited_meanwhile(variant, tmp_path) == ""
+    file.write_text("y = 3 # longer\n")
+    assert "level_q.py was edited (line 1: - y = 2" in edited_meanwhile(variant, tmp_path)
+
+
+def test_a_figure_with_other_code_is_another_figure(own, tmp_path):
+    from ablate.drafting import Sketch, figure_folder
+
+    file = own("level_r.py", "y = 2\n")
+    sketch = Sketch(name="f", module="ablate.figures.capacity", base=[], knobs={}, uses=[])
+    settings = {"device": "cpu", "data": {"root": None}, "output_dir": str(tmp_path)}
+    plain = figure_folder(sketch, settings)
+    settings["activation"] = {"_target_": "level_r.A"}
+    before = figure_folder(sketch, settings)
+    file.write_text("y = 3 # longer\n")
+    assert len({plain, before, figure_folder(sketch, settings)}) == 3
+
+
+def test_the_users_repository_is_named_and_another_is_not(tmp_path, monkeypatch):
+    import subprocess
+
+    from ablate import hardware
+
+    none = {"own_repository": None, "own_git_commit": None}
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    repository = tmp_path / "project"
+    (repository / "inner").mkdir(parents=True)
+    hardware.own_repository.cache_clear()
+    monkeypatch.chdir(repository)
+    assert hardware.own_repository() == none
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(repository)]
+    file = repository / "inner" / "level.py"
+    file.write_text("x = 1\n")
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "Begin"]):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+
+    def state(*files):
+        hardware.own_repository.cache_clear()
+        return hardware.own_repository(files)
+
+    clean = state(file)
+    assert clean["own_repository"] == "project" and len(clean["own_git_commit"]) == 40
+    assert state() == clean  # that of the current folder
+    other = repository / "new.py"
+    other.write_text("")
+    assert state() == clean  # outputs are not under version control either
+    assert state(other)["own_git_commit"] == clean["own_git_commit"] + "+"
+    file.write_text("x = 2\n")
+    assert state(file)["own_git_commit"] == clean["own_git_commit"] + "+"
+    monkeypatch.chdir(os.path.dirname(hardware.__file__))
+    if hardware.git_commit():
+        assert state() == none  # ablate's own, which is told by itself

@@ -9,7 +9,8 @@ import yaml
 
 from ablate.identity import differences
 from ablate.record import replacing
-from ablate.sources.finding import Source, contents
+from ablate.sources.finding import Source
+from ablate.sources.modules import contents
 
 FOLDER_NAME = "sources"  # in the folder of a run or a study
 MOST_LINES = 6  # of a change, shown
