@@ -72,6 +72,23 @@ def test_an_edit_is_another_run_and_is_said(ablate, tmp_path):
     assert "finished already" in ablate("activation=power").stdout
 
 
+def test_an_edit_of_a_diagnostic_is_the_same_run_and_is_said(ablate, tmp_path):
+    write(tmp_path, 2)
+    metric = "def steepness(probe):\n    import torch\n    return {{'value': torch.tensor({})}}\n"
+    (tmp_path / "metric.py").write_text(metric.format(1.0))
+    line = "+diagnostics.known.steep={_target_:metric.steepness,_partial_:true} diagnostics.measure=[steep]"
+    first = ablate(line)
+    assert first.returncode == 0, first.stderr
+    (tmp_path / "metric.py").write_text(metric.format(2.0))
+    second = ablate(line)
+    assert "finished already" in second.stdout
+    assert "code of its diagnostics changed: metric.py was edited (line 3: - " in second.stdout
+    assert ablate(f"{line} rerun=true").returncode == 0
+    (record,) = records(tmp_path)
+    assert record["metrics"]["steep/value"] == 2.0
+    assert "diagnostics changed" not in ablate(line).stdout
+
+
 def test_an_edit_under_a_begun_sweep_is_refused_with_what_changed(ablate, tmp_path):
     write(tmp_path, 2)
     sweep = "-m activation=relu,power seed=0,1 hydra/launcher=joblib hydra.launcher.n_jobs=2"

@@ -144,7 +144,9 @@ def describe(device: str, precision: str, threads: int, own_files: Sequence[Path
         "host": platform.node(),
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in ("ablate", "torch", "numpy", "hydra-core")},
+        "versions": {
+            name: _version(name) for name in ("ablate", "torch", "torchvision", "numpy", "hydra-core", "omegaconf")
+        },
         "cuda": torch.version.cuda if device == "cuda" else None,
         "cudnn": torch.backends.cudnn.version() if device == "cuda" else None,
         "ablate_git_commit": git_commit(),

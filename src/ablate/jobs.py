@@ -14,7 +14,7 @@ from ablate.nets import format_layer_table, layer_table
 from ablate.planning import Plan, make, make_run
 from ablate.record import FAILURE_NAME, RECORD_NAME, Record
 from ablate.run import Busy, Run, start
-from ablate.sources import earlier_run
+from ablate.sources import Source, earlier_run, edited
 from ablate.tensorboard import TensorBoard
 from ablate.training import Callback
 
@@ -48,6 +48,9 @@ def do_alone(plan: Plan) -> None:
     print(conclusion(record, plan.folder, fresh=fresh), flush=True)
     if lacking := [name for name in measures(plan.settings) if name not in measures(record.settings)]:
         print(f"it was finished without measuring {', '.join(lacking)}; rerun=true measures them")
+    then = [Source(**source) for source in record.sources]
+    if told := edited(then, plan.sources, plan.folder, scientific=False):
+        print(f"since it was finished, code of its diagnostics changed: {told}; rerun=true measures anew")
 
 
 def do_in_sweep(plan: Plan) -> None:

@@ -157,10 +157,12 @@ def own_code(results: Results) -> Rows:
     """Return head and rows of the code that runs name outside the program: file, hash or version, and which arms."""
     found: dict[tuple[str, str, bool], list[str]] = {}
     for arm in results.arms:
-        for source in (arm.chosen or arm.planned.variants[0]).sources:
+        planned = (arm.chosen or arm.planned.variants[0]).sources
+        for source in [source for record in arm.records.values() for source in record.sources] or planned:
             state = source["sha256"] or f"version {source['version']}"
             arms = found.setdefault((source["path"] or source["name"], state, source["scientific"]), [])
-            arms.append(arm.label)
+            if arm.label not in arms:
+                arms.append(arm.label)
     rows = [["code", "SHA-256 of the file, or version", "arms"]]
     for (name, state, scientific), arms in sorted(found.items()):
         shown = "all" if len(arms) == len(results.arms) else ", ".join(arms)

@@ -32,15 +32,16 @@ def keep(sources: Iterable[Source], folder: Path) -> None:
                 temporary.write_bytes(text)
 
 
-def edited(then: Sequence[Source], now: Sequence[Source], folder: Path) -> str:
+def edited(then: Sequence[Source], now: Sequence[Source], folder: Path, *, scientific: bool = True) -> str:
     """Return which own code is not what it was, with the lines that changed; "" where all of it is.
 
     Args:
         then: the sources kept in `folder`.
         now: those that this process has read.
         folder: of a run or a study, in which `keep` wrote the earlier text.
+        scientific: whether code that is part of the fingerprint is meant, or code of diagnostics alone.
     """
-    before, after = ({source.name: source for source in sources if source.scientific} for sources in (then, now))
+    before, after = ({s.name: s for s in sources if s.scientific is scientific} for sources in (then, now))
     told = []
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
