@@ -12,6 +12,7 @@ RANKS = {
     "errors": -1,
     "layers": 0,
     "seeding": 0,
+    "scoring": 0,
     "hardware": 0,
     "identity": 0,
     "record": 0,
