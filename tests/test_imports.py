@@ -38,6 +38,7 @@ RANKS = {
     "callbacks": 3,
     "tensorboard": 3,
     "tracking": 3,
+    "unsaved": 3,
     "evaluation": 3,
     "run": 4,
     "report": 5,

@@ -46,6 +46,6 @@ def test_no_factor_exceeds_the_rate():
                 assert 0 <= Cosine(warmup_epochs=float(place))(epoch, num_epochs) <= 1
 
 
-def test_whole_epochs_are_counted_though_an_epoch_is_a_sum_of_parts():
-    epoch = sum([0.1] * 10) + 2  # 2.9999999999999996
+def test_whole_epochs_are_counted_in_spite_of_rounding():
+    epoch = 2.9999999999999996
     assert epoch < 3 and Geometric(growth=2.0)(epoch, 10) == 8

@@ -24,6 +24,7 @@ from ablate.record import FAILURE_NAME, Record, finite, read_record, write_recor
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams, global_generators
 from ablate.training import Augmentation, Callback, Schedule, State, fit
+from ablate.unsaved import Unsaved
 
 INITIALIZATION_IMAGES = 256  # how many training images a data-driven initializer sees
 
@@ -252,7 +253,7 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
     progress = [callback for callback in callbacks if isinstance(callback, Progress)]
     silent = [callback for callback in callbacks if not isinstance(callback, Progress)]
     # What TensorBoard wrote is there when the checkpoint is, and an epoch that is shown as done is saved.
-    train(run, state, examine, [*silent, checkpoint, *progress])
+    train(run, state, examine, [*silent, Unsaved(), checkpoint, *progress])
     evaluation_start = time.perf_counter()
     state.metrics, state.test_log_probs = conclude(state, examine, run.thresholds)
     state.wall_seconds += time.perf_counter() - evaluation_start
