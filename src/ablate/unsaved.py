@@ -1,7 +1,7 @@
 """What a run would lose when it goes on from a checkpoint: state of modules that the checkpoint does not hold.
 
-A checkpoint holds parameters, buffers, and what `get_extra_state` of a module returns, which is given to its
-`set_extra_state` when the run goes on. A module that keeps state elsewhere (`self.num_calls += 1`) starts from its first
+A checkpoint holds parameters, buffers, and what `get_extra_state` of a module returns: when the run goes on, its
+`set_extra_state` gets that. A module that keeps state elsewhere (`self.num_calls += 1`) then starts from its first
 value after a resume.
 """
 
