@@ -38,11 +38,16 @@ def tuned(folder: Path) -> list[Results]:
 
 
 def good(results: Results, arm: ArmResult, within: float) -> list[int]:
-    """Return the indices of an arm's values whose mean scores are within `within` of the best."""
+    """Return the indices of an arm's values whose mean scores are within `within` of the best.
+
+    A value with a tuning run that diverged or was not finite at inference is left out where another has none.
+    """
     assert results.study.tuning is not None
     metric = results.study.tuning.metric
     means = [statistics.fmean(score(record, metric) for record in records.values()) for records in arm.tuning]
-    return [i for i, mean in enumerate(means) if mean >= max(means) - within]
+    unsound = [any(not record.is_sound for record in records.values()) for records in arm.tuning]
+    kept = {i: mean for i, mean in enumerate(means) if not unsound[i] or all(unsound)}
+    return [i for i, mean in kept.items() if mean >= max(kept.values()) - within]
 
 
 def middle(indices: list[int]) -> int:

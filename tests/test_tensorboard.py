@@ -45,6 +45,7 @@ def test_everything_that_the_table_of_tags_promises(make_run, board):
     scalars = {
         "train/batch_loss",
         "train/loss",
+        "train/cross_entropy",
         "train/accuracy",
         "val/loss",
         "val/accuracy",

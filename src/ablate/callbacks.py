@@ -68,6 +68,8 @@ class Progress(Callback):
         self.on_terminal = sys.stdout.isatty()
 
     def on_fit_start(self, state: State) -> None:
+        if line := left_out(state.num_left_out, len(state.dataset.train.labels)):
+            print(line, flush=True)
         if self.on_terminal:
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -99,6 +101,13 @@ class Progress(Callback):
         """Give the terminal back when training was cut short."""
         if self.on_terminal and hasattr(self, "bar"):
             self.bar.stop()
+
+
+def left_out(num: int, num_images: int) -> str:
+    """Return that `num` of the training images do not fill a batch, "" where all do."""
+    if not num:
+        return ""
+    return f"each epoch leaves out {num:,} of {num_images:,} training images, drawn anew: they do not fill a batch"
 
 
 def describe(row: Metrics) -> str:

@@ -16,8 +16,9 @@ from ablate.data.dataset import Dataset, Split
 from ablate.layers.batch_norm import estimate_population_statistics, needs_population_statistics
 from ablate.nets import Net
 from ablate.record import PREDICTIONS_NAME, Metrics, replacing
-from ablate.seeding import Streams
-from ablate.training import State, autocast, predict, score, take
+from ablate.scoring import answers, hits
+from ablate.seeding import Streams, global_generators
+from ablate.training import State, autocast, guessing, predict, score, take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,16 +68,18 @@ class Examination:
         """Return the validation metrics, after bringing the statistics of inference up to date with the weights.
 
         The last validation leaves these statistics as the final evaluation needs them. Without validation images
-        (`data.val_size=0`) there are no metrics.
+        (`data.val_size=0`) there are no metrics. "val/non_finite" is there where it is not 0.
         """
         if needs_population_statistics(net):
             labels = self.dataset.train.labels
             order = torch.randperm(len(labels), generator=self.streams.generator("population")).to(labels.device)
             batches = (batch for batch in order.split(self.batch_size) if len(batch) == self.batch_size)
-            with autocast(labels.device, self.precision):
+            key = self.streams.key("population", "global")
+            with autocast(labels.device, self.precision), global_generators(key):
                 estimate_population_statistics(net, (take(self.dataset.train, batch)[0] for batch in batches))
         val = self.dataset.val
-        return score(self(net, val), val.labels, "val") if len(val) else {}
+        found = score(self(net, val), val.labels, "val") if len(val) else {}
+        return {key: value for key, value in found.items() if key != "val/non_finite" or value}
 
     @contextlib.contextmanager
     def preprocessing_for(self, net: Net, split: Split) -> Iterator[None]:
@@ -93,10 +96,27 @@ class Examination:
             net.preprocessing = own
 
 
-def guessing(dataset: Dataset) -> Metrics:
-    """Return the score of a net that diverged: the accuracy of guessing and no loss, on each split that has images."""
-    splits = ("train_eval", *(["val"] if len(dataset.val) else []), "test")
-    return {f"{s}/{k}": v for s in splits for k, v in (("loss", None), ("accuracy", 1 / dataset.num_classes))}
+def conclude(state: State, examine: Examination, thresholds: Sequence[float]) -> tuple[Metrics, Tensor | None]:
+    """Return the final metrics of a run and the log-probabilities of its test images, None where it diverged.
+
+    A run that diverged is scored as guessing in all of them, the best epoch and the last running mean included, and
+    has reached no threshold, whatever its earlier epochs were.
+
+    Args:
+        state: after the last epoch.
+        examine: of the run.
+        thresholds: accuracies whose first epoch is wanted.
+    """
+    if state.diverged:
+        num_classes = state.dataset.num_classes
+        with_val = ["val"] if len(state.dataset.val) else []
+        metrics = guessing(["train", "train_eval", *with_val, "test"], num_classes) | {"train/cross_entropy": None}
+        metrics |= epochs_to([], thresholds)
+        return metrics | {f"best/{split}/accuracy": 1 / num_classes for split in ("train", *with_val)}, None
+    last = state.history[-1]
+    metrics, log_probs = examine.conclude(state.net)
+    metrics = {f"train/{key}": last[f"train/{key}"] for key in ("loss", "cross_entropy", "accuracy")} | metrics
+    return metrics | epochs_to(state.history, thresholds) | best(state.history), log_probs
 
 
 def epochs_to(history: Sequence[Metrics], thresholds: Sequence[float]) -> Metrics:
@@ -120,9 +140,24 @@ def best(history: Sequence[Metrics]) -> Metrics:
 
 
 def write_predictions(folder: Path, state: State) -> None:
-    """Write the predicted and the true class of every test image, in the split's order; -1 where the net diverged."""
-    labels = state.dataset.test.labels.cpu().numpy().astype(np.int16)
-    log_probs = state.test_log_probs
-    predictions = np.full_like(labels, -1) if log_probs is None else log_probs.argmax(1).cpu().numpy().astype(np.int16)
+    """Write what the run says of every test image, in the split's order, each array of shape (num_images,).
+
+    labels: the true class, int16.
+    predictions: the predicted class, int16: -1 where an output is not finite or the run diverged; of classes that share
+        the largest output the lowest.
+    hits: what the answer counts, float64: 1 for a hit, 1/m where the true class is one of m that share the largest
+        output, 0 otherwise; 1 / num_classes throughout where the run diverged. Their mean is the test accuracy.
+    """
+    labels, log_probs = state.dataset.test.labels, state.test_log_probs
+    if log_probs is None:
+        predictions = torch.full_like(labels, -1)
+        counted = torch.full_like(labels, 1 / state.dataset.num_classes, dtype=torch.float64)
+    else:
+        predictions, counted = answers(log_probs), hits(log_probs, labels)
     with replacing(folder / PREDICTIONS_NAME) as temporary:
-        np.savez_compressed(temporary, predictions=predictions, labels=labels)
+        np.savez_compressed(
+            temporary,
+            predictions=predictions.cpu().numpy().astype(np.int16),
+            labels=labels.cpu().numpy().astype(np.int16),
+            hits=counted.cpu().numpy(),
+        )

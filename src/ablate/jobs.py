@@ -6,7 +6,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from ablate.callbacks import Progress
+from ablate.callbacks import Progress, left_out
 from ablate.errors import UserError
 from ablate.home import CONFIG_NAME
 from ablate.identity import measures
@@ -94,7 +94,11 @@ def show(run: Run, folder: Path) -> None:
     dataset = run.data.load()
     print(format_layer_table(layer_table(run.build(dataset), dataset.image_shape)))
     finished = " (finished)" if (folder / RECORD_NAME).exists() else ""
-    print(f"{len(dataset.train.labels)} training images, {run.epochs} epochs\nrun {folder}{finished}")
+    num_images = len(dataset.train.labels)
+    print(f"{num_images} training images, {run.epochs} epochs")
+    if line := left_out(num_images % run.batch_size, num_images):
+        print(line)
+    print(f"run {folder}{finished}")
 
 
 def conclusion(record: Record, folder: Path, *, fresh: bool) -> str:
@@ -108,7 +112,10 @@ def conclusion(record: Record, folder: Path, *, fresh: bool) -> str:
             continue
         loss = metrics[f"{split}/loss"]
         shown = "-" if loss is None else f"{loss:.4f}"
-        lines.append(f"{name:<6} accuracy {100 * (metrics[f'{split}/accuracy'] or 0):.2f} %  loss {shown}")
+        line = f"{name:<6} accuracy {100 * (metrics[f'{split}/accuracy'] or 0):.2f} %  loss {shown}"
+        if unknown := metrics.get(f"{split}/non_finite"):
+            line += f"  not finite at inference: {100 * unknown:.2f} % of the images, counted as wrong"
+        lines.append(line)
     speed = f"{record.wall_seconds:.1f} s, {record.images_per_second:.0f} images/s"
     lines += [f"{speed}, {record.environment['device_name']}, {record.environment['threads']} threads"]
     lines.append(f"record {folder / RECORD_NAME}")

@@ -10,6 +10,14 @@ from torch import nn
 
 from ablate.errors import UserError
 
+# Fraction of a run by which a place may be missed: 0.28 * 25 is 7.000000000000001. A step is a larger part of any run.
+ROUNDING = 1e-9
+
+
+def reached(epoch: float, place: float, num_epochs: int) -> bool:
+    """Return whether `epoch` is at `place` (both in epochs) or beyond, the rounding of floats aside."""
+    return epoch >= place - ROUNDING * num_epochs
+
 
 def parameter_groups(net: nn.Module, l2: float, bias_lr_factor: float = 1.0) -> list[dict[str, Any]]:
     """Return the groups of an optimizer: weights of affine maps, decayed by `l2`, and all else, not decayed.
@@ -73,7 +81,7 @@ class Step:
             raise UserError(f"`schedule.factor` must lie in (0, 1], got {self.factor}")
 
     def __call__(self, epoch: float, num_epochs: int) -> float:
-        return self.factor ** sum(epoch >= milestone * num_epochs for milestone in self.milestones)
+        return self.factor ** sum(reached(epoch, milestone * num_epochs, num_epochs) for milestone in self.milestones)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +104,9 @@ class Cosine:
 
     def __call__(self, epoch: float, num_epochs: int) -> float:
         warmup = min(self.warmup_epochs, num_epochs)
-        if epoch < warmup:
+        if not reached(epoch, warmup, num_epochs):
             return epoch / warmup
-        t = (epoch - warmup) / max(num_epochs - warmup, 1e-12)
+        t = max(epoch - warmup, 0.0) / max(num_epochs - warmup, 1e-12)
         return self.final + (1 - self.final) * (1 + math.cos(math.pi * t)) / 2
 
 
@@ -124,9 +132,9 @@ class Triangular:
 
     def __call__(self, epoch: float, num_epochs: int) -> float:
         t = epoch / num_epochs
-        if t < self.peak:
+        if not reached(epoch, self.peak * num_epochs, num_epochs):
             return self.start + (1 - self.start) * t / self.peak
-        return self.final + (1 - self.final) * (1 - t) / (1 - self.peak)
+        return self.final + (1 - self.final) * (1 - max(t, self.peak)) / (1 - self.peak)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,4 +152,4 @@ class Geometric:
             raise UserError(f"`schedule.growth` must be above 0, got {self.growth}")
 
     def __call__(self, epoch: float, num_epochs: int) -> float:
-        return self.growth ** math.floor(epoch)
+        return self.growth ** math.floor(epoch + ROUNDING * num_epochs)

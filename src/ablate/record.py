@@ -29,13 +29,17 @@ class Record:
         fingerprint: hash of the scientific settings, the data's content and the numerics' version (see `identity`).
         seed: the replicate.
         status: "finished", or "diverged" when the training loss or a weight stopped being a finite number. A diverged
-            run is scored: its accuracies are those of guessing, 1 / num_classes, and its losses are None. A loss that
-            is not finite at inference alone is None too, and the run is finished.
+            run is scored as guessing: its accuracies, the best and that of training included, are 1 / num_classes, its
+            losses None, and it reached no threshold. A finished run may give outputs that are not finite at inference
+            ("<split>/non_finite"): these images count as wrong, and the split's loss is None.
         levels: the chosen level of every factor, e.g. {"activation": "relu"}.
         settings: the resolved configuration as plain data.
         metrics: final values. "train/loss" and "train/accuracy" are the last epoch's running means (training mode,
-            augmented); "train_eval/...", "val/..." and "test/..." are measured with the final weights at inference;
-            without validation images there is no "val/...".
+            augmented); the loss holds label smoothing and the L1 penalty, not the L2 penalty, and
+            "train/cross_entropy" is without any. "train_eval/...", "val/..." and "test/..." are measured with the final
+            weights at inference; without validation images there is no "val/...". An accuracy is the fraction of hits,
+            see `ablate.scoring`; "<split>/non_finite" is the fraction of images whose outputs are not finite, and
+            diverged runs have none.
             "epochs_to/<metric>/<threshold>" is the first epoch whose metric reaches the threshold, None if none did;
             "best/train/accuracy" and "best/val/accuracy" are the highest of all epochs.
             "<measure>/<key>" and "initial/<measure>/<key>" are diagnostics after the last and before the first step.
@@ -63,6 +67,16 @@ class Record:
     peak_memory_mb: float
     environment: dict[str, Any]
     sources: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def non_finite(self) -> float:
+        """The largest fraction, of any split, of images whose outputs are not finite at inference."""
+        return max(self.metrics.get(f"{split}/non_finite") or 0.0 for split in ("train_eval", "val", "test"))
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the run finished with finite outputs for all images; no other run's value is chosen in tuning."""
+        return self.status == "finished" and not self.non_finite
 
 
 def write_record(record: Record, folder: Path) -> Path:

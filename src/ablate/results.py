@@ -58,6 +58,17 @@ class ArmResult:
     def axes(self) -> Axes:
         return self.planned.axes
 
+    @property
+    def is_untunable(self) -> bool:
+        """Whether every value of the nuisance has a tuning run that diverged or gave outputs that are not finite."""
+        unsound = [any(not record.is_sound for record in records.values()) for records in self.tuning]
+        return bool(unsound) and self.chosen is not None and all(unsound)
+
+    @property
+    def num_non_finite(self) -> int:
+        """How many report runs gave outputs that are not finite at inference."""
+        return sum(record.non_finite > 0 for record in self.records.values())
+
     def scores(self, metric: str, seeds: Sequence[int]) -> list[float]:
         """Return the metric of each report seed: nan where the run is missing, inf where it is null (never reached)."""
         return [score(self.records.get(seed), metric) for seed in seeds]
@@ -128,13 +139,20 @@ def collect_arm(planned: PlannedArm, study: Study, output_dir: Path) -> ArmResul
 
 
 def choose(planned: PlannedArm, study: Study, tuning: Sequence[dict[int, Record]]) -> Variant | None:
-    """Return the variant of the best mean validation score, the smaller value at a tie; None while runs are missing."""
+    """Return the variant that is judged, None while tuning runs are missing.
+
+    It is that of the best mean validation score, the smaller value at a tie. A value at which a tuning run diverged or
+    gave outputs that are not finite is chosen only where every value has such a run (see `ArmResult.is_untunable`):
+    then that with the fewest.
+    """
     if study.tuning is None:
         return planned.variants[0]
     if any(len(records) < study.tuning.seeds for records in tuning):
         return None
+    num_unsound = [sum(not record.is_sound for record in records.values()) for records in tuning]
     means = [statistics.fmean(score(r, study.tuning.metric) for r in records.values()) for records in tuning]
-    return planned.variants[means.index(max(means))]
+    ranks = [(-num, mean) for num, mean in zip(num_unsound, means, strict=True)]
+    return planned.variants[ranks.index(max(ranks))]
 
 
 def read_seeds(home: Path, seeds: Sequence[int]) -> dict[int, Record]:

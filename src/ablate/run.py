@@ -15,16 +15,17 @@ from ablate import hardware, sources
 from ablate.callbacks import Checkpoint, Progress
 from ablate.data.dataset import Dataset, Split
 from ablate.errors import UserError
-from ablate.evaluation import Examination, best, epochs_to, guessing, write_predictions
+from ablate.evaluation import Examination, conclude, write_predictions
 from ablate.home import check_same, claim_folder, set_aside
 from ablate.layers.batch_norm import BatchNorm
 from ablate.nets import ConvNet, Net
 from ablate.optimization import parameter_groups, set_initial_lr
 from ablate.record import FAILURE_NAME, Record, finite, read_record, write_record
 from ablate.regularization import Regularizer
-from ablate.seeding import Streams
+from ablate.seeding import Streams, global_generators
 from ablate.sources import Source
 from ablate.training import Augmentation, Callback, Schedule, State, fit
+from ablate.unsaved import Unsaved
 
 INITIALIZATION_IMAGES = 256  # how many training images a data-driven initializer sees
 
@@ -114,6 +115,10 @@ class Run:
                 f"`trainer.batch_size` must not exceed the number of training images, got {self.batch_size} for "
                 f"{len(dataset.train.labels)} images; lower trainer.batch_size or raise data.train_size"
             )
+        with global_generators(Streams(self.seed).key("build")):
+            return self._build(dataset)
+
+    def _build(self, dataset: Dataset) -> Net:
         streams = Streams(self.seed)
         preprocessing = copy.deepcopy(self.preprocessing).fit(dataset.train.images)
         net = self.net.build(
@@ -135,10 +140,13 @@ class Busy(UserError):
     """Another process is doing the run."""
 
 
+@global_generators()
 def start(
     run: Run, folder: Path, callbacks: Sequence[Callback] = (), *, rerun: bool = False, wait: bool = False
 ) -> tuple[Record, bool]:
     """Run `run` in `folder` unless it is finished there; return its record and whether it was run now.
+
+    The global generators of torch, numpy and Python are afterwards as they were before.
 
     Args:
         folder: the run's home; an unfinished run in it goes on from its checkpoint.
@@ -205,6 +213,7 @@ def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:
         num_epochs=run.epochs,
         steps_per_epoch=len(dataset.train.labels) // run.batch_size,
         seed=run.seed,
+        num_left_out=len(dataset.train.labels) % run.batch_size,
     )
     examine = Examination(
         dataset=dataset,
@@ -248,15 +257,9 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
     progress = [callback for callback in callbacks if isinstance(callback, Progress)]
     silent = [callback for callback in callbacks if not isinstance(callback, Progress)]
     # What TensorBoard wrote is there when the checkpoint is, and an epoch that is shown as done is saved.
-    train(run, state, examine, [*silent, checkpoint, *progress])
+    train(run, state, examine, [*silent, Unsaved(), checkpoint, *progress])
     evaluation_start = time.perf_counter()
-    state.metrics = {key: state.history[-1][key] for key in ("train/loss", "train/accuracy")}
-    if state.diverged:
-        state.metrics |= guessing(dataset)
-    else:
-        metrics, state.test_log_probs = examine.conclude(net)
-        state.metrics |= metrics
-    state.metrics |= epochs_to(state.history, run.thresholds) | best(state.history)
+    state.metrics, state.test_log_probs = conclude(state, examine, run.thresholds)
     state.wall_seconds += time.perf_counter() - evaluation_start
     for callback in callbacks:
         callback.on_fit_end(state)

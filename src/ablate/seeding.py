@@ -3,11 +3,20 @@
 Every random draw of a run is keyed by (seed, stream, place, time) instead of being taken in turn from one generator.
 So adding a dropout layer does not change the order of the batches, widening one layer does not change the initial
 weights of another, and a run that goes on after an interruption needs no generator state.
+
+Code of others that draws from a global generator (`torch.nn.RReLU`, `torch.nn.Dropout`, `np.random.normal`) is held to
+the same: the global generators are set from (seed, "global", step) before every training step, and from keys of their
+own around building, inference and every diagnostic. So such a run is the same alone, at any place of a sweep and after
+an interruption. A generator that code makes for itself without a seed (`np.random.default_rng()`) cannot be reached.
 """
 
+import contextlib
 import hashlib
+import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 
@@ -34,3 +43,37 @@ class Streams:
     def generator(self, stream: str, *place: str | int, device: str | torch.device = "cpu") -> torch.Generator:
         """Return a fresh generator on `device` for this stream and place."""
         return torch.Generator(device).manual_seed(self.key(stream, *place))
+
+
+def seed_global_generators(key: int) -> None:
+    """Set the generators that code draws from without naming one: torch's default ones, numpy's legacy one, Python's.
+
+    Args:
+        key: in [0, 2**63), see `Streams.key`.
+    """
+    # torch.manual_seed takes 130 us where CUDA is not used, since it then keeps a traceback: too much for every step.
+    torch.default_generator.manual_seed(key)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(key)
+    np.random.seed(key % 2**32)  # noqa: NPY002 - the global generator is meant
+    random.seed(key)
+
+
+@contextlib.contextmanager
+def global_generators(key: int | None = None) -> Iterator[None]:
+    """Restore the global generators when the block ends; with a key they are set from it when it begins.
+
+    What is drawn inside shifts no draw outside, and with a key does not depend on what was drawn before.
+    """
+    python, legacy, default = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    if key is not None:
+        seed_global_generators(key)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)  # noqa: NPY002
+        torch.set_rng_state(default)
+        if devices:
+            torch.cuda.set_rng_state_all(devices)

@@ -4,6 +4,7 @@
 |---|---|---|
 | train/batch_loss | loss of one batch | every `scalars_every` steps |
 | train/loss, train/accuracy | running means over the epoch (training mode, augmented) | every epoch |
+| train/cross_entropy | the same without label smoothing and penalties | every epoch |
 | val/loss, val/accuracy | validation images, inference mode | every epoch |
 | lr, images_per_second | of the epoch's last step; of its training steps | every epoch |
 | weight_norm/<layer> | Euclidean norm | `histograms_every` epochs |
@@ -11,6 +12,7 @@
 | <measure>/<key> | diagnostics, see `ablate.diagnostics` | at the start, and as `diagnostics.every` says |
 | filters, mistakes | first convolution's weights; the test images most confidently misclassified | at the end |
 | test/..., train_eval/... | final metrics | at the end |
+| <split>/non_finite | fraction of images whose outputs are not finite at inference, where there are any | at the end |
 | config, layers | as text | at the start |
 
 The x axis is the number of training steps. Hyperparameters are written with the arm as the group, so that the HParams
@@ -29,6 +31,7 @@ from torch import Tensor, nn
 
 from ablate.errors import UserError
 from ablate.nets import format_layer_table, layer_table
+from ablate.scoring import answers
 from ablate.training import Callback, State
 
 
@@ -104,6 +107,8 @@ class TensorBoard(Callback):
 
     def on_fit_end(self, state: State) -> None:
         for name, value in state.metrics.items():
+            if name.endswith("/non_finite") and not value:
+                continue
             if name.startswith(("test/", "train_eval/")) and value is not None:
                 self.writer.add_scalar(name, value, state.step)
         filters = first_filters(state.net)
@@ -211,8 +216,8 @@ def mistakes_sheet(state: State, num: int) -> Any:
     if test.images.shape[1] not in (1, 3):
         return None
     assert state.test_log_probs is not None
-    confidence, predicted = state.test_log_probs.max(1)
-    wrong = (predicted != test.labels).nonzero().flatten()
+    predicted, confidence = answers(state.test_log_probs), state.test_log_probs.amax(1)
+    wrong = ((predicted != test.labels) & (predicted >= 0)).nonzero().flatten()
     worst = wrong[confidence[wrong].argsort(descending=True)][:num]
     if len(worst) == 0:
         return None

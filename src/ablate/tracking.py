@@ -10,6 +10,7 @@ from torch import Tensor
 from ablate.diagnostics.probe import Measure, Probe
 from ablate.errors import UserError
 from ablate.record import Metrics
+from ablate.seeding import Streams, global_generators
 from ablate.training import Callback, State
 
 AUTO_SHARE = 0.005  # of the images trained on, for the looks between the first and the last
@@ -101,7 +102,10 @@ class Track(Callback):
             weights_before_step=self.before_step,
             seed=state.seed,
         )
-        found = {f"{name}/{key}": v for name, m in self.measures.items() for key, v in m(probe).items()}
+        found: dict[str, Tensor] = {}
+        for name, measure in self.measures.items():  # what one draws does not depend on which others there are
+            with global_generators(Streams(state.seed).key("diagnostics", name)):
+                found |= {f"{name}/{key}": value for key, value in measure(probe).items()}
         self.before_step = {}
         on_device = [value.detach().to(probe.images.device, torch.float64) for value in found.values()]
         values = torch.stack(on_device).tolist() if found else []

@@ -29,7 +29,8 @@ from torch.nn import functional as F
 from ablate.data.dataset import Dataset, Split
 from ablate.nets import Net
 from ablate.record import Metrics
-from ablate.seeding import Streams
+from ablate.scoring import HitCounter, accuracy_of, shared_by
+from ablate.seeding import Streams, global_generators, seed_global_generators
 
 
 @dataclass(kw_only=True)
@@ -39,6 +40,7 @@ class State:
     Args:
         dataset: all splits, on the device of the net.
         seed: the run's.
+        num_left_out: training images that do not fill a last batch; each epoch leaves out others.
         epoch, step: epochs and steps done.
         loss: the last step's loss, a 0-d tensor on the device.
         lr: learning rate of the last step.
@@ -57,6 +59,7 @@ class State:
     num_epochs: int
     steps_per_epoch: int
     seed: int = 0
+    num_left_out: int = 0
     epoch: int = 0
     step: int = 0
     loss: Tensor = field(default_factory=lambda: torch.tensor(math.nan))
@@ -105,7 +108,10 @@ def fit(
     """Train `state.net` from `state.epoch` to `state.num_epochs`, or until loss or weights are no longer finite.
 
     Every epoch is a new order of all training images; what does not fill a last batch is left out of that epoch.
-    Nothing is read back from the device between the first and the last step of an epoch.
+    Nothing is read back from the device between the first and the last step of an epoch. Before every step the global
+    generators are set from (seed, step), so that neither a callback nor a validation shifts what a step draws.
+
+    The epoch in which loss or weights stop being finite is scored as guessing: accuracy 1 / num_classes, no loss.
 
     Args:
         batch_size: at most the number of training images.
@@ -129,9 +135,11 @@ def fit(
         epoch_start = time.perf_counter()
         net.train()
         order = torch.randperm(len(train.labels), generator=streams.generator("order", state.epoch)).to(device)
-        sums = torch.zeros(2, device=device)
+        sums = torch.zeros(2, dtype=torch.float64, device=device)
+        counter = HitCounter()
         for i in range(state.steps_per_epoch):
             images, labels = take(train, order[i * batch_size : (i + 1) * batch_size])
+            seed_global_generators(streams.key("global", state.step))
             images = augmentation(images, streams.generator("augmentation", state.step, device=device))
             for path, module in stochastic:
                 module.reseed(streams.key("noise", path, state.step))
@@ -147,17 +155,23 @@ def fit(
             state.step += 1
             state.lr = optimizer.param_groups[0]["lr"]
             state.loss = state.loss.detach()
-            sums += torch.stack([state.loss, (logits.detach().argmax(1) == labels).float().mean()])
+            outputs = logits.detach().float()
+            sums += torch.stack([state.loss, F.cross_entropy(outputs, labels)])
+            counter.add(outputs, labels)
             for callback in callbacks:
                 callback.on_step_end(state)
-        mean_loss, accuracy = (sums / state.steps_per_epoch).tolist()
+        # Batches are of one size, so that the mean of their means is that of the images.
+        mean_loss, cross_entropy = (total / state.steps_per_epoch for total in sums.tolist())
         seconds = time.perf_counter() - epoch_start
         state.epoch += 1
         state.train_seconds += seconds
-        row: Metrics = {"epoch": state.epoch, "lr": state.lr, "train/loss": mean_loss, "train/accuracy": accuracy}
+        row: Metrics = {"epoch": state.epoch, "lr": state.lr}
+        row |= {"train/loss": mean_loss, "train/cross_entropy": cross_entropy, "train/accuracy": counter.accuracy()}
         row["images_per_second"] = state.steps_per_epoch * batch_size / seconds
         state.diverged = not (math.isfinite(mean_loss) and all_finite(net))
-        if not state.diverged:
+        if state.diverged:
+            row |= guessing(["train"], state.dataset.num_classes) | {"train/cross_entropy": None}
+        else:
             row |= validate(net)
         state.history.append(row)
         state.wall_seconds += time.perf_counter() - epoch_start
@@ -215,7 +229,10 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 def predict(
     net: Net, images: Tensor, *, batch_size: int, precision: str, num_samples: int = 0, streams: Streams
 ) -> Tensor:
-    """Return the log-probabilities (N, num_classes), fp32, of `images` at inference.
+    """Return the log-probabilities (N, num_classes), float64, of `images` at inference.
+
+    In float64 the rounding of the logarithm makes no two logits equal, and they are finite where the logits are; a row
+    with a logit that is not finite is nan throughout.
 
     Args:
         images: (N, C, H, W), integers, on the device of the net.
@@ -226,7 +243,7 @@ def predict(
     """
     net.eval()
     batch_size = SAMPLING_BATCH if num_samples else batch_size
-    with monte_carlo(net, active=num_samples > 0) as dropouts:
+    with monte_carlo(net, active=num_samples > 0) as dropouts, global_generators(streams.key("inference")):
         batches = []
         for first in range(0, len(images), batch_size):
             batch = images[first : first + batch_size]
@@ -236,7 +253,9 @@ def predict(
                     module.reseed(streams.key("monte_carlo", path, first, sample))
                 with autocast(images.device, precision):
                     logits = net(batch)
-                samples.append(F.log_softmax(logits.float(), dim=1))
+                # An infinite logit alone would leave the others' log-probabilities finite.
+                unknown = ~logits.isfinite().all(1, keepdim=True)
+                samples.append(F.log_softmax(logits.double(), dim=1).masked_fill(unknown, math.nan))
             batches.append(torch.logsumexp(torch.stack(samples), dim=0) - math.log(len(samples)))
     return torch.cat(batches)
 
@@ -255,8 +274,26 @@ def monte_carlo(net: Net, *, active: bool) -> Iterator[list[tuple[str, Any]]]:
 
 
 def score(log_probs: Tensor, labels: Tensor, prefix: str) -> Metrics:
-    """Return {prefix/loss: mean cross-entropy in nats, prefix/accuracy: fraction in [0, 1]}."""
+    """Return the scores of what `predict` said; an image whose outputs are not finite counts as wrong.
+
+    Returns:
+        prefix/loss: mean cross-entropy in nats; nan where an output is not finite.
+        prefix/accuracy: fraction in [0, 1], see `ablate.scoring`.
+        prefix/non_finite: fraction of the images whose outputs are not finite.
+    """
+    unknown = (~log_probs.isfinite().all(1)).sum().item()
+    counts = torch.bincount(shared_by(log_probs, labels), minlength=log_probs.shape[1] + 1)
     return {
         f"{prefix}/loss": F.nll_loss(log_probs, labels).item(),
-        f"{prefix}/accuracy": (log_probs.argmax(1) == labels).sum().item() / len(labels),
+        f"{prefix}/accuracy": accuracy_of(counts.tolist()),
+        f"{prefix}/non_finite": unknown / len(labels),
     }
+
+
+def guessing(prefixes: Sequence[str], num_classes: int) -> Metrics:
+    """Return the score of a net that diverged: no loss, and the accuracy of guessing.
+
+    A guess, each class with equal probability, is right in 1 / num_classes of the images however unequal the classes
+    are; the share of the largest class would be a score for a constant answer, which such a net does not give.
+    """
+    return {f"{p}/{k}": v for p in prefixes for k, v in (("loss", None), ("accuracy", 1 / num_classes))}

@@ -60,6 +60,7 @@ class Watch:
                 accuracy = 100 * (record.metrics[f"{split}/accuracy"] or 0.0)
                 ended = f"{split} accuracy {accuracy:.2f} %  {record.wall_seconds:.1f} s"
                 ended += "  diverged, scored as guessing" if record.status == "diverged" else ""
+                ended += "  not finite at inference" if record.non_finite else ""
             elif line := read_failure(folder):
                 ended = f"FAILED: {line}"
             else:

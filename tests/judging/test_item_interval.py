@@ -1,5 +1,6 @@
 """The interval over test images, from the predictions that runs left."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ def made(make_results, tmp_path) -> Any:
 
 def write(folder: Path, predictions: Any, labels: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / PREDICTIONS_NAME, predictions=predictions, labels=labels)
+    hits = (predictions == labels).astype(np.float64)
+    np.savez_compressed(folder / PREDICTIONS_NAME, predictions=predictions, labels=labels, hits=hits)
 
 
 def run(results: Any, label: str, seed: int) -> Path:
@@ -95,9 +97,41 @@ def test_other_metrics_and_forms_have_none(made, claim: dict[str, Any]) -> None:
 
 
 def test_a_diverged_run_leaves_none(made) -> None:
-    results, _, labels = made(**BATCH)
-    write(run(results, TANH, 2), np.full(NUM_IMAGES, -1), labels)
+    results, _, _ = made(**BATCH)
+    (arm,) = (arm for arm in results.arms if arm.label == TANH)
+    arm.records[2] = replace(arm.records[2], status="diverged")
     assert judge(results)[0].item_interval is None
+
+
+def test_files_of_the_first_version_are_read(made) -> None:
+    results, predictions, labels = made(**BATCH)
+    expected = judge(results)[0].item_interval
+    for label in (RELU, TANH):
+        for seed in range(SEEDS):
+            path = run(results, label, seed) / PREDICTIONS_NAME
+            np.savez_compressed(path, predictions=predictions[label][seed], labels=labels)
+    assert judge(results)[0].item_interval == expected
+    np.savez_compressed(run(results, TANH, 2) / PREDICTIONS_NAME, predictions=np.full(NUM_IMAGES, -1), labels=labels)
+    assert judge(results)[0].item_interval is None
+
+
+def test_outputs_that_are_not_finite_are_wrong_and_shared_ones_are_parts_of_a_hit(made) -> None:
+    results, predictions, labels = made(**BATCH)
+    hits = {label: (rows == labels).astype(float) for label, rows in predictions.items()}
+    hits[TANH][2] = 0.0
+    hits[RELU][1] = 0.5
+    for label, seed in ((TANH, 2), (RELU, 1)):
+        np.savez_compressed(
+            run(results, label, seed) / PREDICTIONS_NAME,
+            predictions=np.full(NUM_IMAGES, -1),
+            labels=labels,
+            hits=hits[label][seed],
+        )
+    (found,) = judge(results)
+    e = (hits[RELU] - hits[TANH]).mean(axis=0)
+    assert sum(found.item_interval) / 2 == pytest.approx(e.mean())
+    half_width = 2.0009953781 * e.std(ddof=1) / NUM_IMAGES**0.5
+    assert found.item_interval[1] - found.item_interval[0] == pytest.approx(2 * half_width)
 
 
 def test_other_test_images_leave_none(made) -> None:

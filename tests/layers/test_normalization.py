@@ -89,7 +89,7 @@ def test_gradients_are_those_of_finite_differences(recipe: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Batch(momentum=3), r"`momentum` must lie in \[0, 1\], got 3"),
+        (lambda: Batch(momentum=3), r"`momentum` must lie in \[0, 1\] or be null, got 3"),
         (lambda: Batch(eps=0), r"`eps` must be positive, got 0"),
         (
             lambda: Batch(inference="exact"),

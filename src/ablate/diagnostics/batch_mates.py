@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from ablate.diagnostics.probe import Probe, probing
 from ablate.errors import UserError
+from ablate.scoring import answers
 
 
 def spread_over_batches(log_probs: Tensor) -> tuple[Tensor, Tensor]:
@@ -14,8 +15,9 @@ def spread_over_batches(log_probs: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         log_probs: (B, n, num_classes), the same n images in B >= 2 batches; the deviation is the unbiased one's root.
     """
-    answers = log_probs.argmax(-1)
-    return log_probs.std(0).mean(), (answers != answers[0]).any(0).float().mean()
+    found = answers(log_probs)
+    changed = (found != found[0]).any(0) | (found < 0).any(0)  # no answer is not the same answer
+    return log_probs.std(0).mean(), changed.float().mean()
 
 
 def batch_mates(probe: Probe, *, num_batches: int = 8, batch_size: int | None = None) -> dict[str, Tensor]:

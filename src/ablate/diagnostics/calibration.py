@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from ablate.diagnostics.probe import Probe, probing
 from ablate.errors import UserError
+from ablate.scoring import hits
 
 BATCH_SIZE = 500  # images a pass; changes the speed only
 
@@ -24,6 +25,7 @@ def calibration(probe: Probe, *, num_images: int = 1000, num_bins: int = 15) -> 
         ece: in [0, 1].
         entropy: in nats, in [0, log num_classes].
         brier: in [0, 2].
+        All are nan where an output is not finite: such an image has no probabilities.
 
     Raises:
         UserError: if there is no bin.
@@ -36,9 +38,8 @@ def calibration(probe: Probe, *, num_images: int = 1000, num_bins: int = 15) -> 
     with probing(probe.net, inference=True):
         log_probs = log_probabilities(probe.net, probe.held_out.images[:num_images])
     probs = log_probs.exp()
-    confidence, predicted = probs.max(1)
     return {
-        "ece": expected_calibration_error(confidence, predicted == labels, num_bins),
+        "ece": expected_calibration_error(probs.amax(1), hits(log_probs, labels), num_bins),
         "entropy": torch.special.entr(probs).sum(1).mean(),
         "brier": (probs - F.one_hot(labels, probs.shape[1])).square().sum(1).mean(),
     }
@@ -60,7 +61,7 @@ def expected_calibration_error(confidence: Tensor, correct: Tensor, num_bins: in
 
     Args:
         confidence: (N,), probability of the predicted class, in (0, 1].
-        correct: (N,), whether that class is the right one.
+        correct: (N,), whether that class is the right one, or a share of a hit in [0, 1].
         num_bins: M.
 
     Raises:

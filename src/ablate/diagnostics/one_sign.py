@@ -1,5 +1,6 @@
 """One sign: whether all weights of a unit are pushed the same way, as inputs of one sign make them."""
 
+import functools
 from typing import NamedTuple
 
 import torch
@@ -66,12 +67,12 @@ def affine_pass(net: nn.Sequential, images: Tensor, labels: Tensor) -> dict[str,
     """Return the affine layers of `net` with what one pass leaves at them, in the mode the net is in."""
     entered: dict[str, tuple[Tensor, Tensor]] = {}
     layers = {name: layer for name, layer in net.named_children() if isinstance(layer, nn.Conv2d | nn.Linear)}
-    hooks = [
-        layer.register_forward_hook(
-            lambda layer, inputs, output, name=name: entered.__setitem__(name, (inputs[0], output))
-        )
-        for name, layer in layers.items()
-    ]
+
+    def keep(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        entered[name] = inputs[0], output
+        return output.clone()  # an activation that works in place changes the clone
+
+    hooks = [layer.register_forward_hook(functools.partial(keep, name)) for name, layer in layers.items()]
     try:
         with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
             loss = F.cross_entropy(net(images), labels)

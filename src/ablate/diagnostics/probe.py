@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ablate.data.dataset import Split
 from ablate.nets import units
-from ablate.seeding import Streams
+from ablate.seeding import Streams, global_generators
 
 Measure = Callable[["Probe"], dict[str, Tensor]]
 
@@ -86,7 +86,7 @@ class Probe:
     @functools.cached_property
     def passed(self) -> Pass:
         """One forward and backward pass, shared by all measures that need no more."""
-        with probing(self.net):
+        with probing(self.net), global_generators(Streams(self.seed).key("diagnostics", "pass")):
             return run_pass(self.net, self.images, self.labels)
 
     def parameters(self) -> dict[str, nn.Parameter]:
@@ -96,19 +96,25 @@ class Probe:
 
 def run_pass(net: nn.Sequential, images: Tensor, labels: Tensor) -> Pass:
     """Return what one forward and backward pass leaves, in the mode the net is in; no `.grad` is written."""
-    entered: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
-    hooks = [
-        layer.register_forward_hook(
-            lambda layer, inputs, output, name=name: entered.__setitem__(name, (layer, inputs[0], output))
-        )
-        for name, layer in units(net)
+    entered: dict[str, Tensor] = {}
+    left: dict[str, Tensor] = {}
+
+    def enter(name: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        entered[name] = inputs[0]
+        return (inputs[0].clone(), *inputs[1:])  # an activation that works in place changes the clone
+
+    layers = dict(units(net))
+    hooks = [layer.register_forward_pre_hook(functools.partial(enter, name)) for name, layer in layers.items()]
+    hooks += [
+        layer.register_forward_hook(lambda layer, inputs, output, name=name: left.__setitem__(name, output))
+        for name, layer in layers.items()
     ]
     parameters = {name: p for name, p in net.named_parameters() if p.requires_grad}
     try:
         with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
             logits = net(images)
             loss = F.cross_entropy(logits, labels)
-            wanted = [*parameters.values(), *(z for _, z, _ in entered.values())]
+            wanted = [*parameters.values(), *entered.values()]
             found = torch.autograd.grad(loss, wanted)
     finally:
         for hook in hooks:
@@ -118,8 +124,8 @@ def run_pass(net: nn.Sequential, images: Tensor, labels: Tensor) -> Pass:
         loss=loss.detach(),
         logits=logits.detach(),
         units=[
-            Unit(name, layer, z.detach(), a.detach(), gradient)
-            for (name, (layer, z, a)), gradient in zip(entered.items(), by_z, strict=True)
+            Unit(name, layers[name], z.detach(), left[name].detach(), gradient)
+            for (name, z), gradient in zip(entered.items(), by_z, strict=True)
         ],
         gradients=dict(zip(parameters, found, strict=False)),
     )
@@ -139,24 +145,27 @@ def slopes(activation: nn.Module, z: Tensor) -> Tensor:
     """
     z = z.detach().requires_grad_()
     with probing(activation, inference=True), torch.enable_grad():
-        (slope,) = torch.autograd.grad(activation(z).sum(), z)
+        (slope,) = torch.autograd.grad(activation(z.clone()).sum(), z)
     return functools.reduce(torch.add, slope.chunk(getattr(activation, "num_pieces", 1), dim=1))
 
 
 @contextlib.contextmanager
 def probing(net: nn.Module, *, noise: bool = False, inference: bool = False) -> Iterator[None]:
-    """Let a net be measured while the block runs, and leave modes and buffers as they were, bit for bit.
+    """Let a net be measured while the block runs; leave modes, buffers and attributes as they were, bit for bit.
+
+    Of an attribute the binding is restored (a counter, a tensor put in the place of another), not what was changed
+    within it.
 
     Args:
         net: in training mode inside, so that batch norm uses the statistics of the batch.
         noise: whether dropout and input noise act; a diagnostic that wants them reseeds them.
         inference: eval mode instead, with running statistics.
     """
-    modes = {module: module.training for module in net.modules()}
+    attributes = {module: dict(vars(module)) for module in net.modules()}
     buffers = {name: buffer.clone() for name, buffer in net.named_buffers()}
     net.train(not inference)
     if not noise:
-        for module in modes:
+        for module in attributes:
             if hasattr(module, "reseed"):
                 module.eval()
     for _, activation in units(net):
@@ -164,8 +173,9 @@ def probing(net: nn.Module, *, noise: bool = False, inference: bool = False) -> 
     try:
         yield
     finally:
-        for module, mode in modes.items():
-            module.training = mode
+        for module, found in attributes.items():
+            vars(module).clear()
+            vars(module).update(found)
         with torch.no_grad():
             for name, buffer in net.named_buffers():
                 buffer.copy_(buffers[name])

@@ -8,6 +8,7 @@ from torch import Tensor
 from ablate.diagnostics.calibration import log_probabilities
 from ablate.diagnostics.probe import Probe, probing
 from ablate.errors import UserError
+from ablate.scoring import answers, hits
 
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # down and right count positive
 
@@ -26,6 +27,7 @@ def shift(probe: Probe, *, shifts: Sequence[int] = (1, 2, 4), num_images: int = 
         accuracy/<s>, accuracy/0: A_s, in [0, 1].
         relative/<s>: A_s / A_0, in [0, inf]; nan where A_0 and A_s are 0.
         agreement/<s>: in [0, 1].
+        An output that is not finite is no answer: no hit, and in agreement with nothing.
 
     Raises:
         UserError: if an image is too small for a shift, or a shift is negative.
@@ -41,17 +43,18 @@ def shift(probe: Probe, *, shifts: Sequence[int] = (1, 2, 4), num_images: int = 
             f"got {list(shifts)}"
         )
     with probing(probe.net, inference=True):
-        unmoved = log_probabilities(probe.net, images).argmax(1)
-        answers = {
-            s: torch.stack([log_probabilities(probe.net, moved(images, s * y, s * x)).argmax(1) for y, x in DIRECTIONS])
+        unmoved = log_probabilities(probe.net, images)
+        outputs = {
+            s: torch.cat([log_probabilities(probe.net, moved(images, s * y, s * x)) for y, x in DIRECTIONS])
             for s in shifts
         }
-    accuracy = (unmoved == labels).double().mean()
+    accuracy = hits(unmoved, labels).mean()
+    first = answers(unmoved).repeat(len(DIRECTIONS))
     found = {"accuracy/0": accuracy}
-    for s, predicted in answers.items():
-        found[f"accuracy/{s}"] = (predicted == labels).double().mean()
+    for s, log_probs in outputs.items():
+        found[f"accuracy/{s}"] = hits(log_probs, labels.repeat(len(DIRECTIONS))).mean()
         found[f"relative/{s}"] = found[f"accuracy/{s}"] / accuracy
-        found[f"agreement/{s}"] = (predicted == unmoved).double().mean()
+        found[f"agreement/{s}"] = ((answers(log_probs) == first) & (first >= 0)).double().mean()
     return found
 
 

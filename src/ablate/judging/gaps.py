@@ -23,6 +23,7 @@ def why_unusable(claim: Claim, cells: Sequence[Sequence[ArmResult]], scores: Sco
                 diverged = sum(record.status == "diverged" for record in arm.records.values())
                 what = f"{claim.metric} above 0" if claim.form == "ratio" else claim.metric
                 cause = f", {diverged} diverged" if diverged else ""
+                cause += f", {arm.num_non_finite} not finite at inference" if arm.num_non_finite else ""
                 reasons.append(f"{arm.label}: {count} of {len(arm.records)} runs have no {what}{cause}")
     return "; ".join(reasons)
 

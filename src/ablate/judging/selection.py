@@ -15,7 +15,7 @@ from ablate.study import Study
 
 NO_MEASURE = ("train", "train_eval", "val", "test", "best", "epochs_to", "initial")
 SCORE = re.compile(
-    r"(train|train_eval|val|test)/(loss|accuracy)|best/(train|val)/accuracy|epochs_to/(train|val)/accuracy/[0-9.e-]+"
+    r"(train|train_eval|val|test)/(loss|accuracy)|train/cross_entropy|best/(train|val)/accuracy|epochs_to/(train|val)/accuracy/[0-9.e-]+"
 )
 MEASURED = re.compile(r"(?:initial/)?([a-z]\w*)/\w[\w./-]*")
 
@@ -61,8 +61,8 @@ def check_claims(study: Study) -> None:
             if not SCORE.fullmatch(metric) and (not measure or measure[1] in NO_MEASURE):
                 raise UserError(
                     f"claim {claim.name!r}: `metric` and `explained_by` must be train, train_eval, val or test with "
-                    "/loss or /accuracy, or epochs_to/train/accuracy/THRESHOLD or best/train/accuracy, or the same of "
-                    "val, or a diagnostic "
+                    "/loss or /accuracy, or train/cross_entropy, or epochs_to/train/accuracy/THRESHOLD or "
+                    "best/train/accuracy, or the same of val, or a diagnostic "
                     f"such as saturation/mean or initial/saturation/mean, got {metric!r}"
                 )
         if mismatch := select(claim, arms).mismatch:

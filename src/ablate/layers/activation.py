@@ -68,11 +68,16 @@ def second_moment(activation: nn.Module) -> float:
     and the density is that of their maximum.
 
     Args:
-        activation: an elementwise module, or one with `num_pieces`; it is not changed.
+        activation: an elementwise module, or one with `num_pieces`; it is not changed. Of one that treats channels by
+            themselves and gives their number as `num_parameters`, as `nn.PReLU` does, it is the mean over them.
 
     Returns:
         The second moment; 1/2 for relu, 1 for the identity.
+
+    Raises:
+        UserError: the activation cannot be applied to inputs of this number of channels.
     """
+    num_channels = getattr(activation, "num_parameters", 1)
     num_pieces = getattr(activation, "num_pieces", 1)
     # The step of 1/1024 has a node at 0, where the kinks are; beyond 12 less than 1e-32 of the mass is left.
     z = torch.linspace(-12, 12, 24 * 1024 + 1, dtype=torch.float64)
@@ -80,8 +85,14 @@ def second_moment(activation: nn.Module) -> float:
     density = num_pieces * density * torch.special.ndtr(z) ** (num_pieces - 1)
     with torch.no_grad():
         f = copy.deepcopy(activation).to("cpu", torch.float64).eval()
-        values = f(z[:, None].expand(-1, num_pieces)).squeeze(1)
-    return torch.trapezoid(values.square() * density, z).item()
+        try:
+            values = f(z[:, None].repeat(1, num_pieces * num_channels))
+        except RuntimeError as error:
+            raise UserError(
+                f"the gain of {type(activation).__name__} cannot be computed, since it does not accept inputs of shape "
+                f"(N, {num_pieces * num_channels}) ({error}); give initializer.gain a number"
+            ) from error
+    return torch.trapezoid(values.square().mean(1) * density, z).item()
 
 
 def gain(activation: nn.Module) -> float:

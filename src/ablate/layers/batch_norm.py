@@ -19,7 +19,8 @@ class BatchNorm(nn.Module):
 
     Args:
         num_features: C.
-        momentum: weight of the newest batch in the running statistics, in [0, 1].
+        momentum: weight of the newest batch in the running statistics, in [0, 1]; None for the mean over all batches so
+            far, as in torch.
         eps: added to the variance, positive.
         affine: whether gamma and beta exist.
         frozen_scale: whether gamma is fixed at 1.
@@ -39,7 +40,7 @@ class BatchNorm(nn.Module):
         self,
         num_features: int,
         *,
-        momentum: float = 0.1,
+        momentum: float | None = 0.1,
         eps: float = 1e-5,
         affine: bool = True,
         frozen_scale: bool = False,
@@ -64,9 +65,24 @@ class BatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
             self.num_batches_tracked.add_(1)
+            if self.momentum is None:
+                return self._cumulative(x)
+        momentum = self.momentum or 0.0  # at inference it has no effect
         return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, momentum, self.eps
         )
+
+    def _cumulative(self, x: Tensor) -> Tensor:
+        """Normalizes with the batch's statistics and adds them to the mean over all batches.
+
+        torch reads the number of batches back from the device for this, once a batch; here it stays there.
+        """
+        newest = [torch.zeros_like(self.running_mean), torch.ones_like(self.running_var)]
+        y = F.batch_norm(x, newest[0], newest[1], self.weight, self.bias, True, 1.0, self.eps)
+        with torch.no_grad():
+            for running, new in zip((self.running_mean, self.running_var), newest, strict=True):
+                running.lerp_(new, 1 / self.num_batches_tracked.to(running.dtype))
+        return y
 
     def reset_running_stats(self) -> None:
         """Sets the running statistics to those of construction: mean 0, variance 1, no batch seen."""

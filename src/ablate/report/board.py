@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ablate.identity import flatten, scientific
 from ablate.overrides import text
 from ablate.record import Record
-from ablate.report.circumstances import progress, records_of
+from ablate.report.circumstances import progress, records_of, unsound
 from ablate.report.curves import band, history
 from ablate.report.findings import answer, findings
 from ablate.report.links import folder_names, link_runs
@@ -131,12 +131,12 @@ def scalars(records: Sequence[Record]) -> list[str]:
 
 
 def final_means(records: Sequence[Record]) -> dict[str, float]:
-    """Return the mean over seeds of each final metric that every run has."""
+    """Return the mean over seeds of each final metric that every run has; of "non_finite" only where it is not 0."""
     keys = {key: None for record in records for key in record.metrics}
     means = {}
     for key in keys:
         values = [value for record in records if (value := record.metrics.get(key)) is not None]
-        if len(values) == len(records):
+        if len(values) == len(records) and (any(values) or not key.endswith("/non_finite")):
             means[key] = sum(values) / len(values)
     return means
 
@@ -158,7 +158,7 @@ def write_study(
         add(writer, hparams_config_pb(columns, metrics))
         add(writer, layout(scalars(records)))
         told = answer(judgements) if judgements else "no claims"
-        add(writer, text_summary("answer", f"**{told}**; {progress(results).sentence()}"))
+        add(writer, text_summary("answer", "; ".join([f"**{told}**", progress(results).sentence(), *unsound(results)])))
         if judgements:
             add(
                 writer,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ablate.identity import differences
 from ablate.overrides import text
 from ablate.record import Record
-from ablate.report.wording import plural
+from ablate.report.wording import percent, plural
 from ablate.results import ArmResult, Results
 from ablate.study import TUNING_SEED, Fixed
 
@@ -34,6 +34,7 @@ class Progress:
         tuning_done, tuning_planned: tuning runs.
         failed: runs that raised an error and have not finished since.
         diverged: report runs whose loss stopped being a number; they are done, and scored as guessing.
+        non_finite: report runs that gave outputs that are not finite at inference; these images count as wrong.
     """
 
     done: int
@@ -42,6 +43,7 @@ class Progress:
     tuning_planned: int
     failed: int
     diverged: int
+    non_finite: int
 
     @property
     def is_complete(self) -> bool:
@@ -65,6 +67,7 @@ def progress(results: Results) -> Progress:
         tuning_planned=sum(len(arm.planned.variants) for arm in results.arms) * len(study.tuning_seeds),
         failed=sum(len(arm.failures) for arm in results.arms),
         diverged=sum(record.status == "diverged" for record in records_of(results)),
+        non_finite=sum(arm.num_non_finite for arm in results.arms),
     )
 
 
@@ -122,7 +125,7 @@ def budget(results: Results) -> str:
 
 
 def failures(results: Results) -> Rows:
-    """Return head and rows of the runs that failed or diverged."""
+    """Return head and rows of the runs that failed, diverged or gave no finite outputs, and of arms without a value."""
     rows = [["arm", "seed", "what happened"]]
     for arm in results.arms:
         for seed, line in sorted(arm.failures.items()):
@@ -133,7 +136,36 @@ def failures(results: Results) -> Rows:
             rows.append(
                 [arm.label, ", ".join(diverged), "diverged: the loss was no longer a number; scored as guessing"]
             )
+        if arm.num_non_finite:
+            seeds = [str(seed) for seed, record in sorted(arm.records.items()) if record.non_finite]
+            rows.append([arm.label, ", ".join(seeds), f"{not_finite(arm)}; such an image counts as wrong"])
+        if arm.is_untunable:
+            rows.append([arm.label, "tuning", untunable(arm, results.study.nuisance)])
     return rows
+
+
+def not_finite(arm: ArmResult) -> str:
+    """Return in how many runs of an arm an output was not finite, "" where in none."""
+    num, most = arm.num_non_finite, max((record.non_finite for record in arm.records.values()), default=0.0)
+    of = f"{num} of {plural(len(arm.records), 'seed')}"
+    return f"not finite at inference: {of} (up to {percent(most)} of the images)" if num else ""
+
+
+def untunable(arm: ArmResult, nuisance: str) -> str:
+    """Return that no value of the nuisance can be chosen well for an arm."""
+    assert arm.chosen is not None
+    return (
+        f"not tunable: at every value of {nuisance} a tuning run diverged or was not finite at inference; "
+        f"judged at {text(arm.chosen.value)}, where the fewest did"
+    )
+
+
+def unsound(results: Results) -> list[str]:
+    """Return one line for each arm with outputs that are not finite at inference, or without a value that trains."""
+    lines = [f"{arm.label}: {told}" for arm in results.arms if (told := not_finite(arm))]
+    return lines + [
+        f"{arm.label}: {untunable(arm, results.study.nuisance)}" for arm in results.arms if arm.is_untunable
+    ]
 
 
 def undeclared(results: Results) -> Rows:

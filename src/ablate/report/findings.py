@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ablate.claim import Claim
+from ablate.identity import flatten
 from ablate.overrides import text
 from ablate.report.circumstances import command_with
 from ablate.report.wording import LOOKS, Look, Unit, mean_score, percent, plural, probability, unit_of
@@ -13,6 +14,10 @@ from ablate.results import Results
 
 if TYPE_CHECKING:
     from ablate.judging import Judgement, Mechanism
+
+
+# What train/loss holds beside the cross-entropy; the L2 penalty is the optimizer's weight decay and not in it.
+IN_THE_LOSS = ("regularizer.l1_activation", "regularizer.label_smoothing")
 
 
 @dataclass(frozen=True)
@@ -128,11 +133,27 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
         found.append(Note(f"best {study.nuisance} on the edge of the grid: {arms}; {cure}", "warning"))
     if judgement.outcome == "inconclusive":
         found.append(further(results, judgement))
+    if claim.metric == "train/loss" and (keys := differing_penalties(results, claim)):
+        found.append(
+            Note(
+                f"train/loss holds what {', '.join(keys)} adds to it, which the two sides do not share; "
+                "train/cross_entropy is without it",
+                "warning",
+            )
+        )
     if judgement.mechanisms:
         found.append(Note("measured: " + "; ".join(mechanism(claim, m) for m in judgement.mechanisms)))
     if claim.note:
         found.append(Note(claim.note))
     return found
+
+
+def differing_penalties(results: Results, claim: Claim) -> list[str]:
+    """Return the keys in which the arms of a claim differ, of those that change the training loss itself."""
+    cells = claim.cells()
+    arms = [arm for arm in results.arms if any(cell.items() <= arm.axes.items() for cell in cells)]
+    settings = [dict(flatten((arm.chosen or arm.planned.variants[0]).settings)) for arm in arms]
+    return [key for key in IN_THE_LOSS if len({own.get(key) or 0 for own in settings}) > 1]
 
 
 def mechanism(claim: Claim, found: "Mechanism") -> str:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from ablate.collection import Collection, others
 from ablate.errors import UserError
 from ablate.manifest import Manifest, read_manifest
-from ablate.report.circumstances import Progress, progress
+from ablate.report.circumstances import Progress, progress, unsound
 from ablate.report.findings import Finding, answer, count_outcomes, finding, findings, mechanism
 from ablate.report.overview_markdown import to_markdown
 from ablate.report.page import csv_rows, write_report
@@ -129,7 +129,7 @@ def collection_summary(told: Told) -> str:
     for results, judgements in told:
         state = progress(results)
         title = (results.study.title or results.study.name) + (f" ({state.sentence()})" * (not state.is_complete))
-        paragraphs.append("\n".join([title, *map(verdict_line, judgements)]))
+        paragraphs.append("\n".join([title, *unsound(results), *map(verdict_line, judgements)]))
     return "\n\n".join([*paragraphs, answer(all_of(told))])
 
 

@@ -11,7 +11,16 @@ from ablate.record import Record, replacing
 from ablate.results import ArmResult, Results
 from ablate.study import Study
 
-HEAD = ("seeds", "test accuracy %", "std", "val accuracy %", "train accuracy %", "diverged", "seconds a run")
+HEAD = (
+    "seeds",
+    "test accuracy %",
+    "std",
+    "val accuracy %",
+    "train accuracy %",
+    "diverged",
+    "not finite",
+    "seconds a run",
+)
 
 
 def arm_labels(records: Iterable[Record]) -> dict[str, str]:
@@ -46,7 +55,8 @@ def arm_rows(records: Sequence[Record]) -> list[list[str]]:
     """Return the head and one row an arm, best test accuracy first.
 
     Accuracies are means over seeds in percent; "std" is the standard deviation (n - 1) of test accuracy over seeds;
-    training accuracy is measured at inference with the final weights. A diverged run counts as guessing.
+    training accuracy is measured at inference with the final weights. A diverged run counts as guessing; "not finite"
+    is the number of runs with outputs that are not finite at inference, whose images count as wrong.
     """
     labels = arm_labels(records)
     arms: dict[str, dict[int, Record]] = defaultdict(dict)
@@ -94,7 +104,7 @@ def shown_mean(runs: Sequence[Record], metric: str) -> str:
 def cells(runs: Sequence[Record]) -> list[str]:
     """Return what stands under `HEAD` for the runs of one arm."""
     if not runs:
-        return ["0", "", "", "", "", "0", ""]
+        return ["0", "", "", "", "", "0", "0", ""]
     accuracies = [100 * (run.metrics["test/accuracy"] or 0.0) for run in runs]
     return [
         str(len(runs)),
@@ -103,6 +113,7 @@ def cells(runs: Sequence[Record]) -> list[str]:
         shown_mean(runs, "val/accuracy"),
         f"{mean_percent(runs, 'train_eval/accuracy'):.2f}",
         str(sum(run.status == "diverged" for run in runs)),
+        str(sum(run.non_finite > 0 for run in runs)),
         f"{statistics.fmean(run.wall_seconds for run in runs):.1f}",
     ]
 

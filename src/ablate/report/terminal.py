@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ablate.report.circumstances import unsound
 from ablate.report.findings import answer
 from ablate.report.table import arm_rows
 from ablate.report.wording import LOOKS, unit_of
@@ -17,6 +18,8 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
     """Return the table of arms, best first, and one line a claim; what is not finished is left out of the table."""
     records = [record for arm in results.arms for record in arm.records.values()]
     parts = [aligned(arm_rows(records))] if records else ["no run has finished yet"]
+    if lines := unsound(results):
+        parts.append("\n".join(lines))
     if judgements:
         parts.append("\n".join(verdict_line(judgement) for judgement in judgements))
         parts.append(answer(judgements))

@@ -14,7 +14,7 @@ from ablate.statistics.description import (
 from ablate.statistics.effects import Interval, MeanEffect, mean_effect
 from ablate.statistics.factorial import Change, Contrast, factorial_contrasts
 from ablate.statistics.families import Holm, holm, look_alpha
-from ablate.statistics.items import AccuracyDifference, accuracy_difference
+from ablate.statistics.items import AccuracyDifference, accuracy_difference, hit_difference
 from ablate.statistics.power import (
     SeedsNeeded,
     VerdictProbabilities,
@@ -52,6 +52,7 @@ __all__ = [
     "difference_power",
     "equivalence_power",
     "factorial_contrasts",
+    "hit_difference",
     "holm",
     "identity",
     "improvement",

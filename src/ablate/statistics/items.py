@@ -51,14 +51,34 @@ def accuracy_difference(
     Raises:
         ValueError: shapes that do not fit, fewer than two images, or no seed.
     """
-    check_alpha(alpha)
     t, c, y = np.asarray(treatment), np.asarray(control), np.asarray(labels)
     if t.ndim != 2 or t.shape != c.shape or t.shape[1:] != y.shape or t.shape[0] < 1 or t.shape[1] < 2:
         raise ValueError(
             "predictions must both have shape (num_seeds, num_images) and labels (num_images,), with at least one seed "
             f"and two images, got {t.shape}, {c.shape} and {y.shape}"
         )
-    e = (t == y).astype(np.float64) - (c == y)
+    return hit_difference(t == y, c == y, alpha)
+
+
+def hit_difference(treatment: ArrayLike, control: ArrayLike, alpha: float = 0.05) -> AccuracyDifference:
+    """Return `accuracy_difference` of answers that may be parts of a hit; e_si is then any number in [-1, 1].
+
+    Args:
+        treatment: what each answer counts, in [0, 1], shape (num_seeds, num_images).
+        control: the same of the same seeds and images, shape (num_seeds, num_images).
+        alpha: error level of each interval, in (0, 1).
+
+    Raises:
+        ValueError: shapes that do not fit, fewer than two images, or no seed.
+    """
+    check_alpha(alpha)
+    t, c = np.asarray(treatment, dtype=np.float64), np.asarray(control, dtype=np.float64)
+    if t.ndim != 2 or t.shape != c.shape or t.shape[0] < 1 or t.shape[1] < 2:
+        raise ValueError(
+            "hits must both have shape (num_seeds, num_images), with at least one seed and two images, got "
+            f"{t.shape} and {c.shape}"
+        )
+    e = t - c
     num_seeds, num_images = e.shape
     by_seed, by_image, estimate = e.mean(axis=1), e.mean(axis=0), float(e.mean())
     item_variance = by_image.var(ddof=1) / num_images
