@@ -9,7 +9,9 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "ablate"
 RANKS = {
-    "errors": -1,
+    "errors": -3,
+    "typed": -2,
+    "integrity": -1,
     "layers": 0,
     "seeding": 0,
     "hardware": 0,
@@ -57,6 +59,8 @@ RANKS = {
 HYDRA_IN = {"planning", "composition", "drafting", "cli"}
 NO_TORCH_IN = {
     "identity",
+    "integrity",
+    "typed",
     "home",
     "record",
     "tables",

@@ -29,8 +29,8 @@ from ablate import arguments, catalog, plotting
 from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.identity import NUMERICS_VERSION, canonical, scientific
+from ablate.integrity import replacing
 from ablate.planning import make_run, plain, plan
-from ablate.record import replacing
 from ablate.run import Run
 
 ARRAYS_NAME, CAPTION_NAME = "arrays.npz", "caption.txt"

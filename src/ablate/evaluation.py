@@ -2,6 +2,8 @@
 
 import contextlib
 import copy
+import hashlib
+import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ablate.data.dataset import Dataset, Split
+from ablate.integrity import replacing
 from ablate.layers.batch_norm import estimate_population_statistics, needs_population_statistics
 from ablate.nets import Net
-from ablate.record import PREDICTIONS_NAME, Metrics, replacing
+from ablate.record import PREDICTIONS_NAME, Metrics
 from ablate.seeding import Streams
 from ablate.training import State, autocast, predict, score, take
 
@@ -119,10 +122,17 @@ def best(history: Sequence[Metrics]) -> Metrics:
     return found
 
 
-def write_predictions(folder: Path, state: State) -> None:
-    """Write the predicted and the true class of every test image, in the split's order; -1 where the net diverged."""
+def write_predictions(folder: Path, state: State) -> str:
+    """Write the predicted and the true class of every test image, in the split's order; -1 where the net diverged.
+
+    Returns:
+        The SHA-256 of the file, for the record.
+    """
     labels = state.dataset.test.labels.cpu().numpy().astype(np.int16)
     log_probs = state.test_log_probs
     predictions = np.full_like(labels, -1) if log_probs is None else log_probs.argmax(1).cpu().numpy().astype(np.int16)
+    file = io.BytesIO()
+    np.savez_compressed(file, predictions=predictions, labels=labels)
     with replacing(folder / PREDICTIONS_NAME) as temporary:
-        np.savez_compressed(temporary, predictions=predictions, labels=labels)
+        temporary.write_bytes(file.getvalue())
+    return hashlib.sha256(file.getvalue()).hexdigest()

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 
 from ablate.errors import UserError
 from ablate.figures.lab import Lab
+from ablate.integrity import replacing
 from ablate.layers.batch_norm import estimate_population_statistics
 from ablate.nets import Net
-from ablate.record import replacing
 from ablate.run import Run
 
 NAMES = ("batch norm", "frozen", "none")

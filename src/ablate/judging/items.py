@@ -1,6 +1,9 @@
 """What the draw of test images adds to the uncertainty of an accuracy difference."""
 
+import hashlib
+import io
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.claim import DIFFERENCE_FORMS, Claim
+from ablate.errors import Unusable, UserError
+from ablate.integrity import read_bytes
 from ablate.record import PREDICTIONS_NAME
 from ablate.results import ArmResult
 from ablate.statistics import accuracy_difference
 
 IntArray = NDArray[np.int_]
-Reader = Callable[[Path], tuple[IntArray, IntArray] | None]
+Reader = Callable[[Path, str], tuple[IntArray, IntArray]]
 
 
 def item_interval(
@@ -26,10 +31,13 @@ def item_interval(
         cells: treatment and control, matched.
         seeds: of the runs.
         output_dir: folder that the runs' homes are relative to.
-        read: folder of a run -> predicted and true classes, see `read_predictions`.
+        read: (folder of a run, checksum) -> predicted and true classes, see `read_predictions`.
 
     Returns:
-        (low, high) as fractions; None where a file is missing, a run diverged, or the test images are not the same.
+        (low, high) as fractions; None where a run diverged, or the test images are not the same.
+
+    Raises:
+        Unusable: predictions are missing or damaged; the file is named.
     """
     if claim.form not in DIFFERENCE_FORMS or claim.metric != "test/accuracy" or claim.value is not None:
         return None
@@ -37,8 +45,9 @@ def item_interval(
     all_labels: list[IntArray] = []
     for arm in (arm for cell in cells for arm in cell):
         for seed in seeds:
-            found = read(output_dir / arm.chosen.home / f"seed-{seed}") if arm.chosen else None
-            if found is None or (found[0] < 0).any():
+            assert arm.chosen is not None, "a claim that can be decided has all its runs"
+            found = read(output_dir / arm.chosen.home / f"seed-{seed}", arm.records[seed].predictions)
+            if (found[0] < 0).any():
                 return None
             predictions.append(found[0])
             all_labels.append(found[1])
@@ -50,13 +59,34 @@ def item_interval(
     return interval.lower, interval.upper
 
 
-def read_predictions(folder: Path) -> tuple[IntArray, IntArray] | None:
-    """Return predicted and true class of every test image, shape (num_images,) each; None where they cannot be read.
+def read_predictions(folder: Path, checksum: str) -> tuple[IntArray, IntArray]:
+    """Return predicted and true class of every test image, shape (num_images,) each.
 
     A diverged run predicts -1.
+
+    Args:
+        folder: of the run.
+        checksum: SHA-256 of the file, from the run's record; "" where it is not known, and the check sums of the npz
+            format alone are verified.
+
+    Raises:
+        Unusable: the file is missing, or is not the one that the run wrote.
     """
+    path = folder / PREDICTIONS_NAME
+    cure = "rerun=true for this run makes them again"
     try:
-        with (folder / PREDICTIONS_NAME).open("rb") as stream, np.load(stream) as arrays:
+        data = read_bytes(path)
+    except UserError as error:
+        raise Unusable(f"no interval over test images: {error}; {cure}") from error
+    if data is None:
+        raise Unusable(f"no interval over test images: {path} is missing; {cure}")
+    if checksum and hashlib.sha256(data).hexdigest() != checksum:
+        raise Unusable(
+            f"no interval over test images: {path} is damaged or of another run: its content does not agree with the "
+            f"checksum in the run's record; {cure}"
+        )
+    try:
+        with np.load(io.BytesIO(data)) as arrays:
             return arrays["predictions"], arrays["labels"]
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
-        return None
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise Unusable(f"no interval over test images: {path} is damaged ({error}); {cure}") from error

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ablate.judging import Judgement
 
 Rows = list[list[str]]
+REMADE = "the command that began the study sets it aside and does the run anew"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +117,11 @@ def budget(results: Results) -> str:
 
 
 def failures(results: Results) -> Rows:
-    """Return head and rows of the runs that failed or diverged."""
+    """Return head and rows of the runs that failed, diverged, or left a record that cannot be used."""
     rows = [["arm", "seed", "what happened"]]
     for arm in results.arms:
+        for home, why in sorted(arm.unusable.items()):
+            rows.append([arm.label, home.rpartition("-")[2], f"counts as missing: {why}; {REMADE}"])
         for seed, line in sorted(arm.failures.items()):
             kind = "tuning run failed" if seed >= TUNING_SEED else "failed"
             rows.append([arm.label, str(seed), f"{kind}: {line}"])
