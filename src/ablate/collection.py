@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ablate.errors import Unusable, UserError
-from ablate.home import say_set_aside, set_aside
+from ablate.home import replace_unusable
 from ablate.integrity import read_json, write_json
 from ablate.manifest import Manifest, read_manifest
 
@@ -61,7 +61,7 @@ def write_collection(collection: Collection, folder: Path) -> None:
     try:
         read_collection(folder)
     except Unusable as error:
-        set_aside(folder, say_set_aside(error, "it is made again"))
+        replace_unusable(folder, error, "it is made again")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(asdict(collection), folder / COLLECTION_NAME)
 

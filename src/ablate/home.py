@@ -62,18 +62,17 @@ def set_aside(folder: Path, reason: str) -> Path:
     return folder.rename(home / f"{folder.name}.{n}")  # nobody takes this number: who sets a run aside holds its lock
 
 
-def begin_anew(run: Named, folder: Path, reason: str) -> None:
-    """Set a run's folder aside and make an empty one of the same run in its place."""
-    set_aside(folder, reason)
+def replace_unusable(folder: Path, error: Unusable, effect: str) -> None:
+    """Set a folder aside, make an empty one in its place, and say so in one line on standard error.
+
+    Args:
+        folder: see `set_aside`.
+        error: which file in it cannot be used, and why.
+        effect: what is done instead, and what is lost.
+    """
+    target = set_aside(folder, str(error))
     folder.mkdir()
-    claim_folder(run, folder)
-
-
-def say_set_aside(error: Unusable, lost: str) -> str:
-    """Say on standard error, in one line, what cannot be used and what is lost with it; return the line."""
-    line = f"{error}; it is set aside under replaced/, and {lost}"
-    print(f"ablate: {line}", file=sys.stderr, flush=True)
-    return line
+    print(f"ablate: {error}; {effect} ({folder.name} was moved to {target})", file=sys.stderr, flush=True)
 
 
 def claim_folder(run: Named, folder: Path) -> None:
@@ -119,7 +118,7 @@ def read_config(folder: Path) -> Config | None:
     return config
 
 
-def mend_config(run: Named, folder: Path) -> None:
+def mend_config(record: Named, folder: Path) -> None:
     """Write the config.yaml of a finished run again where it is missing or damaged; its record says who the run is."""
     try:
         if read_config(folder) is not None:
@@ -130,7 +129,7 @@ def mend_config(run: Named, folder: Path) -> None:
     path = folder / CONFIG_NAME
     if path.is_dir():
         path.rename(path.with_name(f"{CONFIG_NAME}.damaged"))
-    write_config(run, folder)
+    write_config(record, folder)
     print(f"ablate: {reason}; it is written again from the record", file=sys.stderr, flush=True)
 
 

@@ -18,7 +18,7 @@ from ablate.callbacks import CHECKPOINT_NAME, Checkpoint, Progress
 from ablate.data.dataset import Dataset, Split
 from ablate.errors import Unusable, UserError
 from ablate.evaluation import Examination, best, epochs_to, guessing, write_predictions
-from ablate.home import begin_anew, check_same, claim_folder, mend_config, say_set_aside, set_aside
+from ablate.home import check_same, claim_folder, mend_config, replace_unusable, set_aside
 from ablate.integrity import cannot_write, remove_temporary
 from ablate.layers.batch_norm import BatchNorm
 from ablate.nets import ConvNet, Net
@@ -28,6 +28,7 @@ from ablate.regularization import Regularizer
 from ablate.seeding import Streams
 from ablate.training import Augmentation, Callback, Schedule, State, fit
 
+ANEW = "the run begins anew from its first epoch, and what it had done is lost"
 INITIALIZATION_IMAGES = 256  # how many training images a data-driven initializer sees
 
 
@@ -158,7 +159,7 @@ def start(
         record = None  # it is read again, and set aside, under the lock
     if record is not None and not rerun:
         check_same(run, record.fingerprint, record.settings, folder)
-        tidy(run, folder)
+        tidy(record, folder)
         return record, False
     hardware.keep_memory()
     torch.set_num_threads(run.threads)
@@ -188,22 +189,21 @@ def start_locked(
     """Do what `start` does once the folder is this process's alone."""
     folder.mkdir(exist_ok=True)  # a process that was killed may have moved it away and made no other
     remove_temporary(folder, older_than=0)
-    reason = ""
     try:
         record = read_record(folder)
         if record is not None and not rerun:  # another process was quicker
             return record, False
-        reason = "rerun=true" if record is not None else ""
+        if record is not None:
+            set_aside(folder, "rerun=true: the run was finished, and is done anew")
+            folder.mkdir()
     except Unusable as error:
-        reason = say_set_aside(error, "the run is done anew")
-    if reason:
-        set_aside(folder, reason)
-        folder.mkdir()
+        replace_unusable(folder, error, "the run is done anew")
     (folder / FAILURE_NAME).unlink(missing_ok=True)
     try:
         claim_folder(run, folder)
     except Unusable as error:
-        begin_anew(run, folder, say_set_aside(error, "the run begins anew: finished epochs are lost"))
+        replace_unusable(folder, error, ANEW)
+        claim_folder(run, folder)
     return execute(run, dataset, net, folder, callbacks), True
 
 
@@ -212,13 +212,13 @@ def lock_of(folder: Path, *, wait: bool) -> FileLock:
     return FileLock(folder.parent / f".{folder.name}.lock", timeout=-1 if wait else 0)
 
 
-def tidy(run: Run, folder: Path) -> None:
+def tidy(record: Record, folder: Path) -> None:
     """Remove what a killed process left beside a record, and mend the configuration, where nobody else is writing."""
     with contextlib.suppress(Timeout, OSError), lock_of(folder, wait=False):  # a folder that may only be read stays so
         if is_finished(folder):
             remove_temporary(folder, older_than=0)
             (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
-            mend_config(run, folder)
+            mend_config(record, folder)
 
 
 def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:
@@ -289,7 +289,8 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
     try:
         checkpoint.restore(state)
     except Unusable as error:
-        begin_anew(run, folder, say_set_aside(error, "the run begins anew: finished epochs are lost"))
+        replace_unusable(folder, error, ANEW)
+        claim_folder(run, folder)
     progress = [callback for callback in callbacks if isinstance(callback, Progress)]
     silent = [callback for callback in callbacks if not isinstance(callback, Progress)]
     # What TensorBoard wrote is there when the checkpoint is, and an epoch that is shown as done is saved.

@@ -27,7 +27,7 @@ def as_dataclass(kind: type[T], content: Mapping[str, Any], path: Path) -> T:
 
 def _dataclass(kind: type[T], content: Any, path: Path, where: str) -> T:
     if not isinstance(content, Mapping):
-        raise Unusable(f"{path} is damaged: {where} must be a mapping, got {content!r:.60}")
+        raise Unusable(f"{path} is damaged: {where or 'its content'} must be a mapping, got {content!r:.60}")
     hints = get_type_hints(kind)
     assert is_dataclass(kind)
     names = {field.name: f"{where}.{field.name}".lstrip(".") for field in fields(kind)}
