@@ -37,11 +37,16 @@ def outer(**changes):
     return {"schema": 2, "numbers": [1, 0.1], "inner": [{"name": "a"}], "maybe": {"x": None, "y": 3}, **changes}
 
 
-def test_a_digest_does_not_depend_on_order_or_on_the_kind_of_keys():
+def test_a_digest_depends_on_the_content_and_not_on_its_order():
     assert digest({"a": 1, "b": [1.5, None]}) == digest({"b": [1.5, None], "a": 1})
-    assert digest({10: 1, 9: 2, "x": 3}) == digest({"10": 1, "9": 2, "x": 3})
     assert digest({"a": 1}) != digest({"a": 1.0})
     assert digest({"a": "1"}) != digest({"a": 1})
+
+
+def test_sealed_data_are_as_json_has_them():
+    content = sealed({10: (1, 2), 9: {None: 1}, "x": 3})
+    assert content.pop("sha256") == digest({"10": [1, 2], "9": {"null": 1}, "x": 3})
+    assert content == {"10": [1, 2], "9": {"null": 1}, "x": 3}
 
 
 VALUES = [0.1, 1e-310, 1.7976931348623157e308, -0.0, float("nan"), float("inf"), 2**70, "\u00fc\U0001f600", "\ud800"]

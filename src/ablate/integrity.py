@@ -31,17 +31,14 @@ TEMPORARY = re.compile(r"\.[0-9a-f]{32}(-.*)?", re.DOTALL)
 ABANDONED_AFTER_SECONDS = 600.0  # no write takes so long: a temporary file that is older is of a killed process
 
 
-def digest(content: Any) -> str:
-    """Return the SHA-256 of plain data in canonical JSON: sorted keys, no white space, in 64 hexadecimal digits.
-
-    Keys that are no strings count as JSON writes them, so that the digest is the same before writing and after reading.
-    """
-    canonical = json.dumps(json.loads(json.dumps(content)), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def digest(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of JSON data in canonical form: sorted keys, no white space, in 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return plain data with its checksum as the last entry."""
+    """Return plain data as JSON has it (tuples as lists, every key a string) with its checksum as the last entry."""
+    content = json.loads(json.dumps(content))
     return {**content, CHECKSUM: digest(content)}
 
 
