@@ -83,6 +83,21 @@ def test_a_figure_is_computed_once_drawn_and_logged(toy, tmp_path, capsys):
     assert len(list(folder.glob("events*"))) == 1
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a file", "a flipped bit"])
+def test_damaged_arrays_are_kept_and_computed_anew(toy, tmp_path, capsys, content):
+    toy()
+    (folder,) = folders(tmp_path)
+    path = folder / "arrays.npz"
+    data = bytearray(path.read_bytes())
+    data[data.index(b"x.npy") + 25] ^= 4
+    path.write_bytes(bytes(data) if content == "a flipped bit" else content)
+    damaged = path.read_bytes()
+    toy()
+    assert f"{path} cannot be read" in capsys.readouterr().out
+    assert (folder / "arrays.1.npz").read_bytes() == damaged
+    assert np.array_equal(np.load(path)["x"], np.arange(4))
+
+
 def test_knobs_profiles_and_settings_make_other_figures(toy, tmp_path):
     toy()
     toy("figure.num_points=5")

@@ -9,7 +9,9 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "ablate"
 RANKS = {
-    "errors": -1,
+    "errors": -3,
+    "typed": -2,
+    "integrity": -1,
     "layers": 0,
     "seeding": 0,
     "scoring": 0,
@@ -61,6 +63,8 @@ HYDRA_IN = {"planning", "composition", "drafting", "cli"}
 NO_TORCH_IN = {
     "identity",
     "sources",
+    "integrity",
+    "typed",
     "home",
     "record",
     "tables",

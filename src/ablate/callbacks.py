@@ -1,17 +1,20 @@
 """Observers that show a run's progress and save it."""
 
+import io
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ablate.errors import UserError
-from ablate.record import Metrics, replacing
+from ablate.errors import Unusable, UserError
+from ablate.integrity import read_binary, write_binary
+from ablate.record import Metrics
 from ablate.tables import clock
 from ablate.training import Callback, State
 
 CHECKPOINT_NAME = "checkpoint.pt"
+ENTRIES = {"fingerprint", "net", "optimizer", "progress"}  # of a checkpoint
 
 
 class Checkpoint(Callback):
@@ -34,28 +37,60 @@ class Checkpoint(Callback):
                 "optimizer": state.optimizer.state_dict(),
                 "progress": {name: getattr(state, name) for name in PROGRESS},
             }
-            with replacing(self.path) as temporary:
-                torch.save(content, temporary)
+            file = io.BytesIO()
+            torch.save(content, file)
+            write_binary(file.getvalue(), self.path)
 
     def restore(self, state: State) -> bool:
         """Bring `state` to where the saved run stood; return False where nothing is saved.
 
         Raises:
-            UserError: the checkpoint is of another run.
+            Unusable: the checkpoint is damaged, or of another version; `state` is then as it was.
+            UserError: it is of another run, or cannot be read.
         """
-        if not self.path.exists():
+        data = read_binary(self.path)
+        if data is None:
             return False
-        content: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        try:
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        except Exception as error:  # its bytes are what was written: another version of torch, or an unsafe object
+            raise Unusable(f"{self.path} cannot be loaded ({first_line(error)})") from error
+        if not isinstance(content, dict) or not content.keys() >= ENTRIES:
+            raise Unusable(f"{self.path} was written by another version of ablate: it lacks what this one reads")
         if content["fingerprint"] != self.fingerprint:
             raise UserError(
                 f"{self.path} belongs to a run with fingerprint {content['fingerprint'][:8]}, not to this one "
                 f"({self.fingerprint[:8]}); move it away to start this run from the beginning"
             )
+        if other := different_entries(state.net.state_dict(), content["net"]):
+            raise Unusable(f"{self.path} is of another net: {other}")
+        groups = [
+            [len(group["params"]) for group in found["param_groups"]]
+            for found in (state.optimizer.state_dict(), content["optimizer"])
+        ]
+        if groups[0] != groups[1]:
+            raise Unusable(f"{self.path} is of another optimizer: parameters by group {groups[0]}, saved {groups[1]}")
         state.net.load_state_dict(content["net"])
         state.optimizer.load_state_dict(content["optimizer"])
         for name in PROGRESS:
             setattr(state, name, content["progress"].get(name, getattr(state, name)))
         return True
+
+
+def different_entries(mine: dict[str, Any], saved: dict[str, Any]) -> str:
+    """Return the first entries in which two state dictionaries differ by name or shape, "" where they agree."""
+    if names := sorted(mine.keys() ^ saved.keys()):
+        return f"{', '.join(names[:3])} is in one of them only"
+    for name, value in mine.items():
+        shapes = [tuple(getattr(v, "shape", ())) for v in (value, saved[name])]
+        if shapes[0] != shapes[1]:
+            return f"{name} has shape {shapes[0]}, saved {shapes[1]}"
+    return ""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error, at most 200 characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 PROGRESS = ("epoch", "step", "initial", "history", "train_seconds", "wall_seconds")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ablate import catalog
 from ablate.arguments import as_sweep, check, expand, options_first, split_folders
-from ablate.errors import UserError
+from ablate.errors import Unusable, UserError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -93,7 +93,11 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
         raise UserError("`ablate report` needs the folder of a study, e.g. outputs/studies/activation-1a2b3c4d")
     for word in words:
         folder = Path(word).resolve()
-        if collection := read_collection(folder):
+        try:
+            collection = read_collection(folder)
+        except Unusable as error:
+            raise UserError(f"{error}; the command that began it (ablate study=...) makes it again") from error
+        if collection is not None:
             print("{}\n\n{}".format(*report.report_collection(collection, collection.studies(folder))))
             continue
         manifest = read_manifest(folder)

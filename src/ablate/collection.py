@@ -8,12 +8,13 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ablate.errors import UserError
+from ablate.errors import Unusable, UserError
+from ablate.home import replace_unusable
+from ablate.integrity import read_json, write_json
 from ablate.manifest import Manifest, read_manifest
-from ablate.record import read_content, replacing
 
 COLLECTION_NAME = "collection.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,20 +57,23 @@ class Collection:
 
 
 def write_collection(collection: Collection, folder: Path) -> None:
-    """Write the collection in one atomic step."""
+    """Write the collection in one atomic step; one that cannot be used is set aside first, with its reports."""
+    try:
+        read_collection(folder)
+    except Unusable as error:
+        replace_unusable(folder, error, "it is made again")
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / COLLECTION_NAME) as temporary:
-        temporary.write_text(json.dumps(asdict(collection), indent=1) + "\n", encoding="utf-8")
+    write_json(asdict(collection), folder / COLLECTION_NAME)
 
 
 def read_collection(folder: Path) -> Collection | None:
     """Return the collection in `folder`, None where there is none.
 
     Raises:
-        UserError: it is of a schema that this version does not read.
+        Unusable: it is damaged, or of an earlier version.
+        UserError: it is of a later version, or cannot be read.
     """
-    content = read_content(folder / COLLECTION_NAME, SCHEMA_VERSION)
-    return None if content is None else Collection(**content)
+    return read_json(Collection, folder / COLLECTION_NAME, SCHEMA_VERSION)
 
 
 def others(collection: Collection, folder: Path) -> tuple[list[Collection], list[str]]:

@@ -13,9 +13,12 @@ A figure is one module of `ablate.figures` and one file conf/figure/NAME.yaml:
 import contextlib
 import hashlib
 import importlib
+import io
 import json
 import textwrap
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +29,11 @@ import numpy as np
 import yaml
 
 from ablate import arguments, catalog, plotting, sources
-from ablate.errors import UserError
+from ablate.errors import Unusable, UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.identity import NUMERICS_VERSION, canonical, canonical_name, present_name, scientific
+from ablate.integrity import read_bytes, replacing
 from ablate.planning import make_run, plain, plan
-from ablate.record import replacing
 from ablate.run import Run
 
 ARRAYS_NAME, CAPTION_NAME = "arrays.npz", "caption.txt"
@@ -96,10 +99,9 @@ def do_figure(sketch: Sketch, overrides: Sequence[str], where: Sequence[Path], *
         settings, choices = compose([*sketch.base, *overrides])
         folder = figure_folder(sketch, plain(settings))
         path = folder / ARRAYS_NAME
-        if path.exists() and not rerun:
+        arrays = None if rerun else stored_arrays(path)
+        if arrays is not None:
             print(f"the arrays are there already; rerun=true computes them anew and keeps these\n{path}")
-            with np.load(path) as stored:
-                arrays = dict(stored)
         else:
             start = time.perf_counter()
             make = run_maker(compose, sketch, overrides)
@@ -115,6 +117,19 @@ def do_figure(sketch: Sketch, overrides: Sequence[str], where: Sequence[Path], *
     caption = f"{module.caption(arrays)} Made with {on}." if on else module.caption(arrays)
     for line in publish(module, arrays, caption, folder, sketch.name):
         print(line)
+
+
+def stored_arrays(path: Path) -> Arrays | None:
+    """Return the arrays in a file, None where there is none, or where it is damaged, which is said in one line."""
+    try:
+        data = read_bytes(path)
+        if data is None:
+            return None
+        with np.load(io.BytesIO(data)) as stored:
+            return dict(stored)
+    except (Unusable, OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        print(f"{path} cannot be read ({error}); it is kept under another name, and the arrays are computed anew")
+        return None
 
 
 def read_sketch(path: Path, own: Sequence[str]) -> tuple[Sketch, bool]:

@@ -2,6 +2,8 @@
 
 import contextlib
 import copy
+import hashlib
+import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ablate.data.dataset import Dataset, Split
+from ablate.integrity import replacing
 from ablate.layers.batch_norm import estimate_population_statistics, needs_population_statistics
 from ablate.nets import Net
-from ablate.record import PREDICTIONS_NAME, Metrics, replacing
+from ablate.record import PREDICTIONS_NAME, Metrics
 from ablate.scoring import answers, hits
 from ablate.seeding import Streams, global_generators
 from ablate.training import State, autocast, guessing, predict, score, take
@@ -139,7 +142,7 @@ def best(history: Sequence[Metrics]) -> Metrics:
     return found
 
 
-def write_predictions(folder: Path, state: State) -> None:
+def write_predictions(folder: Path, state: State) -> str:
     """Write what the run says of every test image, in the split's order, each array of shape (num_images,).
 
     labels: the true class, int16.
@@ -147,6 +150,9 @@ def write_predictions(folder: Path, state: State) -> None:
         the largest output the lowest.
     hits: what the answer counts, float64: 1 for a hit, 1/m where the true class is one of m that share the largest
         output, 0 otherwise; 1 / num_classes throughout where the run diverged. Their mean is the test accuracy.
+
+    Returns:
+        The SHA-256 of the file, for the record.
     """
     labels, log_probs = state.dataset.test.labels, state.test_log_probs
     if log_probs is None:
@@ -154,10 +160,13 @@ def write_predictions(folder: Path, state: State) -> None:
         counted = torch.full_like(labels, 1 / state.dataset.num_classes, dtype=torch.float64)
     else:
         predictions, counted = answers(log_probs), hits(log_probs, labels)
+    file = io.BytesIO()
+    np.savez_compressed(
+        file,
+        predictions=predictions.cpu().numpy().astype(np.int16),
+        labels=labels.cpu().numpy().astype(np.int16),
+        hits=counted.cpu().numpy(),
+    )
     with replacing(folder / PREDICTIONS_NAME) as temporary:
-        np.savez_compressed(
-            temporary,
-            predictions=predictions.cpu().numpy().astype(np.int16),
-            labels=labels.cpu().numpy().astype(np.int16),
-            hits=counted.cpu().numpy(),
-        )
+        temporary.write_bytes(file.getvalue())
+    return hashlib.sha256(file.getvalue()).hexdigest()

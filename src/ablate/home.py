@@ -1,18 +1,22 @@
 """The home of a run on disk: whose it is, and how it is set aside."""
 
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
 
-from ablate.errors import UserError
+from ablate.errors import Unusable, UserError
 from ablate.identity import differences
-from ablate.record import replacing
+from ablate.integrity import check_sealed, read_bytes, replacing, sealed
 from ablate.sources import Source
+from ablate.typed import as_dataclass
 
 CONFIG_NAME = "config.yaml"
+REASON_NAME = "reason.txt"  # in a folder that is set aside: why
+SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, in C where PyYAML was built with it
 
 
 class Named(Protocol):
@@ -28,39 +32,116 @@ class Named(Protocol):
     def settings(self) -> Mapping[str, Any]: ...
 
     @property
-    def sources(self) -> Sequence[Source]: ...
+    def sources(self) -> Sequence[Source | dict[str, Any]]: ...
 
 
-def set_aside(folder: Path) -> Path:
-    """Move runs/<arm>/seed-<s> to the first free replaced/<arm>/seed-<s>.<n> and return where it went."""
-    home = folder.parent.parent.parent / "replaced" / folder.parent.name
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The content of config.yaml: see `record.Record`."""
+
+    fingerprint: str
+    levels: dict[str, str]
+    settings: dict[str, Any]
+    sources: list[dict[str, Any]] = field(default_factory=list)
+
+
+def set_aside(folder: Path, reason: str) -> Path:
+    """Move <output folder>/<kind>/<name> to the first free <output folder>/replaced/<name>.<n>, in one rename.
+
+    Args:
+        folder: a run's, runs/<arm>/seed-<s>, which goes to replaced/<arm>/seed-<s>.<n>; or a study's, studies/<name>.
+        reason: is written into the folder before it moves, as reason.txt.
+
+    Returns:
+        Where it went.
+    """
+    of_a_run = folder.parent.name != "studies"
+    output_dir = folder.parents[2 if of_a_run else 1]
+    home = output_dir / "replaced" / (folder.parent.name if of_a_run else "")
     home.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / REASON_NAME) as temporary:
+        temporary.write_text(reason + "\n", encoding="utf-8")
     n = 1
     while (home / f"{folder.name}.{n}").exists():
         n += 1
-    return folder.rename(home / f"{folder.name}.{n}")
+    return folder.rename(home / f"{folder.name}.{n}")  # nobody takes this number: who sets a run aside holds its lock
+
+
+def replace_unusable(folder: Path, error: Unusable, effect: str) -> None:
+    """Set a folder aside, make an empty one in its place, and say so in one line on standard error.
+
+    Args:
+        folder: see `set_aside`.
+        error: which file in it cannot be used, and why.
+        effect: what is done instead, and what is lost.
+    """
+    target = set_aside(folder, str(error))
+    folder.mkdir()
+    print(f"ablate: {error}; {effect} ({folder.name} was moved to {target})", file=sys.stderr, flush=True)
 
 
 def claim_folder(run: Named, folder: Path) -> None:
     """Write the run's config.yaml, or check that the one that is there is of the same run.
 
     Raises:
+        Unusable: it is damaged.
         UserError: it is of another run; the settings that differ are named.
     """
-    path = folder / CONFIG_NAME
-    if path.exists():
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-        check_same(run, found["fingerprint"], found["settings"], folder)
-        return
+    found = read_config(folder)
+    if found is None:
+        write_config(run, folder)
+    else:
+        check_same(run, found.fingerprint, found.settings, folder)
+
+
+def write_config(run: Named, folder: Path) -> None:
+    """Write who the run is as config.yaml, in one atomic step."""
     content: dict[str, Any] = {
         "fingerprint": run.fingerprint,
         "levels": dict(run.levels),
         "settings": dict(run.settings),
     }
     if run.sources:
-        content["sources"] = [asdict(source) for source in run.sources]
-    with replacing(path) as temporary:
-        temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        content["sources"] = [source if isinstance(source, dict) else asdict(source) for source in run.sources]
+    with replacing(folder / CONFIG_NAME) as temporary:
+        temporary.write_text(yaml.safe_dump(sealed(content), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def read_config(folder: Path) -> Config | None:
+    """Return the content of config.yaml, None where there is none.
+
+    Raises:
+        Unusable: it is damaged.
+        UserError: it cannot be read.
+    """
+    path = folder / CONFIG_NAME
+    data = read_bytes(path)
+    if data is None:
+        return None
+    if not data.strip():
+        raise Unusable(f"{path} is damaged: it is empty")
+    try:
+        content = yaml.load(data.decode("utf-8"), Loader=SafeLoader)
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise Unusable(f"{path} is damaged: it is not valid YAML ({' '.join(str(error).split())})") from error
+    config = as_dataclass(Config, content, path)
+    check_sealed(content, path)
+    return config
+
+
+def mend_config(record: Named, folder: Path) -> None:
+    """Write the config.yaml of a finished run again where it is missing or damaged; its record says who the run is."""
+    try:
+        if read_config(folder) is not None:
+            return
+        reason = f"{folder / CONFIG_NAME} is missing"
+    except Unusable as error:
+        reason = str(error)
+    path = folder / CONFIG_NAME
+    if path.is_dir():
+        path.rename(path.with_name(f"{CONFIG_NAME}.damaged"))
+    write_config(record, folder)
+    print(f"ablate: {reason}; it is written again from the record", file=sys.stderr, flush=True)
 
 
 def check_same(run: Named, fingerprint: str, settings: Mapping[str, Any], folder: Path) -> None:

@@ -7,12 +7,12 @@ import traceback
 from pathlib import Path
 
 from ablate.callbacks import Progress, left_out
-from ablate.errors import UserError
+from ablate.errors import CannotWrite, UserError
 from ablate.home import CONFIG_NAME
 from ablate.identity import measures
 from ablate.nets import format_layer_table, layer_table
 from ablate.planning import Plan, make, make_run
-from ablate.record import FAILURE_NAME, RECORD_NAME, Record
+from ablate.record import FAILURE_NAME, RECORD_NAME, Record, is_finished
 from ablate.run import Busy, Run, start
 from ablate.sources import Source, earlier_run, edited
 from ablate.tensorboard import TensorBoard
@@ -43,6 +43,8 @@ def do_alone(plan: Plan) -> None:
         command = shlex.join(["ablate", *sys.argv[1:]])
         print(f"\ninterrupted; to go on from the last checkpoint:\n  {command}", file=sys.stderr)
         sys.exit(130)
+    except CannotWrite as error:
+        raise UserError(f"{error}:\n  {shlex.join(['ablate', *sys.argv[1:]])}") from error
     finally:
         progress.close()
     print(conclusion(record, plan.folder, fresh=fresh), flush=True)
@@ -93,7 +95,7 @@ def show(run: Run, folder: Path) -> None:
     """Print the net's layers and where the run would go."""
     dataset = run.data.load()
     print(format_layer_table(layer_table(run.build(dataset), dataset.image_shape)))
-    finished = " (finished)" if (folder / RECORD_NAME).exists() else ""
+    finished = " (finished)" if is_finished(folder) else ""
     num_images = len(dataset.train.labels)
     print(f"{num_images} training images, {run.epochs} epochs")
     if line := left_out(num_images % run.batch_size, num_images):

@@ -5,7 +5,7 @@ read from the run's own folder, so a study that was killed, moved on by hand or 
 repair.
 """
 
-import json
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from ablate.claim import Axes
-from ablate.errors import UserError
+from ablate.errors import Unusable, UserError
 from ablate.identity import differences
-from ablate.record import read_content, replacing
+from ablate.integrity import read_json, write_json
 from ablate.sources import Source, edited, keep
 from ablate.study import Arm, Study, parse
 
 MANIFEST_NAME = "manifest.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 VALIDATED = re.compile("((epochs_to|best)/)?val/")  # metrics of validation images
 
 
@@ -93,24 +93,44 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write the manifest in one atomic step."""
     folder.mkdir(parents=True, exist_ok=True)
     keep({Source(**source) for arm in manifest.arms for variant in arm.variants for source in variant.sources}, folder)
-    with replacing(folder / MANIFEST_NAME) as temporary:
-        temporary.write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
+    write_json(asdict(manifest), folder / MANIFEST_NAME)
 
 
 def read_manifest(folder: Path) -> Manifest | None:
     """Return the manifest in `folder`, None where there is none.
 
     Raises:
-        UserError: it is of a schema that this version does not read.
+        UserError: it is damaged or of another version; nothing else knows the looks that the study has had, so it is
+            not made again.
     """
-    content = read_content(folder / MANIFEST_NAME, SCHEMA_VERSION)
-    if content is None:
-        return None
-    arms = [
-        PlannedArm(**{**arm, "variants": [Variant(**variant) for variant in arm["variants"]]})
-        for arm in content.pop("arms")
-    ]
-    return Manifest(**content, arms=arms)
+    path = folder / MANIFEST_NAME
+    try:
+        manifest = read_json(Manifest, path, SCHEMA_VERSION)
+        if manifest is not None:
+            check_possible(manifest, path)
+    except Unusable as error:
+        raise UserError(
+            f"{error}. It says which looks at the data the study has had, so it is not made again: restore it from a "
+            f"backup; or move {folder} away, and the command that began the study begins it again (its finished runs "
+            "are kept)"
+        ) from error
+    return manifest
+
+
+def check_possible(manifest: Manifest, path: Path) -> None:
+    """Refuse a manifest that no version writes: without arms or variants, or with looks that are none.
+
+    Raises:
+        Unusable: names what is impossible.
+    """
+    looks = manifest.looks
+    if not looks or looks[0] < 1 or any(b <= a for a, b in itertools.pairwise(looks)):
+        raise Unusable(f"{path} is damaged: looks must be increasing numbers of seeds, at least one, got {looks}")
+    if not manifest.arms:
+        raise Unusable(f"{path} is damaged: arms is empty")
+    numbers = {arm.label: len(arm.variants) for arm in manifest.arms}
+    if len(set(numbers.values())) > 1 or 0 in numbers.values():
+        raise Unusable(f"{path} is damaged: every arm must have as many variants, at least one, got {numbers}")
 
 
 def check_unchanged(planned: Sequence[PlannedArm], manifest: Manifest, folder: Path) -> None:

@@ -1,23 +1,23 @@
 """What a run leaves behind: a `Record`, written last and atomically, so that its presence means "finished"."""
 
-import contextlib
-import json
 import math
-import os
-import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ablate.errors import UserError
+from ablate.errors import Unusable, UserError
+from ablate.integrity import read_json, write_json
+from ablate.integrity import replacing as replacing  # where it is looked for
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RECORD_NAME = "record.json"
 PREDICTIONS_NAME = "predictions.npz"
 FAILURE_NAME = "failure.txt"  # what a job of a sweep said when it failed
 
 Metrics = dict[str, float | None]
+STATUSES = ("finished", "diverged")
+ALWAYS_MEASURED = ("test/accuracy",)  # every run has these metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,8 @@ class Record:
         environment: device, threads, precision, versions, git commits: what may change the last digits.
         sources: the code that the settings name outside the program, see `sources.Source`; its text lies beside the
             record, in sources/<path>.
+        predictions: SHA-256 of predictions.npz, so that a damaged file and another run's are noticed; "" where it is
+            not known.
     """
 
     schema: int = SCHEMA_VERSION
@@ -67,6 +69,7 @@ class Record:
     peak_memory_mb: float
     environment: dict[str, Any]
     sources: list[dict[str, Any]] = field(default_factory=list)
+    predictions: str = ""
 
     @property
     def non_finite(self) -> float:
@@ -82,43 +85,34 @@ class Record:
 def write_record(record: Record, folder: Path) -> Path:
     """Write `record` as `folder`/record.json in one atomic step and return the path."""
     path = folder / RECORD_NAME
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(finite(asdict(record)), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(finite(asdict(record)), path, allow_nan=False)
     return path
-
-
-def read_content(path: Path, schema: int) -> dict[str, Any] | None:
-    """Return the JSON object in a file that says of which schema it is, None where there is no file.
-
-    Raises:
-        UserError: it is not JSON, or of another schema than `schema`.
-    """
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}); move it away and start again") from error
-    found = content.get("schema") if isinstance(content, dict) else None
-    if found != schema:
-        raise UserError(f"{path} has schema {found!r}, this version of ablate reads {schema}; update ablate")
-    return dict(content)
 
 
 def read_record(folder: Path) -> Record | None:
     """Return the record in `folder`, or None where no run has finished.
 
     Raises:
-        UserError: the file is there but is not a record this version can read.
+        Unusable: the file is there and is damaged, or of an earlier version.
+        UserError: it is of a later version, or cannot be read.
     """
     path = folder / RECORD_NAME
-    content = read_content(path, SCHEMA_VERSION)
-    if content is None:
+    record = read_json(Record, path, SCHEMA_VERSION)
+    if record is None:
         return None
-    names = {entry.name for entry in fields(Record)}
-    if missing := {entry.name for entry in fields(Record) if entry.default_factory is MISSING} - content.keys():
-        raise UserError(f"{path} lacks {', '.join(sorted(missing))}; move it away and start the run again")
-    return Record(**{name: content[name] for name in names & content.keys()})
+    if record.status not in STATUSES:
+        raise Unusable(f"{path} is damaged: status must be {' or '.join(STATUSES)}, got {record.status!r}")
+    if lacking := [name for name in ALWAYS_MEASURED if name not in record.metrics]:
+        raise Unusable(f"{path} is damaged: metrics lacks {', '.join(lacking)}")
+    return record
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether `folder` holds a record that can be used."""
+    try:
+        return read_record(folder) is not None
+    except UserError:
+        return False
 
 
 def finite(value: Any) -> Any:
@@ -130,19 +124,3 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return value
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its place when the block ends well, and vanishes otherwise.
-
-    A reader sees the old file or the new one, never a part of it, whenever the process is killed.
-    """
-    temporary = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

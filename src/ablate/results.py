@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ablate.claim import Axes
 from ablate.errors import UserError
+from ablate.integrity import replacing
 from ablate.manifest import Manifest, PlannedArm, Variant
-from ablate.record import FAILURE_NAME, RECORD_NAME, Record, read_record, replacing
+from ablate.record import FAILURE_NAME, Record, is_finished, read_record
 from ablate.study import Study
 from ablate.tables import comma_separated
 
@@ -42,6 +43,7 @@ class ArmResult:
         records: of the chosen variant, by report seed; what is not there is missing.
         tuning: by position of the variant, records by tuning seed; empty where nothing is tuned.
         failures: by seed, the last line of what a failed run said; report and tuning runs.
+        unusable: by home of a run, why the record that is there cannot be used; such a run counts as missing.
     """
 
     planned: PlannedArm
@@ -49,6 +51,7 @@ class ArmResult:
     records: dict[int, Record]
     tuning: list[dict[int, Record]] = field(default_factory=list)
     failures: dict[int, str] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -129,13 +132,20 @@ def collect(manifest: Manifest, folder: Path) -> Results:
 
 def collect_arm(planned: PlannedArm, study: Study, output_dir: Path) -> ArmResult:
     """Read what is known of one arm."""
-    tuning = [read_seeds(output_dir / v.home, study.tuning_seeds) for v in planned.variants] if study.tuning else []
+    unusable: dict[str, str] = {}
+
+    def read(variant: Variant, seeds: Sequence[int]) -> dict[int, Record]:
+        return read_seeds(variant.home, seeds, output_dir, unusable)
+
+    tuning = [read(variant, study.tuning_seeds) for variant in planned.variants] if study.tuning else []
     chosen = choose(planned, study, tuning)
     runs = [(variant.home, seed) for variant in planned.variants for seed in study.tuning_seeds]
     runs += [(chosen.home, seed) for seed in study.seeds] if chosen else []
     failures = {seed: found for home, seed in runs if (found := read_failure(output_dir / home / f"seed-{seed}"))}
-    records = read_seeds(output_dir / chosen.home, study.seeds) if chosen else {}
-    return ArmResult(planned=planned, chosen=chosen, records=records, tuning=tuning, failures=failures)
+    records = read(chosen, study.seeds) if chosen else {}
+    return ArmResult(
+        planned=planned, chosen=chosen, records=records, tuning=tuning, failures=failures, unusable=unusable
+    )
 
 
 def choose(planned: PlannedArm, study: Study, tuning: Sequence[dict[int, Record]]) -> Variant | None:
@@ -155,10 +165,19 @@ def choose(planned: PlannedArm, study: Study, tuning: Sequence[dict[int, Record]
     return planned.variants[ranks.index(max(ranks))]
 
 
-def read_seeds(home: Path, seeds: Sequence[int]) -> dict[int, Record]:
-    """Return the records of the finished seeds."""
-    found = ((seed, read_record(home / f"seed-{seed}")) for seed in seeds)
-    return {seed: record for seed, record in found if record is not None}
+def read_seeds(home: str, seeds: Sequence[int], output_dir: Path, unusable: dict[str, str]) -> dict[int, Record]:
+    """Return the records of the finished seeds; add to `unusable` why a record that is there cannot be used."""
+    records = {}
+    for seed in seeds:
+        folder = f"{home}/seed-{seed}"
+        try:
+            record = read_record(output_dir / folder)
+        except UserError as error:
+            unusable[folder] = str(error)
+            continue
+        if record is not None:
+            records[seed] = record
+    return records
 
 
 def read_failure(folder: Path) -> str:
@@ -167,7 +186,7 @@ def read_failure(folder: Path) -> str:
         lines = (folder / FAILURE_NAME).read_text(encoding="utf-8").strip().splitlines()
     except OSError:
         return ""
-    return "" if (folder / RECORD_NAME).exists() or not lines else lines[-1]
+    return "" if not lines or is_finished(folder) else lines[-1]
 
 
 def missing_runs(results: Results) -> Iterator[Job]:
@@ -204,13 +223,17 @@ def write_runs(manifest: Manifest, folder: Path) -> None:
     results = collect(manifest, folder)
     rows = [["arm", "value", "seed", "state", "folder"]]
     for arm in results.arms:
-        runs: list[tuple[Variant | None, int]] = []
-        runs += [(variant, seed) for variant in arm.planned.variants for seed in results.study.tuning_seeds]
-        runs += [(arm.chosen, seed) for seed in results.study.seeds]
-        for variant, seed in runs:
+        known = arm.tuning or [{} for _ in arm.planned.variants]
+        runs: list[tuple[Variant | None, int, bool]] = [
+            (variant, seed, seed in records)
+            for variant, records in zip(arm.planned.variants, known, strict=True)
+            for seed in results.study.tuning_seeds
+        ]
+        runs += [(arm.chosen, seed, seed in arm.records) for seed in results.study.seeds]
+        for variant, seed, finished in runs:
             home = f"{variant.home}/seed-{seed}" if variant else ""
             value = "" if variant is None or variant.value is None else str(variant.value)
-            state = state_of(results.output_dir / home) if home else "not chosen"
+            state = "not chosen" if not home else "finished" if finished else state_of(results.output_dir / home)
             rows.append([arm.label, value, str(seed), state, home])
     with replacing(folder / "runs.csv") as temporary:
         temporary.write_text(comma_separated(rows), encoding="utf-8")
@@ -218,7 +241,7 @@ def write_runs(manifest: Manifest, folder: Path) -> None:
 
 def state_of(folder: Path) -> str:
     """Return the state of the run in `folder`, see `write_runs`."""
-    if (folder / RECORD_NAME).exists():
+    if is_finished(folder):
         return "finished"
     if (folder / FAILURE_NAME).exists():
         return "failed"

@@ -1,6 +1,8 @@
 """One run, from its description to its record."""
 
+import contextlib
 import copy
+import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -12,21 +14,23 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from ablate import hardware, sources
-from ablate.callbacks import Checkpoint, Progress
+from ablate.callbacks import CHECKPOINT_NAME, Checkpoint, Progress
 from ablate.data.dataset import Dataset, Split
-from ablate.errors import UserError
+from ablate.errors import Unusable, UserError
 from ablate.evaluation import Examination, conclude, write_predictions
-from ablate.home import check_same, claim_folder, set_aside
+from ablate.home import check_same, claim_folder, mend_config, replace_unusable, set_aside
+from ablate.integrity import cannot_write, remove_temporary
 from ablate.layers.batch_norm import BatchNorm
 from ablate.nets import ConvNet, Net
 from ablate.optimization import parameter_groups, set_initial_lr
-from ablate.record import FAILURE_NAME, Record, finite, read_record, write_record
+from ablate.record import FAILURE_NAME, Record, finite, is_finished, read_record, write_record
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams, global_generators
 from ablate.sources import Source
 from ablate.training import Augmentation, Callback, Schedule, State, fit
 from ablate.unsaved import Unsaved
 
+ANEW = "the run begins anew from its first epoch, and what it had done is lost"
 INITIALIZATION_IMAGES = 256  # how many training images a data-driven initializer sees
 
 
@@ -146,7 +150,9 @@ def start(
 ) -> tuple[Record, bool]:
     """Run `run` in `folder` unless it is finished there; return its record and whether it was run now.
 
-    The global generators of torch, numpy and Python are afterwards as they were before.
+    The global generators of torch, numpy and Python are afterwards as they were before. A record, configuration or
+    checkpoint that cannot be used is named on standard error, the folder is set aside (`outputs/replaced/...`, with its
+    reason), and the run begins anew.
 
     Args:
         folder: the run's home; an unfinished run in it goes on from its checkpoint.
@@ -157,9 +163,13 @@ def start(
         Busy: another process is doing the run.
         UserError: the folder cannot be written or holds a run of other settings.
     """
-    record = read_record(folder)
+    try:
+        record = read_record(folder)
+    except Unusable:
+        record = None  # it is read again, and set aside, under the lock
     if record is not None and not rerun:
         check_same(run, record.fingerprint, record.settings, folder)
+        tidy(record, folder)
         return record, False
     hardware.keep_memory()
     torch.set_num_threads(run.threads)
@@ -167,7 +177,7 @@ def start(
     net = run.build(dataset)  # what can be refused has been refused: from here on the folder is touched
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f".{folder.name}.lock", timeout=-1 if wait else 0)
+        lock = lock_of(folder, wait=wait)
         lock.acquire()
     except Timeout as error:
         message = f"{folder} is being written by another process; stop it, or wait for it with wait=true"
@@ -175,16 +185,51 @@ def start(
     except OSError as error:
         raise UserError(f"cannot write in {folder} ({error.strerror}); choose another with output_dir=...") from error
     with lock:
+        try:
+            return start_locked(run, dataset, net, folder, callbacks, rerun=rerun)
+        except OSError as error:  # of an observer that writes by itself, such as TensorBoard
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+                raise cannot_write(folder, error) from error
+            raise
+
+
+def start_locked(
+    run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Sequence[Callback], *, rerun: bool
+) -> tuple[Record, bool]:
+    """Do what `start` does once the folder is this process's alone."""
+    folder.mkdir(exist_ok=True)  # a process that was killed may have moved it away and made no other
+    remove_temporary(folder, older_than=0)
+    try:
         record = read_record(folder)
         if record is not None and not rerun:  # another process was quicker
             return record, False
         if record is not None:
-            set_aside(folder)
+            set_aside(folder, "rerun=true: the run was finished, and is done anew")
             folder.mkdir()
-        (folder / FAILURE_NAME).unlink(missing_ok=True)
+    except Unusable as error:
+        replace_unusable(folder, error, "the run is done anew")
+    (folder / FAILURE_NAME).unlink(missing_ok=True)
+    try:
         claim_folder(run, folder)
-        sources.keep(run.sources, folder)
-        return execute(run, dataset, net, folder, callbacks), True
+    except Unusable as error:
+        replace_unusable(folder, error, ANEW)
+        claim_folder(run, folder)
+    sources.keep(run.sources, folder)
+    return execute(run, dataset, net, folder, callbacks), True
+
+
+def lock_of(folder: Path, *, wait: bool) -> FileLock:
+    """Return the lock that whoever writes a run's folder holds; it lies beside the folder."""
+    return FileLock(folder.parent / f".{folder.name}.lock", timeout=-1 if wait else 0)
+
+
+def tidy(record: Record, folder: Path) -> None:
+    """Remove what a killed process left beside a record, and mend the configuration, where nobody else is writing."""
+    with contextlib.suppress(Timeout, OSError), lock_of(folder, wait=False):  # a folder that may only be read stays so
+        if is_finished(folder):
+            remove_temporary(folder, older_than=0)
+            (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
+            mend_config(record, folder)
 
 
 def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:
@@ -253,7 +298,11 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
     """
     state, examine = prepare(run, dataset, net)
     checkpoint = Checkpoint(folder, run.checkpoint_every, run.fingerprint)
-    checkpoint.restore(state)
+    try:
+        checkpoint.restore(state)
+    except Unusable as error:
+        replace_unusable(folder, error, ANEW)
+        claim_folder(run, folder)
     progress = [callback for callback in callbacks if isinstance(callback, Progress)]
     silent = [callback for callback in callbacks if not isinstance(callback, Progress)]
     # What TensorBoard wrote is there when the checkpoint is, and an epoch that is shown as done is saved.
@@ -263,7 +312,7 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
     state.wall_seconds += time.perf_counter() - evaluation_start
     for callback in callbacks:
         callback.on_fit_end(state)
-    write_predictions(folder, state)
+    predictions = write_predictions(folder, state)
     record = Record(
         arm=run.arm,
         fingerprint=run.fingerprint,
@@ -278,6 +327,7 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
         peak_memory_mb=hardware.peak_memory_mb(run.device),
         environment=hardware.describe(run.device, run.precision, run.threads, sources.files(run.sources)),
         sources=[asdict(source) for source in run.sources],
+        predictions=predictions,
     )
     write_record(record, folder)
     checkpoint.path.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ page shows one row an arm, the mean over its seeds.
 import io
 import json
 import math
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ class TensorBoard(Callback):
     def on_fit_start(self, state: State) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        threading.excepthook = leave_to_the_caller
         # What was written after the checkpoint by a run that was killed is struck out.
         self.writer = SummaryWriter(str(self.folder), purge_step=state.step + 1)
         if state.step == 0:
@@ -119,6 +121,7 @@ class TensorBoard(Callback):
             if sheet is not None:
                 self.add_image("mistakes", sheet, state.step)
         self.write_session_end(success=not state.diverged)
+        self.writer.flush()  # raises what failed in the writer's thread; `close` does not
         self.writer.close()
 
     def write_layers(self, state: State) -> None:
@@ -179,6 +182,12 @@ class TensorBoard(Callback):
         writer = self.writer.file_writer
         assert writer is not None
         writer.add_summary(summary, step)
+
+
+def leave_to_the_caller(failed: threading.ExceptHookArgs) -> None:
+    """Print the traceback of a thread that failed, unless it is the event writer's: its next call raises the error."""
+    if not type(failed.thread).__module__.startswith("tensorboard."):
+        threading.__excepthook__(failed)
 
 
 def first_filters(net: nn.Module) -> Any:

@@ -1,5 +1,6 @@
 """Telling of a batch of runs while it is done elsewhere."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -8,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ablate.record import RECORD_NAME, read_record
+from ablate.errors import CannotWrite, UserError
+from ablate.record import RECORD_NAME, Record, read_record
 from ablate.results import Job, read_failure
 from ablate.study import TUNING_SEED
 from ablate.tables import clock
@@ -49,18 +51,20 @@ class Watch:
     def look(self) -> None:
         """Print a line for each run that has ended since the last look; write the states of all once a minute."""
         if time.monotonic() - self.last_written > 60:
-            self.write()
+            with contextlib.suppress(CannotWrite):  # the states are written after the batch too, and that one says so
+                self.write()
             self.last_written = time.monotonic()
         for home, job in list(self.pending.items()):
             folder = self.output_dir / home
             if (modified := self.modified(folder)) and modified != self.written[home]:
-                record = read_record(folder)
-                assert record is not None
-                split = "val" if job.seed >= TUNING_SEED else "test"  # test scores of tuning runs are nobody's business
-                accuracy = 100 * (record.metrics[f"{split}/accuracy"] or 0.0)
-                ended = f"{split} accuracy {accuracy:.2f} %  {record.wall_seconds:.1f} s"
-                ended += "  diverged, scored as guessing" if record.status == "diverged" else ""
-                ended += "  not finite at inference" if record.non_finite else ""
+                try:
+                    record = read_record(folder)
+                except UserError as error:
+                    ended = f"FAILED: {error}"
+                else:
+                    if record is None:  # moved away since
+                        continue
+                    ended = self.conclusion(job, record)
             elif line := read_failure(folder):
                 ended = f"FAILED: {line}"
             else:
@@ -75,6 +79,15 @@ class Watch:
                 file=where,
                 flush=True,
             )
+
+    @staticmethod
+    def conclusion(job: Job, record: Record) -> str:
+        """Return what is said of a run that has finished; of a tuning run no test score, which must decide nothing."""
+        split = "val" if job.seed >= TUNING_SEED else "test"
+        accuracy = 100 * (record.metrics[f"{split}/accuracy"] or 0.0)
+        marks = "  diverged, scored as guessing" if record.status == "diverged" else ""
+        marks += "  not finite at inference" if record.non_finite else ""
+        return f"{split} accuracy {accuracy:.2f} %  {record.wall_seconds:.1f} s{marks}"
 
     @staticmethod
     def modified(folder: Path) -> int:

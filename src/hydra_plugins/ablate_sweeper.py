@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from ablate.errors import UserError
+from ablate.errors import CannotWrite, UserError
 
 if TYPE_CHECKING:
     from ablate.collection import Collection
@@ -73,7 +73,7 @@ class AblateSweeper(BasicSweeper):
         except (UserError, OSError) as error:
             if os.environ.get("HYDRA_FULL_ERROR") == "1":
                 raise
-            fail(error)
+            fail(f"{error}:\n  {again(self.command)}" if isinstance(error, CannotWrite) else error)
 
     def do_study(self, arguments: list[str]) -> None:
         """Plan, run, judge, report."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ablate.figures.half_trained import NAMES, half_trained_run, loss, probe_batches, subjects
+from ablate.figures.half_trained import NAMES, half_trained_run, loss, probe_batches, subjects, trained
 
 RATES = {"lr_batch_norm": 0.5, "lr_none": 0.05}
 
@@ -86,3 +86,18 @@ def test_batches_come_from_the_training_images(lab):
     assert torch.equal(images, lab.dataset(run).train.images[:120])
     with pytest.raises(ValueError, match="got 4 \\* 40 for 140"):
         probe_batches(lab, run, 4, 40)
+
+
+def test_a_damaged_net_is_kept_and_trained_anew(make_lab, tmp_path):
+    lab = make_lab(folder=tmp_path)
+    run = half_trained_run(lab, "none", RATES["lr_none"])
+    first = trained(lab, run)
+    (path,) = tmp_path.glob("half_trained-*/net.pt")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 8
+    path.write_bytes(bytes(data))
+    again = trained(lab, run)
+    for name, value in first.net.state_dict().items():
+        assert torch.equal(again.net.state_dict()[name], value)
+    kept = [other for other in path.parent.iterdir() if other != path]
+    assert [other.read_bytes() for other in kept] == [bytes(data)]

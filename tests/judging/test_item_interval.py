@@ -1,5 +1,7 @@
 """The interval over test images, from the predictions that runs left."""
 
+import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,18 +105,6 @@ def test_a_diverged_run_leaves_none(made) -> None:
     assert judge(results)[0].item_interval is None
 
 
-def test_files_of_the_first_version_are_read(made) -> None:
-    results, predictions, labels = made(**BATCH)
-    expected = judge(results)[0].item_interval
-    for label in (RELU, TANH):
-        for seed in range(SEEDS):
-            path = run(results, label, seed) / PREDICTIONS_NAME
-            np.savez_compressed(path, predictions=predictions[label][seed], labels=labels)
-    assert judge(results)[0].item_interval == expected
-    np.savez_compressed(run(results, TANH, 2) / PREDICTIONS_NAME, predictions=np.full(NUM_IMAGES, -1), labels=labels)
-    assert judge(results)[0].item_interval is None
-
-
 def test_outputs_that_are_not_finite_are_wrong_and_shared_ones_are_parts_of_a_hit(made) -> None:
     results, predictions, labels = made(**BATCH)
     hits = {label: (rows == labels).astype(float) for label, rows in predictions.items()}
@@ -150,3 +140,24 @@ def test_a_file_that_cannot_be_read_leaves_none(made, content: bytes | None) -> 
     (found,) = judge(results)
     assert found.item_interval is None
     assert found.p is not None
+    (why,) = found.unread
+    assert str(path) in why
+    assert f"{path} is {'missing' if content is None else 'damaged'}" in why
+    assert "rerun=true for this run makes them again" in why
+
+
+def test_predictions_that_can_be_read_leave_nothing_to_say(made) -> None:
+    assert judge(made(**BATCH)[0])[0].unread == []
+
+
+def test_predictions_of_another_run_are_noticed_by_the_checksum_in_the_record(made) -> None:
+    results, _, _ = made(**BATCH)
+    (arm,) = (arm for arm in results.arms if arm.label == RELU)
+    for seed in range(SEEDS):
+        data = (run(results, RELU, seed) / PREDICTIONS_NAME).read_bytes()
+        arm.records[seed] = replace(arm.records[seed], predictions=hashlib.sha256(data).hexdigest())
+    assert judge(results)[0].item_interval is not None
+    shutil.copy(run(results, RELU, 1) / PREDICTIONS_NAME, run(results, RELU, 0) / PREDICTIONS_NAME)
+    (found,) = judge(results)
+    assert found.item_interval is None
+    assert "is damaged or of another run" in found.unread[0]

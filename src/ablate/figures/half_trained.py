@@ -7,7 +7,9 @@ of a triangular schedule with its peak at 4. Gamma and beta are fixed at 1 and 0
 
 import copy
 import hashlib
+import io
 import math
+import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ablate.errors import UserError
+from ablate.errors import Unusable, UserError
 from ablate.figures.lab import Lab
+from ablate.integrity import read_binary, write_binary
 from ablate.layers.batch_norm import estimate_population_statistics
 from ablate.nets import Net
-from ablate.record import replacing
 from ablate.run import Run
 
 NAMES = ("batch norm", "frozen", "none")
@@ -86,10 +88,17 @@ def trained(lab: Lab, run: Run) -> Subject:
     """
     digest = hashlib.sha256(f"{run.fingerprint}/{run.seed}/{run.device}".encode()).hexdigest()
     path = lab.folder / f"half_trained-{digest[:8]}" / "net.pt" if lab.folder else None
-    if path and path.exists() and not lab.rerun:
+    data = None
+    if path and not lab.rerun:
+        try:
+            data = read_binary(path)
+        except Unusable as error:
+            kept = path.rename(path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}"))
+            lab.say(f"{error}; it is kept as {kept.name}, and the net is trained anew")
+    if data is not None:
         lab.say(f"half-trained already: {path}")
         net = lab.net(run)
-        stored = torch.load(path, weights_only=True, map_location=run.device)
+        stored = torch.load(io.BytesIO(data), weights_only=True, map_location=run.device)
         net.load_state_dict(stored["net"])
         accuracies = stored["accuracies"]
     else:
@@ -104,8 +113,9 @@ def trained(lab: Lab, run: Run) -> Subject:
         accuracies = [float(row.get(key) or math.nan) for key in ("train/accuracy", "val/accuracy")]
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as temporary:
-                torch.save({"net": net.state_dict(), "accuracies": accuracies}, temporary)
+            file = io.BytesIO()
+            torch.save({"net": net.state_dict(), "accuracies": accuracies}, file)
+            write_binary(file.getvalue(), path)
     # Double backward is faster on contiguous weights (CPU), and they can be viewed as one vector.
     return Subject(net.to(memory_format=torch.contiguous_format).train(), *accuracies)
 

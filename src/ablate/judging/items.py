@@ -1,6 +1,9 @@
 """What the draw of test images adds to the uncertainty of an accuracy difference."""
 
+import hashlib
+import io
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.claim import DIFFERENCE_FORMS, Claim
+from ablate.errors import Unusable, UserError
+from ablate.integrity import read_bytes
 from ablate.record import PREDICTIONS_NAME
 from ablate.results import ArmResult
 from ablate.statistics import hit_difference
 
 HitArray = NDArray[np.float64]
 IntArray = NDArray[np.int_]
-Reader = Callable[[Path], tuple[HitArray, IntArray] | None]
+Reader = Callable[[Path, str], tuple[HitArray, IntArray]]
 
 
 def item_interval(
@@ -27,10 +32,13 @@ def item_interval(
         cells: treatment and control, matched.
         seeds: of the runs.
         output_dir: folder that the runs' homes are relative to.
-        read: folder of a run -> what its answers count and the true classes, see `read_predictions`.
+        read: (folder of a run, checksum) -> what its answers count and the true classes, see `read_predictions`.
 
     Returns:
-        (low, high) as fractions; None where a file is missing, a run diverged, or the test images are not the same.
+        (low, high) as fractions; None where a run diverged, or the test images are not the same.
+
+    Raises:
+        Unusable: predictions are missing or damaged; the file is named.
     """
     if claim.form not in DIFFERENCE_FORMS or claim.metric != "test/accuracy" or claim.value is not None:
         return None
@@ -38,8 +46,9 @@ def item_interval(
     all_labels: list[IntArray] = []
     for arm in (arm for cell in cells for arm in cell):
         for seed in seeds:
-            found = read(output_dir / arm.chosen.home / f"seed-{seed}") if arm.chosen else None
-            if found is None or arm.records[seed].status == "diverged":
+            assert arm.chosen is not None, "a claim that can be decided has all its runs"
+            found = read(output_dir / arm.chosen.home / f"seed-{seed}", arm.records[seed].predictions)
+            if arm.records[seed].status == "diverged":
                 return None
             all_hits.append(found[0])
             all_labels.append(found[1])
@@ -51,18 +60,35 @@ def item_interval(
     return interval.lower, interval.upper
 
 
-def read_predictions(folder: Path) -> tuple[HitArray, IntArray] | None:
+def read_predictions(folder: Path, checksum: str) -> tuple[HitArray, IntArray]:
     """Return what the answer for every test image counts, in [0, 1], and its true class, shape (num_images,) each.
 
     An output that is not finite is no hit, and where m classes share the largest output it is 1/m of one, as in the
-    test accuracy. None where the file cannot be read.
+    test accuracy.
+
+    Args:
+        folder: of the run.
+        checksum: SHA-256 of the file, from the run's record; "" where it is not known, and the check sums of the npz
+            format alone are verified.
+
+    Raises:
+        Unusable: the file is missing, or is not the one that the run wrote.
     """
+    path = folder / PREDICTIONS_NAME
+    cure = "rerun=true for this run makes them again"
     try:
-        with (folder / PREDICTIONS_NAME).open("rb") as stream, np.load(stream) as arrays:
-            if "hits" in arrays:
-                return arrays["hits"], arrays["labels"]
-            # Version 1 of the numerics wrote none: every answer was one class, and -1 meant a run that diverged.
-            predictions, labels = arrays["predictions"], arrays["labels"]
-            return None if (predictions < 0).any() else ((predictions == labels).astype(np.float64), labels)
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
-        return None
+        data = read_bytes(path)
+    except UserError as error:
+        raise Unusable(f"no interval over test images: {error}; {cure}") from error
+    if data is None:
+        raise Unusable(f"no interval over test images: {path} is missing; {cure}")
+    if checksum and hashlib.sha256(data).hexdigest() != checksum:
+        raise Unusable(
+            f"no interval over test images: {path} is damaged or of another run: its content does not agree with the "
+            f"checksum in the run's record; {cure}"
+        )
+    try:
+        with np.load(io.BytesIO(data)) as arrays:
+            return arrays["hits"], arrays["labels"]
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise Unusable(f"no interval over test images: {path} is damaged ({error}); {cure}") from error

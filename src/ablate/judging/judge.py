@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ablate.claim import Claim
-from ablate.errors import UserError
+from ablate.errors import Unusable, UserError
 from ablate.judging import tuning
 from ablate.judging.effects import (
     Scores,
@@ -132,7 +132,10 @@ def conclude(
         else:
             told |= report_verdict(claim, verdict)
             told |= describe_differences(claim, evidence.scores, generator_seed)
-            told["item_interval"] = item_interval(claim, cells, study.seeds, results.output_dir, read)
+            try:
+                told["item_interval"] = item_interval(claim, cells, study.seeds, results.output_dir, read)
+            except Unusable as error:
+                told["unread"] = [str(error)]
     if study.tuning is not None and evidence.obstacle != "not comparable":
         told["at_values"] = tuning.at_values(claim, cells, study)
         told["value_sensitive"] = tuning.value_sensitive(claim, cells, study)

@@ -67,6 +67,7 @@ class Judgement:
             what is claimed.
         item_interval: 95 % interval of a difference of test accuracies over the draw of test images, for these nets;
             None for other metrics and forms, and where a run diverged.
+        unread: why there is no such interval although the claim could have one: predictions that cannot be read.
         value_sensitive: whether moving one arm to a neighbouring value of the tuned nuisance changes the category of
             the effect (see `ablate.judging.tuning.value_sensitive`); None where nothing is tuned.
         at_values: the comparison at equal values of the nuisance.
@@ -97,6 +98,7 @@ class Judgement:
     sign_flip_smallest_p: float | None = None
     improvement: float | None = None
     item_interval: tuple[float, float] | None = None
+    unread: list[str] = field(default_factory=list)
     value_sensitive: bool | None = None
     at_values: list[AtValue] = field(default_factory=list)
     edges: list[str] = field(default_factory=list)

@@ -21,8 +21,8 @@ NAMES = {
     "ablate_git_commit": "git commit of ablate",
     "own_repository": "your git repository",
     "own_git_commit": "git commit of your repository (+: with changes)",
-    "git_commit": "git commit of ablate",  # records of before there were two
 }
+REMADE = "the command that began the study sets it aside and does the run anew"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +125,12 @@ def budget(results: Results) -> str:
 
 
 def failures(results: Results) -> Rows:
-    """Return head and rows of the runs that failed, diverged or gave no finite outputs, and of arms without a value."""
+    """Return head and rows of runs that failed, diverged, gave no finite outputs or have an unusable record, and of
+    arms without a value."""
     rows = [["arm", "seed", "what happened"]]
     for arm in results.arms:
+        for home, why in sorted(arm.unusable.items()):
+            rows.append([arm.label, home.rpartition("-")[2], f"counts as missing: {why}; {REMADE}"])
         for seed, line in sorted(arm.failures.items()):
             kind = "tuning run failed" if seed >= TUNING_SEED else "failed"
             rows.append([arm.label, str(seed), f"{kind}: {line}"])

@@ -124,6 +124,7 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
     """Return what to know when reading a verdict."""
     study, claim = results.study, judgement.claim
     found = [Note(judgement.reason, "warning")] if judgement.reason else []
+    found += [Note(why) for why in judgement.unread]
     if judgement.value_sensitive and study.tuning:
         key = study.tuning.key
         found.append(Note(f"{sensitivity(key)}: another answer with one arm at a neighbouring {key}", "warning"))

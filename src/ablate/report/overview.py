@@ -17,7 +17,7 @@ from ablate.report.overview_markdown import to_markdown
 from ablate.report.page import csv_rows, write_report
 from ablate.report.rendering import render
 from ablate.report.table import write_text
-from ablate.report.terminal import verdict_line
+from ablate.report.terminal import unusable_lines, verdict_line
 from ablate.report.wording import plural
 from ablate.results import Results, collect
 from ablate.tables import comma_separated
@@ -129,7 +129,8 @@ def collection_summary(told: Told) -> str:
     for results, judgements in told:
         state = progress(results)
         title = (results.study.title or results.study.name) + (f" ({state.sentence()})" * (not state.is_complete))
-        paragraphs.append("\n".join([title, *unsound(results), *map(verdict_line, judgements)]))
+        lines = [*unsound(results), *map(verdict_line, judgements), *unusable_lines(results, judgements)]
+        paragraphs.append("\n".join([title, *lines]))
     return "\n\n".join([*paragraphs, answer(all_of(told))])
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ablate.identity import flatten, plain, scientific
+from ablate.integrity import replacing
 from ablate.overrides import text
-from ablate.record import Record, replacing
+from ablate.record import Record
 from ablate.results import ArmResult, Results
 from ablate.study import Study
 

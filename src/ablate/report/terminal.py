@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ablate.report.circumstances import unsound
+from ablate.report.circumstances import REMADE, unsound
 from ablate.report.findings import answer
 from ablate.report.table import arm_rows
 from ablate.report.wording import LOOKS, unit_of
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
-    """Return the table of arms, best first, and one line a claim; what is not finished is left out of the table."""
+    """Return the table of arms, best first, one line a claim, and a line for each file that cannot be used.
+
+    What is not finished is left out of the table.
+    """
     records = [record for arm in results.arms for record in arm.records.values()]
     parts = [aligned(arm_rows(records))] if records else ["no run has finished yet"]
     if lines := unsound(results):
@@ -23,7 +26,16 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
     if judgements:
         parts.append("\n".join(verdict_line(judgement) for judgement in judgements))
         parts.append(answer(judgements))
+    if lines := unusable_lines(results, judgements):
+        parts.append("\n".join(lines))
     return "\n\n".join(parts)
+
+
+def unusable_lines(results: Results, judgements: "Sequence[Judgement]") -> list[str]:
+    """Return a line for each record and each file of predictions that is there and cannot be used."""
+    unusable = {home: why for arm in results.arms for home, why in arm.unusable.items()}
+    lines = [f"counts as missing: {why}; {REMADE}" for why in unusable.values()]
+    return lines + list(dict.fromkeys(why for judgement in judgements for why in judgement.unread))
 
 
 def verdict_line(judgement: "Judgement") -> str:
