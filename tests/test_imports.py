@@ -14,6 +14,7 @@ RANKS = {
     "seeding": 0,
     "hardware": 0,
     "identity": 0,
+    "declaration": 1,
     "record": 0,
     "statistics": 0,
     "tables": 0,
@@ -57,6 +58,7 @@ RANKS = {
 HYDRA_IN = {"planning", "composition", "drafting", "cli"}
 NO_TORCH_IN = {
     "identity",
+    "declaration",
     "home",
     "record",
     "tables",

@@ -7,8 +7,8 @@ repair.
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from ablate.record import read_content, replacing
 from ablate.study import Arm, Study, parse
 
 MANIFEST_NAME = "manifest.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 VALIDATED = re.compile("((epochs_to|best)/)?val/")  # metrics of validation images
 
 
@@ -33,6 +33,7 @@ class Variant:
         arm: readable name, see `record.Record`.
         fingerprint, levels, settings: see `record.Record`.
         home: folder of its runs, relative to the output folder.
+        follows: the keys that each interpolated setting names, see `declaration.follows`.
     """
 
     value: Any
@@ -42,6 +43,7 @@ class Variant:
     levels: dict[str, str]
     settings: dict[str, Any]
     home: str
+    follows: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,11 @@ class PlannedArm:
     axes: Axes
     label: str
     variants: list[Variant]
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The fingerprints of its variants: arms in which they are equal are the same runs."""
+        return tuple(variant.fingerprint for variant in self.variants)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +147,14 @@ def plan_arms(arms: Sequence[Arm], study: Study, resolve: Any) -> list[PlannedAr
         PlannedArm(axes=arm.axes, label=arm.label, variants=[resolve(arm.overrides, value) for value in values])
         for arm in arms
     ]
+
+
+def coinciding(arms: Iterable[PlannedArm]) -> list[list[str]]:
+    """Return the labels of the arms that are the same runs, in groups of two and more."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for arm in arms:
+        groups.setdefault(arm.identity, []).append(arm.label)
+    return [labels for labels in groups.values() if len(labels) > 1]
 
 
 def check_validated(study: Study, arms: Sequence[PlannedArm]) -> None:

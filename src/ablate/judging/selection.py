@@ -3,11 +3,12 @@
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from ablate.claim import Axes, Claim
+from ablate.declaration import undeclared
 from ablate.errors import UserError
-from ablate.identity import differences, measures
+from ablate.identity import measures
 from ablate.manifest import PlannedArm
 from ablate.overrides import text
 from ablate.results import ArmResult, Job, Results
@@ -163,8 +164,7 @@ def why_not_comparable(selection: Selection[ArmResult], nuisance: str = "") -> s
     """Return what else matched arms differ in than the axes the claim sets apart and the nuisance, "" where nothing.
 
     The arms are compared at equal values of a tuned nuisance; of one that is fixed each arm has its own. A setting may
-    follow from a declared one by interpolation, as preprocessing.bits from data.bits: its name ends alike and it has
-    the same two values.
+    follow from a declared one by interpolation, as preprocessing.bits from data.bits: see `declaration.undeclared`.
     """
     if selection.mismatch:
         return selection.mismatch
@@ -175,30 +175,11 @@ def why_not_comparable(selection: Selection[ArmResult], nuisance: str = "") -> s
             a, b = mine.planned.variants[0], other.planned.variants[0]
             if a.fingerprint == b.fingerprint:
                 return f"{mine.label} and {other.label} are the same runs: nothing that decides a result differs"
-            found = undeclared(a.settings, b.settings, declared | ({nuisance} if nuisance else set()))
+            found = undeclared(a, b, declared | ({nuisance} if nuisance else set()))
             if found:
                 shown = "; ".join(f"{key} is {x!r} against {y!r}" for key, (x, y) in found.items())
                 return f"{mine.label} and {other.label} differ in more than {', '.join(sorted(declared))}: {shown}"
     return ""
-
-
-def undeclared(
-    mine: Mapping[str, Any], other: Mapping[str, Any], declared: Collection[str]
-) -> dict[str, tuple[Any, Any]]:
-    """Return {key: (mine, other)} for every scientific setting that differs though no declared axis covers it.
-
-    Args:
-        mine, other: resolved configurations.
-        declared: axes: a group covers its keys ("activation": activation.*), a key itself and what lies below.
-    """
-    found = differences(mine, other)
-    axes = [axis.lstrip("+~") for axis in declared]
-    covered = {key: pair for key, pair in found.items() if any(f"{key}.".startswith(f"{axis}.") for axis in axes)}
-
-    def follows(key: str, pair: tuple[Any, Any]) -> bool:
-        return any(name.endswith(key.rpartition(".")[2]) and pair == by for name, by in covered.items())
-
-    return {key: pair for key, pair in found.items() if key not in covered and not follows(key, pair)}
 
 
 def describe(axes: Axes) -> str:

@@ -4,9 +4,10 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ablate.identity import differences
+from ablate import declaration
+from ablate.manifest import Variant
 from ablate.overrides import text
 from ablate.record import Record
 from ablate.report.wording import plural
@@ -131,25 +132,20 @@ def failures(results: Results) -> Rows:
 
 
 def undeclared(results: Results) -> Rows:
-    """Return head and rows of the settings in which arms differ although neither an axis nor the nuisance says so.
-
-    A group axis declares all settings of its group.
-    """
-    declared = {axis.lstrip("+~") for arm in results.arms for axis in arm.axes}
-    declared |= {results.study.nuisance} - {""}
+    """Return head and rows of the settings in which arms differ although neither an axis nor the nuisance says so."""
+    declared = {axis for arm in results.arms for axis in arm.axes} | {results.study.nuisance} - {""}
     reference = results.arms[0] if results.arms else None
     rows = [["arm", "setting", "value", f"in {reference.label if reference else ''}"]]
     for arm in results.arms[1:]:
         assert reference is not None
-        for key, (mine, other) in differences(settings_of(arm), settings_of(reference)).items():
-            if not any(key == axis or key.startswith(f"{axis}.") for axis in declared):
-                rows.append([arm.label, key, text(mine), text(other)])
+        found = declaration.undeclared(variant_of(arm), variant_of(reference), declared)
+        rows += [[arm.label, key, text(mine), text(other)] for key, (mine, other) in found.items()]
     return rows
 
 
-def settings_of(arm: ArmResult) -> dict[str, Any]:
-    """Return the settings an arm is judged with, of its first variant until one is chosen."""
-    return (arm.chosen or arm.planned.variants[0]).settings
+def variant_of(arm: ArmResult) -> Variant:
+    """Return the variant an arm is judged with, the first one until one is chosen."""
+    return arm.chosen or arm.planned.variants[0]
 
 
 def environment(results: Results) -> Rows:
