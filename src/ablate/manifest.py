@@ -157,6 +157,12 @@ def coinciding(arms: Iterable[PlannedArm]) -> list[list[str]]:
     return [labels for labels in groups.values() if len(labels) > 1]
 
 
+def same_runs(labels: Sequence[str]) -> str:
+    """Return the sentence that arms of these labels coincide."""
+    listed = f"{', '.join(labels[:-1])} and {labels[-1]}"
+    return f"{listed} are the same runs: nothing that decides a result differs"
+
+
 def check_validated(study: Study, arms: Sequence[PlannedArm]) -> None:
     """Refuse what needs validation images where an arm has none.
 

@@ -101,7 +101,7 @@ def variant(cfg: DictConfig, choices: Mapping[str, Any], overrides: Sequence[str
         levels=found.levels,
         settings=found.settings,
         home=home,
-        follows=follows(unresolved, lambda text: OmegaConf.merge(cfg, {"_": text})["_"]),
+        follows=follows(unresolved, lambda text: OmegaConf.select(OmegaConf.merge(cfg, {"_": text}), "_")),
     )
 
 

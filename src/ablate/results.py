@@ -42,6 +42,8 @@ class ArmResult:
         records: of the chosen variant, by report seed; what is not there is missing.
         tuning: by position of the variant, records by tuning seed; empty where nothing is tuned.
         failures: by seed, the last line of what a failed run said; report and tuning runs.
+        refused: by folder of the run, relative to the output folder, why the record in it is not this arm's; such a run
+            is missing.
     """
 
     planned: PlannedArm
@@ -49,6 +51,12 @@ class ArmResult:
     records: dict[int, Record]
     tuning: list[dict[int, Record]] = field(default_factory=list)
     failures: dict[int, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What arms share whose report runs are the same: the fingerprint of the chosen variant, or of all of them."""
+        return (self.chosen.fingerprint,) if self.chosen else self.planned.identity
 
     @property
     def label(self) -> str:
@@ -118,13 +126,20 @@ def collect(manifest: Manifest, folder: Path) -> Results:
 
 def collect_arm(planned: PlannedArm, study: Study, output_dir: Path) -> ArmResult:
     """Read what is known of one arm."""
-    tuning = [read_seeds(output_dir / v.home, study.tuning_seeds) for v in planned.variants] if study.tuning else []
+    refused: dict[str, str] = {}
+
+    def read(variant: Variant, seeds: Sequence[int]) -> dict[int, Record]:
+        found, reasons = read_seeds(output_dir / variant.home, variant.fingerprint, seeds)
+        refused.update({f"{variant.home}/seed-{seed}": reason for seed, reason in reasons.items()})
+        return found
+
+    tuning = [read(variant, study.tuning_seeds) for variant in planned.variants] if study.tuning else []
     chosen = choose(planned, study, tuning)
     runs = [(variant.home, seed) for variant in planned.variants for seed in study.tuning_seeds]
     runs += [(chosen.home, seed) for seed in study.seeds] if chosen else []
     failures = {seed: found for home, seed in runs if (found := read_failure(output_dir / home / f"seed-{seed}"))}
-    records = read_seeds(output_dir / chosen.home, study.seeds) if chosen else {}
-    return ArmResult(planned=planned, chosen=chosen, records=records, tuning=tuning, failures=failures)
+    records = read(chosen, study.seeds) if chosen else {}
+    return ArmResult(planned=planned, chosen=chosen, records=records, tuning=tuning, failures=failures, refused=refused)
 
 
 def choose(planned: PlannedArm, study: Study, tuning: Sequence[dict[int, Record]]) -> Variant | None:
@@ -137,10 +152,36 @@ def choose(planned: PlannedArm, study: Study, tuning: Sequence[dict[int, Record]
     return planned.variants[means.index(max(means))]
 
 
-def read_seeds(home: Path, seeds: Sequence[int]) -> dict[int, Record]:
-    """Return the records of the finished seeds."""
-    found = ((seed, read_record(home / f"seed-{seed}")) for seed in seeds)
-    return {seed: record for seed, record in found if record is not None}
+def read_seeds(home: Path, fingerprint: str, seeds: Sequence[int]) -> tuple[dict[int, Record], dict[int, str]]:
+    """Return the records of the finished seeds, and of the others that have a record why it cannot be used."""
+    found: dict[int, Record] = {}
+    refused: dict[int, str] = {}
+    for seed in seeds:
+        record, reason = read_own(home / f"seed-{seed}", fingerprint, seed)
+        if record is not None:
+            found[seed] = record
+        elif reason:
+            refused[seed] = reason
+    return found, refused
+
+
+def read_own(folder: Path, fingerprint: str, seed: int) -> tuple[Record | None, str]:
+    """Return the record in `folder`, or None and why it cannot be used, "" where there is none.
+
+    A record that cannot be read, or that is of another run (copied there by hand), must not keep the others from being
+    counted.
+    """
+    try:
+        record = read_record(folder)
+    except UserError as error:
+        return None, str(error)
+    if record is None or (record.fingerprint, record.seed) == (fingerprint, seed):
+        return record, ""
+    whose = f"arm {record.arm}, seed {record.seed}, fingerprint {record.fingerprint[:8]}"
+    return None, (
+        f"{folder / RECORD_NAME} is the record of another run ({whose}); this folder is that of seed {seed}, "
+        f"fingerprint {fingerprint[:8]}"
+    )
 
 
 def read_failure(folder: Path) -> str:

@@ -16,7 +16,7 @@ from ablate.callbacks import Checkpoint, Progress
 from ablate.data.dataset import Dataset, Split
 from ablate.errors import UserError
 from ablate.evaluation import Examination, best, epochs_to, guessing, write_predictions
-from ablate.home import check_same, claim_folder, set_aside
+from ablate.home import check_same, claim_folder, set_aside, settle
 from ablate.layers.batch_norm import BatchNorm
 from ablate.nets import ConvNet, Net
 from ablate.optimization import parameter_groups, set_initial_lr
@@ -149,12 +149,16 @@ def start(
     record = read_record(folder)
     if record is not None and not rerun:
         check_same(run, record.fingerprint, record.settings, folder)
+        if record.seed != run.seed:
+            raise UserError(f"{folder} holds the record of seed {record.seed}, not of {run.seed}; move it away")
         return record, False
     hardware.keep_memory()
     torch.set_num_threads(run.threads)
     dataset = run.data.load()
     net = run.build(dataset)  # what can be refused has been refused: from here on the folder is touched
     try:
+        if (home := settle(folder.parent, run.fingerprint)) != folder.parent:
+            raise Busy(f"another process has just begun the same run in {home}; the same command again finds it there")
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.parent / f".{folder.name}.lock", timeout=-1 if wait else 0)
         lock.acquire()

@@ -9,7 +9,7 @@ from ablate.claim import Axes, Claim
 from ablate.declaration import undeclared
 from ablate.errors import UserError
 from ablate.identity import measures
-from ablate.manifest import PlannedArm
+from ablate.manifest import PlannedArm, same_runs
 from ablate.overrides import text
 from ablate.results import ArmResult, Job, Results
 from ablate.study import Study
@@ -174,7 +174,7 @@ def why_not_comparable(selection: Selection[ArmResult], nuisance: str = "") -> s
         for mine, other in zip(first[1], cell, strict=True):
             a, b = mine.planned.variants[0], other.planned.variants[0]
             if a.fingerprint == b.fingerprint:
-                return f"{mine.label} and {other.label} are the same runs: nothing that decides a result differs"
+                return same_runs([mine.label, other.label])
             found = undeclared(a, b, declared | ({nuisance} if nuisance else set()))
             if found:
                 shown = "; ".join(f"{key} is {x!r} against {y!r}" for key, (x, y) in found.items())

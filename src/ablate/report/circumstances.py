@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ablate import declaration
-from ablate.manifest import Variant
+from ablate.manifest import Variant, coinciding, same_runs
 from ablate.overrides import text
 from ablate.record import Record
 from ablate.report.wording import plural
@@ -28,6 +28,7 @@ class Progress:
         done, planned: report runs.
         tuning_done, tuning_planned: tuning runs.
         failed: runs that raised an error and have not finished since.
+        refused: runs whose record cannot be used; they are not done.
         diverged: report runs whose loss stopped being a number; they are done, and scored as guessing.
     """
 
@@ -37,6 +38,7 @@ class Progress:
     tuning_planned: int
     failed: int
     diverged: int
+    refused: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -47,25 +49,29 @@ class Progress:
         parts = [f"{self.done:,} of {plural(self.planned, 'report run')}"]
         if self.tuning_planned:
             parts.append(f"{self.tuning_done:,} of {plural(self.tuning_planned, 'tuning run')}")
-        return f"{' and '.join(parts)} done" + (f", {self.failed} failed" if self.failed else "")
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"{' and '.join(parts)} done{failed}" + (f", {self.refused} with a refused record" * bool(self.refused))
 
 
 def progress(results: Results) -> Progress:
-    """Return how much of the study is done."""
-    study = results.study
+    """Return how much of the study is done; a run that arms share is counted once."""
+    study, arms = results.study, results.arms
+    tuned = [(variant, i, arm) for arm in arms for i, variant in enumerate(arm.planned.variants)]
     return Progress(
-        done=sum(len(arm.records) for arm in results.arms),
-        planned=len(results.arms) * len(study.seeds),
-        tuning_done=sum(len(records) for arm in results.arms for records in arm.tuning),
-        tuning_planned=sum(len(arm.planned.variants) for arm in results.arms) * len(study.tuning_seeds),
-        failed=sum(len(arm.failures) for arm in results.arms),
+        done=len({(arm.identity, seed) for arm in arms for seed in arm.records}),
+        planned=len({arm.identity for arm in arms}) * len(study.seeds),
+        tuning_done=len({(v.fingerprint, seed) for v, i, arm in tuned if arm.tuning for seed in arm.tuning[i]}),
+        tuning_planned=len({variant.fingerprint for variant, _, _ in tuned}) * len(study.tuning_seeds),
+        failed=len({(arm.planned.identity, seed) for arm in arms for seed in arm.failures}),
+        refused=len({home for arm in arms for home in arm.refused}),
         diverged=sum(record.status == "diverged" for record in records_of(results)),
     )
 
 
 def records_of(results: Results) -> list[Record]:
-    """Return the report runs' records in the study's order."""
-    return [record for arm in results.arms for record in arm.records.values()]
+    """Return the report runs' records in the study's order, those that arms share once."""
+    records = (record for arm in results.arms for record in arm.records.values())
+    return list({(record.fingerprint, record.seed): record for record in records}.values())
 
 
 def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[str, str]]:
@@ -78,6 +84,7 @@ def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[s
         ("Budget", "; ".join(budgets) or budget(results)),
         ("Arms and seeds", f"{plural(len(results.arms), 'arm')} × {plural(len(seeds), 'seed')} ({listed})"),
     ]
+    rows += [("Same runs", same_runs(labels)) for labels in coinciding(arm.planned for arm in results.arms)]
     if study.tuning:
         values = ", ".join(map(text, study.tuning.values))
         number = plural(study.tuning.seeds, "seed")
@@ -117,12 +124,14 @@ def budget(results: Results) -> str:
 
 
 def failures(results: Results) -> Rows:
-    """Return head and rows of the runs that failed or diverged."""
+    """Return head and rows of the runs that failed, diverged, or have a record that cannot be used."""
     rows = [["arm", "seed", "what happened"]]
     for arm in results.arms:
         for seed, line in sorted(arm.failures.items()):
             kind = "tuning run failed" if seed >= TUNING_SEED else "failed"
             rows.append([arm.label, str(seed), f"{kind}: {line}"])
+        for home, reason in arm.refused.items():
+            rows.append([arm.label, home.rpartition("-")[2], f"record refused, the run counts as missing: {reason}"])
         diverged = [str(seed) for seed, record in sorted(arm.records.items()) if record.status == "diverged"]
         if diverged:
             rows.append(

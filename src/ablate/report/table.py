@@ -17,7 +17,8 @@ HEAD = ("seeds", "test accuracy %", "std", "val accuracy %", "train accuracy %",
 def arm_labels(records: Iterable[Record]) -> dict[str, str]:
     """Return {fingerprint: label}, a label naming only what is not the same in all arms.
 
-    The levels of the groups that vary come first, then the settings that vary although the level is the same.
+    The levels of the groups that vary come first, then the settings that vary although the level is the same; where all
+    this is equal, the folder of the images.
     """
     arms = {record.fingerprint: record for record in records}
     varying = [g for g in next(iter(arms.values())).levels if len({r.levels.get(g) for r in arms.values()}) > 1]
@@ -39,7 +40,11 @@ def arm_labels(records: Iterable[Record]) -> dict[str, str]:
         parts += [f"{key}={plain(settings[key])}" for key in sorted(varying_keys) if key in settings]
         return " ".join(parts) or record.arm
 
-    return {fingerprint: label(record) for fingerprint, record in arms.items()}
+    labels = {fingerprint: label(record) for fingerprint, record in arms.items()}
+    roots = {key: plain(record.settings.get("data", {}).get("root")) for key, record in arms.items()}
+    if len(set(labels.values())) < len(labels) and len(set(roots.values())) > 1:  # equal settings, other images
+        return {key: f"{told} data.root={roots[key]}" for key, told in labels.items()}
+    return labels
 
 
 def arm_rows(records: Sequence[Record]) -> list[list[str]]:

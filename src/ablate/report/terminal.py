@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ablate.manifest import coinciding, same_runs
+from ablate.report.circumstances import records_of
 from ablate.report.findings import answer
 from ablate.report.table import arm_rows
 from ablate.report.wording import LOOKS, unit_of
@@ -15,8 +17,12 @@ if TYPE_CHECKING:
 
 def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
     """Return the table of arms, best first, and one line a claim; what is not finished is left out of the table."""
-    records = [record for arm in results.arms for record in arm.records.values()]
+    records = records_of(results)
     parts = [aligned(arm_rows(records))] if records else ["no run has finished yet"]
+    notes = [same_runs(labels) for labels in coinciding(arm.planned for arm in results.arms)]
+    notes += dict.fromkeys(reason for arm in results.arms for reason in arm.refused.values())
+    if notes:
+        parts.append("\n".join(notes))
     if judgements:
         parts.append("\n".join(verdict_line(judgement) for judgement in judgements))
         parts.append(answer(judgements))
