@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
     """Return the table of arms, best first, and one line a claim; what is not finished is left out of the table."""
     records = records_of(results)
-    parts = [aligned(arm_rows(records))] if records else ["no run has finished yet"]
+    parts = [aligned(arm_rows(records, len(results.study.seeds)))] if records else ["no run has finished yet"]
     notes = [same_runs(labels) for labels in coinciding(arm.planned for arm in results.arms)]
     notes += dict.fromkeys(reason for arm in results.arms for reason in arm.refused.values())
     if notes:
