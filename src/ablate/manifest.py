@@ -174,7 +174,8 @@ def check_validated(study: Study, arms: Sequence[PlannedArm]) -> None:
     needs += [f"claim {n!r}" for n, metrics in about.items() if any(map(VALIDATED.match, metrics))]
     for arm in arms:
         if needs and any(variant.settings["data"].get("val_size") == 0 for variant in arm.variants):
+            without = "study.tuning=null" if study.tuning else "study.only names the claims to judge"
             raise UserError(
                 f"{needs[0]} needs validation images, and arm '{arm.label}' has none (data.val_size=0); raise "
-                "data.val_size, or do without (study.tuning=null)"
+                f"data.val_size, or do without it ({without})"
             )

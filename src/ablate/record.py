@@ -84,7 +84,9 @@ def read_content(path: Path, schema: int) -> dict[str, Any] | None:
         raise UserError(f"{path} is not valid JSON ({error}); move it away and start again") from error
     found = content.get("schema") if isinstance(content, dict) else None
     if found != schema:
-        raise UserError(f"{path} has schema {found!r}, this version of ablate reads {schema}; update ablate")
+        is_newer = isinstance(found, int) and found > schema
+        cure = "update ablate" if is_newer else "move it away and give the command that made it again"
+        raise UserError(f"{path} has schema {found!r}, this version of ablate reads {schema}; {cure}")
     return dict(content)
 
 

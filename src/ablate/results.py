@@ -106,7 +106,10 @@ def score(record: Record | None, metric: str) -> float:
     if metric not in record.metrics and record.status == "diverged":
         return math.inf  # a net that diverged is not measured
     if metric not in record.metrics:
-        raise UserError(f"runs have no metric {metric!r}; there are {', '.join(sorted(record.metrics))}")
+        raise UserError(
+            f"some runs have no metric {metric!r} (for one, seed {record.seed} of {record.arm}); "
+            f"it has {', '.join(sorted(record.metrics))}"
+        )
     value = record.metrics[metric]
     return math.inf if value is None else float(value)
 

@@ -191,7 +191,8 @@ class AblateSweeper(BasicSweeper):
         for name, definition in found:
             for override in definition.get("base") or []:
                 if key_of(override) in NOT_IN_BASE:
-                    raise UserError(f"{override} has no place in the base of study {name}; say it on the command line")
+                    cure = "give study.seeds" if key_of(override) == "seed" else "say it on the command line"
+                    raise UserError(f"{override} has no place in the base of study {name}; {cure}")
             study = parse(name, definition, *catalog.caption(files[name])).with_overrides(shared)
             studies.append((study, definition, shared))
         return studies

@@ -78,13 +78,13 @@ def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
     """
     for claim in study.asked:
         if measure := measure_of(claim.metric):
-            for arm in arms:
-                names = measures(arm.variants[0].settings)
-                if measure not in names:
-                    raise UserError(
-                        f"claim {claim.name!r}: no run measures {measure}; diagnostics.measure is "
-                        f"{', '.join(names) or 'empty'}"
-                    )
+            known = [(arm, measures(arm.variants[0].settings)) for arm in arms]
+            if lacking := [(arm, names) for arm, names in known if measure not in names]:
+                runs, of = _lacking([arm for arm, _ in lacking], arms)
+                raise UserError(
+                    f"claim {claim.name!r}: {runs} measures {measure}; diagnostics.measure{of} is "
+                    f"{', '.join(lacking[0][1]) or 'empty'}"
+                )
         for arm in arms if any(metric.startswith("initial/") for metric in (claim.metric, *claim.explained_by)) else ():
             if not arm.variants[0].settings.get("diagnostics", {}).get("at_start", True):
                 raise UserError(
@@ -94,13 +94,18 @@ def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
         threshold = claim.metric.rpartition("/")[2]
         if not claim.metric.startswith("epochs_to/"):
             continue
-        for arm in arms:
-            watched = [f"{value:g}" for value in arm.variants[0].settings["trainer"]["thresholds"]]
-            if threshold not in watched:
-                raise UserError(
-                    f"claim {claim.name!r}: no run watches for {claim.metric}; trainer.thresholds are "
-                    f"{', '.join(watched)}"
-                )
+        watching = [(arm, [f"{v:g}" for v in arm.variants[0].settings["trainer"]["thresholds"]]) for arm in arms]
+        if lacking := [(arm, watched) for arm, watched in watching if threshold not in watched]:
+            runs, of = _lacking([arm for arm, _ in lacking], arms)
+            raise UserError(
+                f"claim {claim.name!r}: {runs} watches for {claim.metric}; trainer.thresholds{of} are "
+                f"{', '.join(lacking[0][1]) or 'empty'}"
+            )
+
+
+def _lacking(lacking: Sequence[PlannedArm], arms: Sequence[PlannedArm]) -> tuple[str, str]:
+    """Return subject of a sentence that runs lack something, and whose setting it then names."""
+    return ("no run", "") if len(lacking) == len(arms) else ("not every run", f" of arm '{lacking[0].label}'")
 
 
 def unmeasured_runs(results: Results) -> Iterator[Job]:

@@ -141,7 +141,7 @@ def failures(results: Results) -> Rows:
 
 
 def undeclared(results: Results) -> Rows:
-    """Return head and rows of the settings in which arms differ although neither an axis nor the nuisance says so."""
+    """Return head and rows of the settings in which arms differ, but for axes, nuisance and what follows from these."""
     declared = {axis for arm in results.arms for axis in arm.axes} | {results.study.nuisance} - {""}
     reference = results.arms[0] if results.arms else None
     rows = [["arm", "setting", "value", f"in {reference.label if reference else ''}"]]
