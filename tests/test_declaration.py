@@ -98,10 +98,10 @@ def test_a_setting_is_declared_only_if_all_that_it_follows_from_is():
 
 def test_what_is_the_same_everywhere_explains_no_difference(monkeypatch):
     monkeypatch.setenv("WIDTH", "1")
-    mine = configured({"data": {"bits": 8}, "net": {"width": "${oc.env:WIDTH}", "depth": "${data.bits}"}})
+    mine = configured({"data": {"bits": 8}, "net": {"width": "${oc.env:WIDTH}-${data.bits}"}})
     monkeypatch.setenv("WIDTH", "2")
-    other = configured({"data": {"bits": 8}, "net": {"width": "${oc.env:WIDTH}", "depth": "${data.bits}"}})
-    assert undeclared(mine, other, {"data"}) == {"net.width": ("1", "2")}
+    other = configured({"data": {"bits": 8}, "net": {"width": "${oc.env:WIDTH}-${data.bits}"}})
+    assert undeclared(mine, other, {"data"}) == {"net.width": ("1-8", "2-8")}
 
 
 def test_a_part_of_a_group_that_follows_as_a_whole_follows():
