@@ -64,8 +64,8 @@ def test_a_damaged_record_counts_as_missing_and_is_named(folder):
     spoil(home / RECORD_NAME)
     results = collect(plan, folder)
     assert names(missing_runs(results)) == [("tanh", 1)]
-    assert list(results.arms[1].unusable) == ["runs/tanh/seed-1"]
-    assert results.arms[0].unusable == {}
+    assert list(results.arms[1].refused) == ["runs/tanh/seed-1"]
+    assert results.arms[0].refused == {}
     assert state_of(home) == "to do"
     write_runs(plan, folder)
     assert "activation=tanh,,1,to do,runs/tanh/seed-1" in (folder / "runs.csv").read_text()
@@ -89,11 +89,16 @@ def test_a_sweep_does_a_run_with_a_damaged_record_anew(folder):
     (results,), failed = do_runs([(plan, folder)], launch)
     assert launched == [([("tanh", 1)], False)]
     assert not failed
-    assert results.arms[1].unusable == {}
+    assert results.arms[1].refused == {}
 
 
-def test_a_record_that_cannot_be_replaced_ends_the_sweep_and_is_told(folder):
-    """The launcher's process has no right to move it: the run fails by name and is not launched for ever."""
+def test_a_record_that_cannot_be_replaced_ends_the_sweep_by_name(folder, monkeypatch):
+    """Nobody has the right to move it: the run fails by name and is not launched for ever."""
+
+    def refuse(folder, reason):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("ablate.sweep.set_aside", refuse)
     plan = begin(manifest(), folder)
     finish_all(plan, folder)
     home = folder.parent.parent / "runs/tanh/seed-1"

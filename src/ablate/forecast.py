@@ -1,8 +1,10 @@
 """What is said of a study before it begins: its arms, what is done of them, and how long the rest will take."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from ablate.judging.selection import unmeasured_runs
+from ablate.manifest import coinciding, same_runs
 from ablate.results import Results, missing_runs
 from ablate.tables import clock
 
@@ -12,6 +14,7 @@ def describe(results: Results, *, with_arms: bool = True) -> str:
     study = results.study
     profile = f" profile={study.profile}" if study.profile else ""
     lines = [f"study {study.name}{profile}: {len(results.arms)} arms, {len(study.seeds)} seeds each"]
+    lines += [same_runs(labels) for labels in coinciding(arm.planned for arm in results.arms)]
     if study.tuning:
         tuning = study.tuning
         lines.append(
@@ -38,12 +41,14 @@ def forecast(studies: Sequence[Results], num_workers: int) -> str:
     A study's runs are taken to last as long as its finished ones do on average, or, where none is, as long as its file
     says that they do on one core.
     """
-    homes: set[str] = set()
+    known: set[Any] = set()
     num_runs, num_timed, seconds = 0, 0, 0.0
     for results in studies:
-        jobs = {job.home for job in missing_runs(results)} - homes
-        homes |= jobs
-        left = len(jobs) + sum(len(results.study.seeds) for arm in results.arms if arm.chosen is None)
+        runs: set[Any] = {job.home for job in missing_runs(results)}
+        # Which value these arms will run at is not known yet; arms of equal variants will run at the same.
+        runs |= {(arm.identity, seed) for arm in results.arms if arm.chosen is None for seed in results.study.seeds}
+        left = len(runs - known)
+        known |= runs
         num_runs += left
         if each := seconds_a_run(results):
             num_timed += left

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
+from filelock import FileLock
 
 from ablate.errors import Unusable, UserError
 from ablate.identity import differences
@@ -43,6 +44,28 @@ class Config:
     levels: dict[str, str]
     settings: dict[str, Any]
     sources: list[dict[str, Any]] = field(default_factory=list)
+
+
+def settle(home: Path, fingerprint: str) -> Path:
+    """Make the folder of an arm's runs, runs/<arm>-<hash8>, and return it.
+
+    Where there is a folder of the same hash under another name, it is that one: settings that are spelled in two ways
+    are the same runs, and two processes that plan them at one moment must agree on where these lie.
+
+    Args:
+        home: the folder as the arm's name has it; one that is not named by the hash is taken as it is.
+        fingerprint: of the arm.
+    """
+    ending = f"-{fingerprint[:8]}"
+    if home.is_dir() or not home.name.endswith(ending):
+        home.mkdir(parents=True, exist_ok=True)
+        return home
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(home.parent / ".homes.lock", mode=0o666):  # the umask decides who else may use it
+        known = sorted(home.parent.glob(f"*{ending}"))
+        if not known:
+            home.mkdir(exist_ok=True)
+        return known[0] if known else home
 
 
 def set_aside(folder: Path, reason: str) -> Path:

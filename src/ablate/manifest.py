@@ -7,7 +7,7 @@ repair.
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Variant:
         fingerprint, levels, settings: see `record.Record`.
         home: folder of its runs, relative to the output folder.
         sources: see `record.Record`; their text lies beside the manifest, in sources/<path>.
+        follows: the keys that each interpolated setting names, see `declaration.follows`.
     """
 
     value: Any
@@ -45,6 +46,7 @@ class Variant:
     settings: dict[str, Any]
     home: str
     sources: list[dict[str, Any]] = field(default_factory=list)
+    follows: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,11 @@ class PlannedArm:
     axes: Axes
     label: str
     variants: list[Variant]
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The fingerprints of its variants: arms in which they are equal are the same runs."""
+        return tuple(variant.fingerprint for variant in self.variants)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +175,20 @@ def plan_arms(arms: Sequence[Arm], study: Study, resolve: Any) -> list[PlannedAr
     ]
 
 
+def coinciding(arms: Iterable[PlannedArm]) -> list[list[str]]:
+    """Return the labels of the arms that are the same runs, in groups of two and more."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for arm in arms:
+        groups.setdefault(arm.identity, []).append(arm.label)
+    return [labels for labels in groups.values() if len(labels) > 1]
+
+
+def same_runs(labels: Sequence[str]) -> str:
+    """Return the sentence that arms of these labels coincide."""
+    listed = f"{', '.join(labels[:-1])} and {labels[-1]}"
+    return f"{listed} are the same runs: nothing that decides a result differs"
+
+
 def check_validated(study: Study, arms: Sequence[PlannedArm]) -> None:
     """Refuse what needs validation images where an arm has none.
 
@@ -179,7 +200,8 @@ def check_validated(study: Study, arms: Sequence[PlannedArm]) -> None:
     needs += [f"claim {n!r}" for n, metrics in about.items() if any(map(VALIDATED.match, metrics))]
     for arm in arms:
         if needs and any(variant.settings["data"].get("val_size") == 0 for variant in arm.variants):
+            without = "study.tuning=null" if study.tuning else "study.only names the claims to judge"
             raise UserError(
                 f"{needs[0]} needs validation images, and arm '{arm.label}' has none (data.val_size=0); raise "
-                "data.val_size, or do without (study.tuning=null)"
+                f"data.val_size, or do without it ({without})"
             )

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate import catalog, hardware, sources
 from ablate.composition import settings_with
+from ablate.declaration import follows
 from ablate.errors import UserError
 from ablate.identity import arm_name, at_present, differences, fingerprint, is_unscientific, run_folder
 from ablate.manifest import Variant
@@ -96,6 +97,7 @@ def variant(cfg: DictConfig, choices: Mapping[str, Any], overrides: Sequence[str
     """
     found = plan(cfg, choices)
     home = found.folder.parent.relative_to(found.settings["output_dir"]).as_posix()
+    unresolved = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
     return Variant(
         value=value,
         overrides=list(overrides),
@@ -105,6 +107,7 @@ def variant(cfg: DictConfig, choices: Mapping[str, Any], overrides: Sequence[str
         settings=found.settings,
         home=home,
         sources=[asdict(source) for source in found.sources],
+        follows=follows(unresolved, lambda text: OmegaConf.select(OmegaConf.merge(cfg, {"_": text}), "_")),
     )
 
 

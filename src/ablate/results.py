@@ -10,7 +10,7 @@ from ablate.claim import Axes
 from ablate.errors import UserError
 from ablate.integrity import replacing
 from ablate.manifest import Manifest, PlannedArm, Variant
-from ablate.record import FAILURE_NAME, Record, is_finished, read_record
+from ablate.record import FAILURE_NAME, RECORD_NAME, Record, is_finished, read_record
 from ablate.study import Study
 from ablate.tables import comma_separated
 
@@ -43,7 +43,8 @@ class ArmResult:
         records: of the chosen variant, by report seed; what is not there is missing.
         tuning: by position of the variant, records by tuning seed; empty where nothing is tuned.
         failures: by seed, the last line of what a failed run said; report and tuning runs.
-        unusable: by home of a run, why the record that is there cannot be used; such a run counts as missing.
+        refused: by folder of the run, relative to the output folder, why the record in it is not this arm's; such a run
+            is missing.
     """
 
     planned: PlannedArm
@@ -51,7 +52,12 @@ class ArmResult:
     records: dict[int, Record]
     tuning: list[dict[int, Record]] = field(default_factory=list)
     failures: dict[int, str] = field(default_factory=dict)
-    unusable: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What arms share whose report runs are the same: the fingerprint of the chosen variant, or of all of them."""
+        return (self.chosen.fingerprint,) if self.chosen else self.planned.identity
 
     @property
     def label(self) -> str:
@@ -112,7 +118,10 @@ def score(record: Record | None, metric: str) -> float:
     if metric not in record.metrics and record.status == "diverged":
         return math.inf  # a net that diverged is not measured
     if metric not in record.metrics:
-        raise UserError(f"runs have no metric {metric!r}; there are {', '.join(sorted(record.metrics))}")
+        raise UserError(
+            f"some runs have no metric {metric!r} (for one, seed {record.seed} of {record.arm}); "
+            f"it has {', '.join(sorted(record.metrics))}"
+        )
     value = record.metrics[metric]
     return math.inf if value is None else float(value)
 
@@ -132,10 +141,12 @@ def collect(manifest: Manifest, folder: Path) -> Results:
 
 def collect_arm(planned: PlannedArm, study: Study, output_dir: Path) -> ArmResult:
     """Read what is known of one arm."""
-    unusable: dict[str, str] = {}
+    refused: dict[str, str] = {}
 
     def read(variant: Variant, seeds: Sequence[int]) -> dict[int, Record]:
-        return read_seeds(variant.home, seeds, output_dir, unusable)
+        found, reasons = read_seeds(output_dir / variant.home, variant.fingerprint, seeds)
+        refused.update({f"{variant.home}/seed-{seed}": reason for seed, reason in reasons.items()})
+        return found
 
     tuning = [read(variant, study.tuning_seeds) for variant in planned.variants] if study.tuning else []
     chosen = choose(planned, study, tuning)
@@ -143,9 +154,7 @@ def collect_arm(planned: PlannedArm, study: Study, output_dir: Path) -> ArmResul
     runs += [(chosen.home, seed) for seed in study.seeds] if chosen else []
     failures = {seed: found for home, seed in runs if (found := read_failure(output_dir / home / f"seed-{seed}"))}
     records = read(chosen, study.seeds) if chosen else {}
-    return ArmResult(
-        planned=planned, chosen=chosen, records=records, tuning=tuning, failures=failures, unusable=unusable
-    )
+    return ArmResult(planned=planned, chosen=chosen, records=records, tuning=tuning, failures=failures, refused=refused)
 
 
 def choose(planned: PlannedArm, study: Study, tuning: Sequence[dict[int, Record]]) -> Variant | None:
@@ -165,19 +174,36 @@ def choose(planned: PlannedArm, study: Study, tuning: Sequence[dict[int, Record]
     return planned.variants[ranks.index(max(ranks))]
 
 
-def read_seeds(home: str, seeds: Sequence[int], output_dir: Path, unusable: dict[str, str]) -> dict[int, Record]:
-    """Return the records of the finished seeds; add to `unusable` why a record that is there cannot be used."""
-    records = {}
+def read_seeds(home: Path, fingerprint: str, seeds: Sequence[int]) -> tuple[dict[int, Record], dict[int, str]]:
+    """Return the records of the finished seeds, and of the others that have a record why it cannot be used."""
+    found: dict[int, Record] = {}
+    refused: dict[int, str] = {}
     for seed in seeds:
-        folder = f"{home}/seed-{seed}"
-        try:
-            record = read_record(output_dir / folder)
-        except UserError as error:
-            unusable[folder] = str(error)
-            continue
+        record, reason = read_own(home / f"seed-{seed}", fingerprint, seed)
         if record is not None:
-            records[seed] = record
-    return records
+            found[seed] = record
+        elif reason:
+            refused[seed] = reason
+    return found, refused
+
+
+def read_own(folder: Path, fingerprint: str, seed: int) -> tuple[Record | None, str]:
+    """Return the record in `folder`, or None and why it cannot be used, "" where there is none.
+
+    A record that cannot be read, or that is of another run (copied there by hand), must not keep the others from being
+    counted.
+    """
+    try:
+        record = read_record(folder)
+    except UserError as error:
+        return None, str(error)
+    if record is None or (record.fingerprint, record.seed) == (fingerprint, seed):
+        return record, ""
+    whose = f"arm {record.arm}, seed {record.seed}, fingerprint {record.fingerprint[:8]}"
+    return None, (
+        f"{folder / RECORD_NAME} is the record of another run ({whose}); this folder is that of seed {seed}, "
+        f"fingerprint {fingerprint[:8]}"
+    )
 
 
 def read_failure(folder: Path) -> str:

@@ -18,7 +18,7 @@ from ablate.callbacks import CHECKPOINT_NAME, Checkpoint, Progress
 from ablate.data.dataset import Dataset, Split
 from ablate.errors import Unusable, UserError
 from ablate.evaluation import Examination, conclude, write_predictions
-from ablate.home import check_same, claim_folder, mend_config, replace_unusable, set_aside
+from ablate.home import check_same, claim_folder, mend_config, replace_unusable, set_aside, settle
 from ablate.integrity import cannot_write, remove_temporary
 from ablate.layers.batch_norm import BatchNorm
 from ablate.nets import ConvNet, Net
@@ -169,6 +169,8 @@ def start(
         record = None  # it is read again, and set aside, under the lock
     if record is not None and not rerun:
         check_same(run, record.fingerprint, record.settings, folder)
+        if record.seed != run.seed:
+            raise UserError(f"{folder} holds the record of seed {record.seed}, not of {run.seed}; move it away")
         tidy(record, folder)
         return record, False
     hardware.keep_memory()
@@ -176,6 +178,8 @@ def start(
     dataset = run.data.load()
     net = run.build(dataset)  # what can be refused has been refused: from here on the folder is touched
     try:
+        if (home := settle(folder.parent, run.fingerprint)) != folder.parent:
+            raise Busy(f"another process has just begun the same run in {home}; the same command again finds it there")
         folder.mkdir(parents=True, exist_ok=True)
         lock = lock_of(folder, wait=wait)
         lock.acquire()

@@ -3,10 +3,12 @@
 How runs are launched and how overrides become a variant is given from outside; Hydra is not known here.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -16,12 +18,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ablate.errors import UserError
+from ablate.home import set_aside, settle
 from ablate.identity import is_unscientific, measures
 from ablate.judging.selection import unmeasured_runs
 from ablate.manifest import Manifest, PlannedArm, Variant, check_unchanged, read_manifest, write_manifest
 from ablate.overrides import key_of, text
 from ablate.record import FAILURE_NAME
-from ablate.results import Job, Results, collect, missing_runs, read_failure, state_of, write_runs
+from ablate.results import Job, Results, collect, missing_runs, read_failure, read_own, state_of, write_runs
 from ablate.sources import Source, edited, find
 from ablate.study import Study
 from ablate.watch import Watch
@@ -108,8 +111,36 @@ def begin_all(planned: "Sequence[Begun]", extra_seeds: int = 0, *, write: bool =
             found.append((begin(manifest, folder, extra_seeds * tested, write=write), folder))
         return found
 
+    planned = in_one_home(planned, lambda home, _: home)
     each(write=False)
+    if write:
+        planned = in_one_home(planned, settle)
     return each(write)
+
+
+def in_one_home(planned: "Sequence[Begun]", place: Callable[[Path, str], Path]) -> "list[Begun]":
+    """Return the studies with one home for all variants of one fingerprint, whatever their arms are called.
+
+    Args:
+        planned: manifests and the studies' folders.
+        place: (home that a variant would have, its fingerprint) -> where it is.
+    """
+    homes: dict[str, str] = {}
+
+    def placed(variant: Variant, output_dir: Path) -> Variant:
+        if variant.fingerprint not in homes:
+            home = place(output_dir / variant.home, variant.fingerprint)
+            homes[variant.fingerprint] = home.relative_to(output_dir).as_posix()
+        return replace(variant, home=homes[variant.fingerprint])
+
+    found = []
+    for manifest, folder in planned:
+        arms = [
+            replace(arm, variants=[placed(variant, folder.parent.parent) for variant in arm.variants])
+            for arm in manifest.arms
+        ]
+        found.append((replace(manifest, arms=arms), folder))
+    return found
 
 
 def deciding(manifest: Manifest, key: str) -> Any:
@@ -160,6 +191,8 @@ def do_runs(studies: Sequence[Begun], launch: Launch, rerun: bool = False) -> tu
     num_idle = 0  # batches in a row in which nothing began
     while True:
         results = collect_all(studies)
+        if set_refused_aside(results):
+            results = collect_all(studies)
         jobs = [job for job in each_once(results, missing_runs) if job.home not in failed]
         jobs = [job for job in jobs if not losses[job.home]] or jobs[:1]
         if not jobs:
@@ -200,6 +233,28 @@ def edited_meanwhile(variant: Variant, folder: Path) -> str:
 def collect_all(studies: Sequence[Begun]) -> list[Results]:
     """Read what is known of the runs of each study."""
     return [collect(manifest, folder) for manifest, folder in studies]
+
+
+def set_refused_aside(results: Sequence[Results]) -> int:
+    """Set aside the runs whose record is not theirs or cannot be read, say so, and return how many there were.
+
+    What this process may not move is left to the run's own job, which fails by name.
+    """
+    count = 0
+    for arm in (arm for found in results for arm in found.arms):
+        for home, reason in arm.refused.items():
+            folder = results[0].output_dir / home
+            place, _, seed = home.rpartition("/seed-")
+            fingerprint = next(variant.fingerprint for variant in arm.planned.variants if variant.home == place)
+            with contextlib.suppress(Timeout, OSError), FileLock(folder.parent / f".{folder.name}.lock", timeout=0):
+                # Another arm or sweep may have found it first, and have done the run anew since.
+                if read_own(folder, fingerprint, int(seed))[1]:
+                    print(
+                        f"{reason}; it now lies in {set_aside(folder, reason)}, and the run is done anew",
+                        file=sys.stderr,
+                    )
+                    count += 1
+    return count
 
 
 def each_once(results: Sequence[Results], jobs_of: Callable[[Results], Iterable[Job]]) -> Iterator[Job]:

@@ -191,7 +191,8 @@ class AblateSweeper(BasicSweeper):
         for name, definition in found:
             for override in definition.get("base") or []:
                 if key_of(override) in NOT_IN_BASE:
-                    raise UserError(f"{override} has no place in the base of study {name}; say it on the command line")
+                    cure = "give study.seeds" if key_of(override) == "seed" else "say it on the command line"
+                    raise UserError(f"{override} has no place in the base of study {name}; {cure}")
             study = parse(name, definition, *catalog.caption(files[name])).with_overrides(shared)
             studies.append((study, definition, shared))
         return studies
@@ -222,7 +223,7 @@ class AblateSweeper(BasicSweeper):
         """Return a plain sweep as study, definition and no shared overrides: one grid, no tuning, no claims.
 
         Raises:
-            UserError: what is swept does not change the result.
+            UserError: what is swept does not tell runs apart.
         """
         from ablate.identity import is_unscientific
         from ablate.study import parse
@@ -233,8 +234,12 @@ class AblateSweeper(BasicSweeper):
         axes: dict[str, list[Any]] = {}
         for override in swept:
             key = override.get_key_element()
-            if is_unscientific(key) and key != "seed":
-                raise UserError(f"{key} does not change the result, so all of {override.input_line} would be one run")
+            if is_unscientific(key) and key not in ("seed", "data.root"):  # the data's content is a part of the run
+                raise UserError(
+                    f"{key} says how or where runs are done and is no part of what they are, so all of "
+                    f"{override.input_line} would be the same runs; give one command for each value, each with an "
+                    "output_dir of its own"
+                )
             lines = dict.fromkeys(line for job in jobs for line in job if line.startswith(f"{key}="))
             axes[key] = [parser.parse_override(line).value() for line in lines]
         shared = [str(override.input_line) for override in overrides if override not in swept]

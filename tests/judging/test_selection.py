@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ablate.judging import check_claims, check_recorded, judge
-from ablate.judging.selection import select, undeclared
+from ablate.judging.selection import select
 from ablate.study import Study, parse
 
 PRODUCT = [{"product": {"activation": ["relu", "tanh"], "normalization": ["none", "batch"]}}]
@@ -129,47 +129,6 @@ def test_arms_that_never_match_are_refused_and_not_compared(make_results) -> Non
     assert judgement.outcome == "not comparable"
     assert "activation=relu with dropout=none; activation=tanh with dropout=hidden" in judgement.reason
     assert judgement.estimate is None
-
-
-@pytest.mark.parametrize(
-    ("declared", "found"),
-    [
-        ({"activation", "activation.slope", "optimizer.lr", "data.bits"}, []),
-        ({"activation", "optimizer.lr", "data.bits"}, []),
-        ({"activation", "optimizer", "data"}, []),
-        ({"activation", "+optimizer.lr", "data"}, []),
-        # preprocessing.bits follows from data.bits, which is then the one to be declared.
-        ({"activation", "optimizer.lr"}, ["data.bits", "preprocessing.bits"]),
-        ({"activation.slope", "optimizer.lr", "data.bits"}, ["activation.level"]),
-        ({"act", "optimizer.l", "data.bits"}, ["activation.level", "activation.slope", "optimizer.lr"]),
-    ],
-)
-def test_an_axis_covers_itself_what_lies_below_and_what_follows(declared: set[str], found: list[str]) -> None:
-    mine = {
-        "activation": {"level": "relu"},
-        "optimizer": {"lr": 0.1},
-        "data": {"bits": 8},
-        "preprocessing": {"bits": 8},
-        "seed": 1,
-    }
-    other = {
-        "activation": {"level": "leaky_relu", "slope": 0.01},
-        "optimizer": {"lr": 0.2},
-        "data": {"bits": 12},
-        "preprocessing": {"bits": 12},
-        "seed": 2,
-    }
-    assert list(undeclared(mine, other, declared)) == found
-
-
-def test_only_equal_values_of_the_like_name_follow() -> None:
-    mine, other = {"data": {"bits": 8}, "net": {"width": 8}}, {"data": {"bits": 12}, "net": {"width": 12}}
-    assert undeclared(mine, other, {"data.bits"}) == {"net.width": (8, 12)}
-    mine, other = (
-        {"data": {"bits": 8}, "augmentation": {"bits": 8}},
-        {"data": {"bits": 12}, "augmentation": {"bits": 9}},
-    )
-    assert undeclared(mine, other, {"data.bits"}) == {"augmentation.bits": (8, 9)}
 
 
 def test_an_undeclared_difference_is_printed_and_not_compared(make_results) -> None:

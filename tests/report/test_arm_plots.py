@@ -77,3 +77,13 @@ def test_a_heat_map_writes_every_mean():
 def test_ink_has_the_greater_contrast():
     assert ink_on((1, 1, 1, 1)) != "white"
     assert ink_on((0.05, 0.2, 0.5, 1)) == "white"
+
+
+def test_a_learning_curve_names_the_epochs_that_lack_a_run(grid_study, tmp_path):
+    results = grid_study(tmp_path)
+    (svg,) = learning_curves(results)
+    assert "of 3 runs" not in svg
+    for entry in results.arms[0].records[1].history[6:]:
+        del entry["val/accuracy"]
+    (svg,) = learning_curves(results)
+    assert svg.count("(2 of 3 runs from epoch 7)") >= 1

@@ -120,3 +120,13 @@ def test_runs_are_linked_under_the_names_of_arms(grid_study, tmp_path):
     view = results.folder / "tensorboard"
     assert (view / "activation=relu,normalization=batch" / "seed-1" / "events").read_text() == results.arms[1].label
     assert not (view / "activation=relu,normalization=batch" / "seed-2").exists()
+
+
+def test_means_over_fewer_runs_say_so(board):
+    _, _, home = board
+    told = tensor_text(read(home / "activation=sigmoid"), "runs").decode()
+    assert "6 of 6 runs" in told
+    assert "| val/loss | 5 of 6 runs from epoch 3 |" in told  # one run diverged in its third epoch
+    assert "final/test/loss | 5 of 6 runs have a value: no mean is shown" in told
+    assert "| val/accuracy" not in told
+    assert "loss" not in tensor_text(read(home / "activation=relu"), "runs").decode()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablate.report.curves import band, history, pair_tables
+from ablate.report.curves import averaged_over, band, history, pair_tables
 
 
 def test_a_band_is_the_t_interval_of_the_seeds_that_are_there():
@@ -55,3 +55,27 @@ def test_a_cell_without_runs_is_none_and_an_unbalanced_pair_has_no_table(grid_st
     assert first is not None and second is None
     del results.arms[1]
     assert pair_tables(results) == []
+
+
+@pytest.mark.parametrize(
+    ("missing", "told"),
+    [
+        ([], ""),
+        ([(0, 3), (0, 4)], "2 of 3 runs from epoch 4"),
+        ([(1, e) for e in range(5)], "2 of 3 runs"),
+        ([(0, 1), (0, 2), (1, 2)], "epoch 2: 2 of 3 runs; epoch 3: 1 of 3 runs"),
+        ([(0, 0), (0, 1), (2, 4)], "epochs 1 to 2: 2 of 3 runs; epoch 5: 2 of 3 runs"),
+    ],
+)
+def test_a_mean_over_fewer_runs_says_in_which_epochs(missing, told):
+    values = np.zeros((3, 5))
+    for place in missing:
+        values[place] = np.nan
+    assert averaged_over(values, 3) == told
+
+
+def test_a_table_of_pairs_says_how_many_runs_are_missing(grid_study, tmp_path):
+    results = grid_study(tmp_path)
+    assert pair_tables(results)[0].runs == ""
+    del results.arms[0].records[1]
+    assert pair_tables(results)[0].runs == " (17 of 18 runs)"

@@ -2,7 +2,11 @@ from dataclasses import replace
 
 from ablate.judging import Judgement, Mechanism
 from ablate.report.circumstances import command_with, environment, failures, progress, setting, undeclared
+from ablate.report.effect_plots import strip
 from ablate.report.findings import answer, findings
+from ablate.report.markdown import to_markdown, verdict_rows
+from ablate.report.table import cells, study_rows
+from ablate.report.terminal import summary
 
 
 def test_the_answer_counts_outcomes(tuned_study, tmp_path):
@@ -147,3 +151,32 @@ def test_a_claim_about_a_value_tells_one_side(tuned_study, tmp_path):
         "remark: measured: saturation/mean 0.914",
         "remark: measured: saturation/mean 0.914 against 0.02",
     ]
+
+
+def test_fewer_pairs_than_seeds_say_so(tuned_study, undone, tmp_path):
+    results, judgements = tuned_study(tmp_path)
+    judgement = replace(judgements[0], num_seeds=5)
+    told = findings(results, [judgement, replace(judgement, num_seeds=6)])
+    assert [f.seeds for f in told] == ["5 of 6", "6"]
+    assert [dict(f.numbers)["pairs of seeds"] for f in told] == ["5 of 6", "6"]
+    assert [row[6] for row in verdict_rows(told)[1:]] == ["5 of 6", "6"]
+    assert "(2 of 5)" in strip(findings(results, [replace(judgement, differences=[0.1, 0.2])])[0])
+
+
+def test_the_tables_say_how_many_seeds_of_those_asked_for(tuned_study, tmp_path):
+    results, judgements = tuned_study(tmp_path)
+    del results.arms[0].records[2]
+    label = results.arms[0].label
+    (row,) = (line for line in summary(results, []).splitlines() if line.startswith(label))
+    assert "5 of 6" in row
+    told = findings(results, judgements)
+    (row,) = (line for line in to_markdown(results, judgements, told).splitlines() if line.startswith(f"| {label} |"))
+    assert row.startswith(f"| {label} | 5 of 6 |")
+    assert [r[1] for r in study_rows(results) if r[0] == label] == ["5"]  # a number, for table.csv
+
+
+def test_a_column_that_some_runs_lack_says_over_how_many_it_is(tuned_study, tmp_path):
+    results, _ = tuned_study(tmp_path)
+    runs = list(results.arms[0].records.values())
+    del runs[1].metrics["val/accuracy"]
+    assert cells(runs)[3].endswith(" (5 of 6 runs)")

@@ -11,7 +11,7 @@ WHY = "no interval over test images: seed-0/predictions.npz is missing; rerun=tr
 
 def test_both_are_named_once(small_study, judgement_of, tmp_path):
     results = small_study(tmp_path, {"relu": 0.6, "tanh": 0.5})
-    results.arms[0].unusable["runs/relu-00000000/seed-3"] = "runs/relu-00000000/seed-3/record.json is damaged: empty"
+    results.arms[0].refused["runs/relu-00000000/seed-3"] = "runs/relu-00000000/seed-3/record.json is damaged: empty"
     judgements = [judgement_of(results, claim, "supported", unread=[WHY]) for claim in results.study.claims]
     record = "counts as missing: runs/relu-00000000/seed-3/record.json is damaged: empty"
     for terminal in (report.summary(results, judgements), collection_summary([(results, judgements)])):

@@ -126,7 +126,8 @@ class Standardize(nn.Module):
             if s <= 1e-6 * max(abs(m), 1e-6):
                 raise UserError(
                     f"`standardize` needs intensities that vary, but channel {channel} is constantly {m:.6g} in the "
-                    "images it is fitted on; look at the steps before it"
+                    "images it is fitted on; if it varies in the data, change the preprocessing steps before this one, "
+                    "otherwise choose preprocessing=center_channel, which divides by nothing, or drop the channel"
                 )
         self.mean_, self.std_ = mean.float(), std.float()
         return self

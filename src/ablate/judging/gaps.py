@@ -35,8 +35,10 @@ def _missing(arm: ArmResult, study: Study) -> str:
         # Failures are known by seed alone, hence once for all values.
         num_failed = sum(seed in arm.failures for seed in study.tuning_seeds)
         failed = f", at least {num_failed} failed" if num_failed else ""
+        failed += f", {len(arm.refused)} with a refused record" if arm.refused else ""
         return f"{arm.label}: {num_missing} of {num_runs} tuning runs are missing{failed}"
     missing = [seed for seed in study.seeds if seed not in arm.records]
     num_failed = sum(seed in arm.failures for seed in missing)
     failed = f", {num_failed} failed" if num_failed else ""
+    failed += f", {len(arm.refused)} with a refused record" if arm.refused else ""
     return f"{arm.label}: {len(missing)} of {len(study.seeds)} runs are missing{failed}" if missing else ""

@@ -123,7 +123,7 @@ def conclude(
     claim, cells, study = evidence.claim, evidence.selection.cells, results.study
     told: dict[str, Any] = {"outcome": evidence.obstacle, "reason": evidence.reason}
     told |= name_sides(claim, evidence.selection)
-    told["mechanisms"] = [mechanism(claim, metric, cells) for metric in claim.explained_by]
+    told["mechanisms"] = [mechanism(claim, metric, cells, len(study.seeds)) for metric in claim.explained_by]
     if evidence.scores is not None:
         told |= summarize(claim, evidence.scores)
     if evidence.scores is not None and not evidence.obstacle:
@@ -165,14 +165,26 @@ def name_sides(claim: Claim, selection: Selection[ArmResult]) -> dict[str, str]:
     return {"treatment": labels[0], "control": labels[1]}
 
 
-def mechanism(claim: Claim, metric: str, cells: Sequence[Sequence[ArmResult]]) -> Mechanism:
-    """Return the means of a diagnostic on both sides of a claim."""
+def mechanism(
+    claim: Claim, metric: str, cells: Sequence[Sequence[ArmResult]], num_seeds: int | None = None
+) -> Mechanism:
+    """Return the means of a diagnostic on both sides of a claim.
+
+    Args:
+        claim: names the sides.
+        metric: key of `Record.metrics`.
+        cells: the claim's arms.
+        num_seeds: report seeds of each arm; None: as many as have finished.
+    """
     means: list[float | None] = []
+    runs: list[tuple[int, int]] = []
     for side in positions_of_sides(claim):  # of a claim about a value, the other side has no runs
         records = [record for i in side for arm in cells[i] for record in arm.records.values()]
         values = [value for record in records if (value := record.metrics.get(metric)) is not None]
         means.append(sum(values) / len(values) if values else None)
-    return Mechanism(metric=metric, treatment=means[0], control=means[1])
+        runs.append((len(values), len(records) if num_seeds is None else num_seeds * sum(len(cells[i]) for i in side)))
+    fewer = any(known < asked for known, asked in runs)
+    return Mechanism(metric=metric, treatment=means[0], control=means[1], runs=tuple(runs) if fewer else None)
 
 
 def summarize(claim: Claim, scores: Scores) -> dict[str, Any]:

@@ -31,11 +31,13 @@ class Mechanism:
     Args:
         metric: key of `Record.metrics`.
         treatment, control: means over seeds and arms of the two sides; runs that diverged are left out.
+        runs: of the two sides, (runs that the mean is over, runs that the claim is about); None: all of them.
     """
 
     metric: str
     treatment: float | None
     control: float | None
+    runs: tuple[tuple[int, int], ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from ablate.claim import Axes, Claim
+from ablate.declaration import undeclared
 from ablate.errors import UserError
-from ablate.identity import differences, measures
-from ablate.manifest import PlannedArm
+from ablate.identity import measures
+from ablate.manifest import PlannedArm, same_runs
 from ablate.overrides import text
 from ablate.results import ArmResult, Job, Results
 from ablate.study import Study
@@ -77,13 +78,13 @@ def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
     """
     for claim in study.asked:
         if measure := measure_of(claim.metric):
-            for arm in arms:
-                names = measures(arm.variants[0].settings)
-                if measure not in names:
-                    raise UserError(
-                        f"claim {claim.name!r}: no run measures {measure}; diagnostics.measure is "
-                        f"{', '.join(names) or 'empty'}"
-                    )
+            known = [(arm, measures(arm.variants[0].settings)) for arm in arms]
+            if lacking := [(arm, names) for arm, names in known if measure not in names]:
+                runs, of = _lacking([arm for arm, _ in lacking], arms)
+                raise UserError(
+                    f"claim {claim.name!r}: {runs} measures {measure}; diagnostics.measure{of} is "
+                    f"{', '.join(lacking[0][1]) or 'empty'}"
+                )
         for arm in arms if any(metric.startswith("initial/") for metric in (claim.metric, *claim.explained_by)) else ():
             if not arm.variants[0].settings.get("diagnostics", {}).get("at_start", True):
                 raise UserError(
@@ -93,13 +94,18 @@ def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
         threshold = claim.metric.rpartition("/")[2]
         if not claim.metric.startswith("epochs_to/"):
             continue
-        for arm in arms:
-            watched = [f"{value:g}" for value in arm.variants[0].settings["trainer"]["thresholds"]]
-            if threshold not in watched:
-                raise UserError(
-                    f"claim {claim.name!r}: no run watches for {claim.metric}; trainer.thresholds are "
-                    f"{', '.join(watched)}"
-                )
+        watching = [(arm, [f"{v:g}" for v in arm.variants[0].settings["trainer"]["thresholds"]]) for arm in arms]
+        if lacking := [(arm, watched) for arm, watched in watching if threshold not in watched]:
+            runs, of = _lacking([arm for arm, _ in lacking], arms)
+            raise UserError(
+                f"claim {claim.name!r}: {runs} watches for {claim.metric}; trainer.thresholds{of} are "
+                f"{', '.join(lacking[0][1]) or 'empty'}"
+            )
+
+
+def _lacking(lacking: Sequence[PlannedArm], arms: Sequence[PlannedArm]) -> tuple[str, str]:
+    """Return subject of a sentence that runs lack something, and whose setting it then names."""
+    return ("no run", "") if len(lacking) == len(arms) else ("not every run", f" of arm '{lacking[0].label}'")
 
 
 def unmeasured_runs(results: Results) -> Iterator[Job]:
@@ -163,8 +169,7 @@ def why_not_comparable(selection: Selection[ArmResult], nuisance: str = "") -> s
     """Return what else matched arms differ in than the axes the claim sets apart and the nuisance, "" where nothing.
 
     The arms are compared at equal values of a tuned nuisance; of one that is fixed each arm has its own. A setting may
-    follow from a declared one by interpolation, as preprocessing.bits from data.bits: its name ends alike and it has
-    the same two values.
+    follow from a declared one by interpolation, as preprocessing.bits from data.bits: see `declaration.undeclared`.
     """
     if selection.mismatch:
         return selection.mismatch
@@ -174,31 +179,12 @@ def why_not_comparable(selection: Selection[ArmResult], nuisance: str = "") -> s
         for mine, other in zip(first[1], cell, strict=True):
             a, b = mine.planned.variants[0], other.planned.variants[0]
             if a.fingerprint == b.fingerprint:
-                return f"{mine.label} and {other.label} are the same runs: nothing that decides a result differs"
-            found = undeclared(a.settings, b.settings, declared | ({nuisance} if nuisance else set()))
+                return same_runs([mine.label, other.label])
+            found = undeclared(a, b, declared | ({nuisance} if nuisance else set()))
             if found:
                 shown = "; ".join(f"{key} is {x!r} against {y!r}" for key, (x, y) in found.items())
                 return f"{mine.label} and {other.label} differ in more than {', '.join(sorted(declared))}: {shown}"
     return ""
-
-
-def undeclared(
-    mine: Mapping[str, Any], other: Mapping[str, Any], declared: Collection[str]
-) -> dict[str, tuple[Any, Any]]:
-    """Return {key: (mine, other)} for every scientific setting that differs though no declared axis covers it.
-
-    Args:
-        mine, other: resolved configurations.
-        declared: axes: a group covers its keys ("activation": activation.*), a key itself and what lies below.
-    """
-    found = differences(mine, other)
-    axes = [axis.lstrip("+~") for axis in declared]
-    covered = {key: pair for key, pair in found.items() if any(f"{key}.".startswith(f"{axis}.") for axis in axes)}
-
-    def follows(key: str, pair: tuple[Any, Any]) -> bool:
-        return any(name.endswith(key.rpartition(".")[2]) and pair == by for name, by in covered.items())
-
-    return {key: pair for key, pair in found.items() if key not in covered and not follows(key, pair)}
 
 
 def describe(axes: Axes) -> str:

@@ -30,7 +30,7 @@ def _group_norm(num_groups: int, num_features: int, ndim: int, eps: float, affin
     if ndim == 2 and num_features == num_groups:
         raise UserError(
             f"group norm of {num_features} features in {num_groups} groups on (N, C) has one value per group and would "
-            "return zeros; use fewer groups"
+            "return zeros; use fewer groups, or another normalization where there is one feature only"
         )
     return nn.GroupNorm(num_groups, num_features, eps=eps, affine=affine)
 

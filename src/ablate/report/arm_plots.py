@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.overrides import text
 from ablate.plotting import COLOURS, INK, MUTED, RULE, new_figure, style, to_svg
-from ablate.report.curves import Band, PairTable, band, history
+from ablate.report.curves import Band, PairTable, averaged_over, band, history
 from ablate.report.wording import LOOKS, short_names
 from ablate.results import ArmResult, Results
 
@@ -31,7 +31,12 @@ def learning_curves(results: Results, key: str = "val/accuracy") -> list[str]:
 
     title, names = short_names(results.arms)
     named = zip(names, results.arms, strict=True)
-    curves = [(name, band(100 * history(list(arm.records.values()), key))) for name, arm in named if arm.records]
+    values = [(name, history(list(arm.records.values()), key)) for name, arm in named if arm.records]
+    runs = [averaged_over(found, len(found)) for _, found in values]
+    curves = [
+        (f"{name} ({told})" if told else name, band(100 * found))
+        for (name, found), told in zip(values, runs, strict=True)
+    ]
     curves = [(name, curve) for name, curve in curves if np.isfinite(curve.mean).any()]
     if not curves:
         return []
@@ -101,7 +106,7 @@ def tuning_curves(results: Results) -> str:
         for i, (ax, arm) in enumerate(zip(axes, arms, strict=False)):
             for other in means:
                 ax.plot(positions, other, color=RULE, linewidth=1, zorder=1)
-            tuning_panel(ax, arm, positions, tuning.metric)
+            tuning_panel(ax, arm, positions, tuning.metric, tuning.seeds)
             ax.set_title("\n".join(textwrap.wrap(named[id(arm)], 34)), color=INK)
             if is_log:
                 ax.set_xscale("log")
@@ -118,8 +123,8 @@ def tuning_curves(results: Results) -> str:
         return to_svg(figure, f"Tuning curves of {tuning.metric} against {tuning.key}. Chosen: {chosen}")
 
 
-def tuning_panel(ax: "Axes", arm: ArmResult, positions: Sequence[float], metric: str) -> None:
-    """Draw one arm's scores, their mean with its 95 % t interval, and the chosen value."""
+def tuning_panel(ax: "Axes", arm: ArmResult, positions: Sequence[float], metric: str, num_seeds: int) -> None:
+    """Draw one arm's scores, their mean, and the chosen value or how many runs there are yet."""
     colour = COLOURS[0]
     curve = tuning_band(arm, metric)
     mean = 100 * curve.mean
@@ -128,6 +133,8 @@ def tuning_panel(ax: "Axes", arm: ArmResult, positions: Sequence[float], metric:
         ax.plot([position] * len(scores), scores, "o", color=colour, alpha=0.35, markersize=3.5, markeredgewidth=0)
     ax.plot(positions, mean, color=colour, zorder=3)
     if arm.chosen is None:
+        done, planned = sum(map(len, arm.tuning)), num_seeds * len(arm.tuning)
+        ax.text(0.98, 0.04, f"{done} of {planned} runs", transform=ax.transAxes, ha="right", color=MUTED, fontsize=8)
         return
     best = arm.planned.variants.index(arm.chosen)
     on_edge = best in (0, len(positions) - 1)

@@ -4,6 +4,7 @@
 |---|---|---|
 | <scalar>/mean, /lower, /upper | mean over seeds, pointwise 95 % t interval, of the history's scalars | epoch |
 | final/<metric> | mean over seeds of a final metric; what the HParams page shows, one row an arm | - |
+| runs | text: how many runs have finished, and which means are over fewer of them | - |
 | verdicts, answer | the claims' verdicts as text, in the run "study" | - |
 
 The run "study" also holds the layout of the custom scalars page, whose margin charts show the bands. TensorBoard's own
@@ -18,7 +19,7 @@ from ablate.identity import flatten, scientific
 from ablate.overrides import text
 from ablate.record import Record
 from ablate.report.circumstances import progress, records_of, unsound
-from ablate.report.curves import band, history
+from ablate.report.curves import averaged_over, band, history
 from ablate.report.findings import answer, findings
 from ablate.report.links import folder_names, link_runs
 from ablate.report.markdown import verdict_rows
@@ -59,7 +60,7 @@ def write_arm_board(results: Results, judgements: "Sequence[Judgement]", folder:
     names = folder_names([STUDY_RUN, *(arm.label for arm in arms)])[1:]
     hparams = varying_hparams(arms)
     for name, arm, own in zip(names, arms, hparams, strict=True):
-        write_arm(home / name, name, arm, own)
+        write_arm(home / name, name, arm, own, len(results.study.seeds))
     write_study(home / STUDY_RUN, results, judgements, hparams)
 
 
@@ -94,8 +95,8 @@ def as_hparam(value: Any, kinds: set[type]) -> Scalar:
     return value if kinds in ({bool}, {str}) else text(value)
 
 
-def write_arm(folder: Path, name: str, arm: ArmResult, hparams: Mapping[str, Scalar]) -> None:
-    """Write bands, final means and hyperparameters of one arm."""
+def write_arm(folder: Path, name: str, arm: ArmResult, hparams: Mapping[str, Scalar], num_seeds: int) -> None:
+    """Write bands, final means and hyperparameters of one arm, of which `num_seeds` runs were asked for."""
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -104,6 +105,7 @@ def write_arm(folder: Path, name: str, arm: ArmResult, hparams: Mapping[str, Sca
     writer = EventFileWriter(str(folder))
     try:
         add(writer, hparams_pb(dict(hparams), trial_id=name))
+        add(writer, text_summary("runs", markdown(run_rows(records, num_seeds))))
         for key in scalars(records):
             curve = band(history(records, key))
             ends = zip(curve.mean.tolist(), curve.low.tolist(), curve.high.tolist(), strict=True)
@@ -122,6 +124,19 @@ def write_arm(folder: Path, name: str, arm: ArmResult, hparams: Mapping[str, Sca
         add(writer, session_end())
     finally:
         writer.close()
+
+
+def run_rows(records: Sequence[Record], num_seeds: int) -> list[list[str]]:
+    """Return head and rows: how many runs have finished, then each mean that is over fewer of them, or is not shown."""
+    rows = [["mean", "over"], ["all that are not named below", f"{len(records)} of {num_seeds} runs"]]
+    told = ((key, averaged_over(history(records, key), len(records))) for key in scalars(records))
+    rows += [[key, over] for key, over in told if over]
+    known = final_means(records)
+    for key in dict.fromkeys(key for record in records for key in record.metrics):
+        count = sum(record.metrics.get(key) is not None for record in records)
+        if key not in known:
+            rows.append([f"final/{key}", f"{count} of {len(records)} runs have a value: no mean is shown"])
+    return rows
 
 
 def scalars(records: Sequence[Record]) -> list[str]:

@@ -4,9 +4,10 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ablate.identity import differences
+from ablate import declaration
+from ablate.manifest import Variant, coinciding, same_runs
 from ablate.overrides import text
 from ablate.record import Record
 from ablate.report.wording import percent, plural
@@ -33,6 +34,7 @@ class Progress:
         done, planned: report runs.
         tuning_done, tuning_planned: tuning runs.
         failed: runs that raised an error and have not finished since.
+        refused: runs whose record cannot be used; they are not done.
         diverged: report runs whose loss stopped being a number; they are done, and scored as guessing.
         non_finite: report runs that gave outputs that are not finite at inference; these images count as wrong.
     """
@@ -44,6 +46,7 @@ class Progress:
     failed: int
     diverged: int
     non_finite: int
+    refused: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -54,26 +57,30 @@ class Progress:
         parts = [f"{self.done:,} of {plural(self.planned, 'report run')}"]
         if self.tuning_planned:
             parts.append(f"{self.tuning_done:,} of {plural(self.tuning_planned, 'tuning run')}")
-        return f"{' and '.join(parts)} done" + (f", {self.failed} failed" if self.failed else "")
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"{' and '.join(parts)} done{failed}" + (f", {self.refused} with a refused record" * bool(self.refused))
 
 
 def progress(results: Results) -> Progress:
-    """Return how much of the study is done."""
-    study = results.study
+    """Return how much of the study is done; a run that arms share is counted once."""
+    study, arms = results.study, results.arms
+    tuned = [(variant, i, arm) for arm in arms for i, variant in enumerate(arm.planned.variants)]
     return Progress(
-        done=sum(len(arm.records) for arm in results.arms),
-        planned=len(results.arms) * len(study.seeds),
-        tuning_done=sum(len(records) for arm in results.arms for records in arm.tuning),
-        tuning_planned=sum(len(arm.planned.variants) for arm in results.arms) * len(study.tuning_seeds),
-        failed=sum(len(arm.failures) for arm in results.arms),
+        done=len({(arm.identity, seed) for arm in arms for seed in arm.records}),
+        planned=len({arm.identity for arm in arms}) * len(study.seeds),
+        tuning_done=len({(v.fingerprint, seed) for v, i, arm in tuned if arm.tuning for seed in arm.tuning[i]}),
+        tuning_planned=len({variant.fingerprint for variant, _, _ in tuned}) * len(study.tuning_seeds),
+        failed=len({(arm.planned.identity, seed) for arm in arms for seed in arm.failures}),
+        refused=len({home for arm in arms for home in arm.refused}),
         diverged=sum(record.status == "diverged" for record in records_of(results)),
         non_finite=sum(arm.num_non_finite for arm in results.arms),
     )
 
 
 def records_of(results: Results) -> list[Record]:
-    """Return the report runs' records in the study's order."""
-    return [record for arm in results.arms for record in arm.records.values()]
+    """Return the report runs' records in the study's order, those that arms share once."""
+    records = (record for arm in results.arms for record in arm.records.values())
+    return list({(record.fingerprint, record.seed): record for record in records}.values())
 
 
 def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[str, str]]:
@@ -86,6 +93,7 @@ def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[s
         ("Budget", "; ".join(budgets) or budget(results)),
         ("Arms and seeds", f"{plural(len(results.arms), 'arm')} × {plural(len(seeds), 'seed')} ({listed})"),
     ]
+    rows += [("Same runs", same_runs(labels)) for labels in coinciding(arm.planned for arm in results.arms)]
     if study.tuning:
         values = ", ".join(map(text, study.tuning.values))
         number = plural(study.tuning.seeds, "seed")
@@ -129,7 +137,7 @@ def failures(results: Results) -> Rows:
     arms without a value."""
     rows = [["arm", "seed", "what happened"]]
     for arm in results.arms:
-        for home, why in sorted(arm.unusable.items()):
+        for home, why in sorted(arm.refused.items()):
             rows.append([arm.label, home.rpartition("-")[2], f"counts as missing: {why}; {REMADE}"])
         for seed, line in sorted(arm.failures.items()):
             kind = "tuning run failed" if seed >= TUNING_SEED else "failed"
@@ -172,19 +180,14 @@ def unsound(results: Results) -> list[str]:
 
 
 def undeclared(results: Results) -> Rows:
-    """Return head and rows of the settings in which arms differ although neither an axis nor the nuisance says so.
-
-    A group axis declares all settings of its group.
-    """
-    declared = {axis.lstrip("+~") for arm in results.arms for axis in arm.axes}
-    declared |= {results.study.nuisance} - {""}
+    """Return head and rows of the settings in which arms differ, but for axes, nuisance and what follows from these."""
+    declared = {axis for arm in results.arms for axis in arm.axes} | {results.study.nuisance} - {""}
     reference = results.arms[0] if results.arms else None
     rows = [["arm", "setting", "value", f"in {reference.label if reference else ''}"]]
     for arm in results.arms[1:]:
         assert reference is not None
-        for key, (mine, other) in differences(settings_of(arm), settings_of(reference)).items():
-            if not any(key == axis or key.startswith(f"{axis}.") for axis in declared):
-                rows.append([arm.label, key, text(mine), text(other)])
+        found = declaration.undeclared(variant_of(arm), variant_of(reference), declared)
+        rows += [[arm.label, key, text(mine), text(other)] for key, (mine, other) in found.items()]
     return rows
 
 
@@ -205,9 +208,9 @@ def own_code(results: Results) -> Rows:
     return rows
 
 
-def settings_of(arm: ArmResult) -> dict[str, Any]:
-    """Return the settings an arm is judged with, of its first variant until one is chosen."""
-    return (arm.chosen or arm.planned.variants[0]).settings
+def variant_of(arm: ArmResult) -> Variant:
+    """Return the variant an arm is judged with, the first one until one is chosen."""
+    return arm.chosen or arm.planned.variants[0]
 
 
 def environment(results: Results) -> Rows:

@@ -1,11 +1,13 @@
 """Means over seeds with 95 % t intervals, in the shape that plots and TensorBoard want; numpy is loaded when used."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ablate.overrides import text
 from ablate.record import Record
+from ablate.report.wording import of_runs
 from ablate.results import Results
 
 if TYPE_CHECKING:
@@ -68,6 +70,32 @@ def history(records: Sequence[Record], key: str) -> "FloatArray":
     return values
 
 
+def averaged_over(values: "FloatArray", num_runs: int) -> str:
+    """Return over how many runs a mean by epoch is, "" where it is over all of them in every epoch.
+
+    Args:
+        values: see `band`.
+        num_runs: that the mean is shown for.
+
+    Returns:
+        For example "2 of 3 runs from epoch 4", or "epochs 1 to 3: 2 of 3 runs; epoch 4: 1 of 3 runs".
+    """
+    import numpy as np
+
+    counts = np.isfinite(values).sum(axis=0).tolist()
+    parts, start = [], 0
+    for number, group in itertools.groupby(counts):
+        end = start + len(list(group))
+        if number < num_runs:
+            epochs = f"epochs {start + 1} to {end}" if end > start + 1 else f"epoch {end}"
+            parts.append((start, end, f"{number} of {num_runs} runs", epochs))
+        start = end
+    if len(parts) == 1 and parts[0][1] == len(counts):
+        begin, _, told, _ = parts[0]
+        return f"{told} from epoch {begin + 1}" if begin else told
+    return "; ".join(f"{epochs}: {told}" for _, _, told, epochs in parts)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PairTable:
     """Mean test accuracy for each pair of values of two axes.
@@ -77,6 +105,7 @@ class PairTable:
         rows, columns: their values, as text.
         means: by row and column, fractions in [0, 1]; None where no run has finished.
         num_arms: how many arms each mean is over.
+        runs: " (11 of 12 runs)" where runs are missing, "" where none is.
     """
 
     row_axis: str
@@ -85,6 +114,7 @@ class PairTable:
     columns: list[str]
     means: list[list[float | None]]
     num_arms: int
+    runs: str = ""
 
 
 def pair_tables(results: Results, most: int = 12) -> list[PairTable]:
@@ -122,4 +152,7 @@ def pair_table(results: Results, a: str, b: str, rows: list[str], columns: list[
         return None
     complete = {cell: sum(found) / len(found) for cell, found in scores.items() if len(found) == len(settings)}
     means = [[complete.get((row, column)) for column in columns] for row in rows]
-    return PairTable(row_axis=a, column_axis=b, rows=rows, columns=columns, means=means, num_arms=len(settings))
+    runs = of_runs(sum(len(arm.records) for arm in results.arms), len(results.arms) * len(results.study.seeds))
+    return PairTable(
+        row_axis=a, column_axis=b, rows=rows, columns=columns, means=means, num_arms=len(settings), runs=runs
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ablate.plotting import INK, MUTED, RULE, SHADE, factor_ticks, limits, new_figure, style, to_svg, whisker
 from ablate.report.findings import Finding
+from ablate.report.table import of_seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +57,8 @@ def strip(finding: Finding) -> str:
         whisker(ax, 0, low, high, colour, width=2.4)
         if estimate is not None:
             ax.plot([estimate], [0], finding.look.marker, color=colour, markersize=8, markeredgecolor="white", zorder=4)
-        ax.set_yticks([1, 0], ["each seed", "largest" if judgement.claim.form == "identity" else "mean"])
+        some = f"\n({of_seeds(len(dots), judgement.num_seeds)})" if len(dots) < judgement.num_seeds else ""
+        ax.set_yticks([1, 0], [f"each seed{some}", "largest" if judgement.claim.form == "identity" else "mean"])
         finish(ax, finding)
         alt = (
             f"Claim {finding.number}, paired differences: {len(dots)} seeds, mean {finding.effect or 'unknown'}, "

@@ -9,7 +9,8 @@ from ablate.claim import Claim
 from ablate.identity import flatten
 from ablate.overrides import text
 from ablate.report.circumstances import command_with
-from ablate.report.wording import LOOKS, Look, Unit, mean_score, percent, plural, probability, unit_of
+from ablate.report.table import of_seeds
+from ablate.report.wording import LOOKS, Look, Unit, mean_score, of_runs, percent, plural, probability, unit_of
 from ablate.results import Results
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Finding:
         unit: of the effect.
         effect, interval, ours: "" where there is nothing to tell; `ours` is what stands beside the published number.
         notes: most important first.
+        seeds: how many pairs of seeds are complete, "2 of 3" where some are not.
         numbers: (what, value) of everything the verdict rests on.
         at_values: head and rows of the comparison at equal values of the tuned nuisance; [] where nothing is tuned.
     """
@@ -56,6 +58,7 @@ class Finding:
     interval: str
     ours: str
     notes: list[Note]
+    seeds: str
     numbers: list[tuple[str, str]]
     at_values: list[list[str]]
 
@@ -90,7 +93,8 @@ def finding(results: Results, judgement: "Judgement", number: int) -> Finding:
         interval=unit.interval(judgement.low, judgement.high),
         ours=" ".join(part for part in (effect, means(judgement)) if part),
         notes=notes(results, judgement),
-        numbers=numbers(judgement, unit),
+        seeds=of_seeds(judgement.num_seeds, len(results.study.seeds)),
+        numbers=numbers(judgement, unit, len(results.study.seeds)),
         at_values=at_values(results, judgement, unit),
     )
 
@@ -158,9 +162,15 @@ def differing_penalties(results: Results, claim: Claim) -> list[str]:
 
 
 def mechanism(claim: Claim, found: "Mechanism") -> str:
-    """Return a diagnostic of both sides, e.g. "saturation/mean 0.91 against 0.02"; of the one that a value faces."""
+    """Return a diagnostic of both sides, e.g. "saturation/mean 0.91 against 0.02 (2 of 3 runs)".
+
+    Of a claim about a value it is the one side that there is.
+    """
     known = (found.treatment, found.control) if claim.value is None else (found.treatment,)
-    sides = ("–" if value is None else f"{value:.3g}" for value in known)
+    runs = found.runs or ((0, 0),) * len(known)
+    sides = (
+        "–" if value is None else f"{value:.3g}{of_runs(*counts)}" for value, counts in zip(known, runs, strict=False)
+    )
     return f"{found.metric} {' against '.join(sides)}"
 
 
@@ -177,7 +187,7 @@ def further(results: Results, judgement: "Judgement") -> Note:
     return Note(f"{seeds}:", "step", command_with(results, f"extra_seeds={judgement.further_seeds}"))
 
 
-def numbers(judgement: "Judgement", unit: Unit) -> list[tuple[str, str]]:
+def numbers(judgement: "Judgement", unit: Unit, num_seeds: int) -> list[tuple[str, str]]:
     """Return (what, value) of everything the verdict rests on; what is not known is left out."""
     claim, level = judgement.claim, percent(judgement.level)
     rows = [
@@ -208,7 +218,7 @@ def numbers(judgement: "Judgement", unit: Unit) -> list[tuple[str, str]]:
             f"{100 * (judgement.improvement or 0):.0f} % of pairs",
             judgement.improvement,
         ),
-        ("pairs of seeds", str(judgement.num_seeds), judgement.num_seeds),
+        ("pairs of seeds", of_seeds(judgement.num_seeds, num_seeds), judgement.num_seeds),
     ]
     return [(what or "arm", value) for what, value, known in rows if known is not None]
 
@@ -239,6 +249,7 @@ def at_values(results: Results, judgement: "Judgement", unit: Unit) -> list[list
         return []
     rows = [[results.study.tuning.key, "effect on validation", "95 % interval", "seeds"]]
     for row in judgement.at_values:
-        interval = unit.interval(row.low, row.high)
-        rows.append([text(row.value), unit.effect(row.estimate), interval or "–", str(row.num_seeds)])
+        interval = unit.interval(row.low, row.high) or "–"
+        seeds = of_seeds(row.num_seeds, results.study.tuning.seeds)
+        rows.append([text(row.value), unit.effect(row.estimate), interval, seeds])
     return rows

@@ -14,7 +14,7 @@ from ablate.report.circumstances import (
     undeclared,
 )
 from ablate.report.findings import Finding, answer
-from ablate.report.table import study_rows
+from ablate.report.table import shown_rows
 from ablate.report.wording import percent, probability
 from ablate.results import Results
 from ablate.tables import markdown
@@ -45,7 +45,7 @@ def verdict_rows(findings: Sequence[Finding]) -> list[list[str]]:
             finding.effect,
             interval,
             probability(judgement.p_adjusted),
-            str(judgement.num_seeds),
+            finding.seeds,
             claim.published,
             finding.ours if claim.published else "",
             notes,
@@ -68,7 +68,7 @@ def to_markdown(results: Results, judgements: "Sequence[Judgement]", findings: S
     parts.append("\n".join(f"- {what}: {plain_cell(value)}" for what, value in setting(results, judgements)))
     if findings:
         parts += ["## Verdicts", markdown(verdict_rows(findings))]
-    parts += ["## Arms", markdown([[plain_cell(cell) for cell in row] for row in study_rows(results)])]
+    parts += ["## Arms", markdown([[plain_cell(cell) for cell in row] for row in shown_rows(results)])]
     for title, rows in (("Failures", failures(results)), ("Undeclared differences between arms", undeclared(results))):
         if len(rows) > 1:
             parts += [f"## {title}", markdown([[plain_cell(cell) for cell in row] for row in rows])]

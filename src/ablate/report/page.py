@@ -19,7 +19,7 @@ from ablate.report.curves import band, pair_tables
 from ablate.report.findings import Finding, answer, count_outcomes, findings
 from ablate.report.markdown import to_markdown
 from ablate.report.rendering import render
-from ablate.report.table import study_rows, write_text
+from ablate.report.table import shown_rows, study_rows, write_text
 from ablate.results import Results
 from ablate.tables import comma_separated
 
@@ -98,7 +98,7 @@ def arm_view(results: Results) -> dict[str, Any]:
     """
     import numpy as np
 
-    rows = study_rows(results)
+    rows = shown_rows(results)
     by_label = {arm.label: arm for arm in results.arms}
     spans: list[tuple[float, float, float] | None] = []
     for row in rows[1:]:

@@ -9,6 +9,7 @@ from ablate.identity import flatten, plain, scientific
 from ablate.integrity import replacing
 from ablate.overrides import text
 from ablate.record import Record
+from ablate.report.wording import of_runs
 from ablate.results import ArmResult, Results
 from ablate.study import Study
 
@@ -27,7 +28,8 @@ HEAD = (
 def arm_labels(records: Iterable[Record]) -> dict[str, str]:
     """Return {fingerprint: label}, a label naming only what is not the same in all arms.
 
-    The levels of the groups that vary come first, then the settings that vary although the level is the same.
+    The levels of the groups that vary come first, then the settings that vary although the level is the same; where all
+    this is equal, the folder of the images.
     """
     arms = {record.fingerprint: record for record in records}
     varying = [g for g in next(iter(arms.values())).levels if len({r.levels.get(g) for r in arms.values()}) > 1]
@@ -49,11 +51,17 @@ def arm_labels(records: Iterable[Record]) -> dict[str, str]:
         parts += [f"{key}={plain(settings[key])}" for key in sorted(varying_keys) if key in settings]
         return " ".join(parts) or record.arm
 
-    return {fingerprint: label(record) for fingerprint, record in arms.items()}
+    labels = {fingerprint: label(record) for fingerprint, record in arms.items()}
+    roots = {key: plain(record.settings.get("data", {}).get("root")) for key, record in arms.items()}
+    if len(set(labels.values())) < len(labels) and len(set(roots.values())) > 1:  # equal settings, other images
+        return {key: f"{told} data.root={roots[key]}" for key, told in labels.items()}
+    return labels
 
 
-def arm_rows(records: Sequence[Record]) -> list[list[str]]:
+def arm_rows(records: Sequence[Record], num_seeds: int = 0) -> list[list[str]]:
     """Return the head and one row an arm, best test accuracy first.
+
+    Where `num_seeds` were asked for and fewer have finished, the row says "2 of 3".
 
     Accuracies are means over seeds in percent; "std" is the standard deviation (n - 1) of test accuracy over seeds;
     training accuracy is measured at inference with the final weights. A diverged run counts as guessing; "not finite"
@@ -65,7 +73,7 @@ def arm_rows(records: Sequence[Record]) -> list[list[str]]:
         arms[record.fingerprint][record.seed] = record
     runs = {fingerprint: list(by_seed.values()) for fingerprint, by_seed in arms.items()}
     best_first = sorted(runs, key=lambda f: (-mean_percent(runs[f], "test/accuracy"), labels[f]))
-    return [["arm", *HEAD], *([labels[fingerprint], *cells(runs[fingerprint])] for fingerprint in best_first)]
+    return [["arm", *HEAD], *([labels[key], *cells(runs[key], num_seeds)] for key in best_first)]
 
 
 def study_rows(results: Results) -> list[list[str]]:
@@ -85,6 +93,17 @@ def study_rows(results: Results) -> list[list[str]]:
     return rows
 
 
+def shown_rows(results: Results) -> list[list[str]]:
+    """Return `study_rows` to be read: an arm of which some runs are missing has "2 of 3" seeds."""
+    head, *rows = study_rows(results)
+    return [head, *([row[0], of_seeds(int(row[1]), len(results.study.seeds)), *row[2:]] for row in rows)]
+
+
+def of_seeds(known: int, asked: int) -> str:
+    """Return "3", or "2 of 3" where fewer are there than were asked for."""
+    return f"{known} of {asked}" if known < asked else str(known)
+
+
 def nuisance_value(arm: ArmResult, study: Study) -> str:
     """Return the value of the study's nuisance that an arm is judged at, "" where none is chosen yet."""
     if arm.chosen is None:
@@ -98,17 +117,18 @@ def mean_percent(runs: Sequence[Record], metric: str) -> float:
 
 
 def shown_mean(runs: Sequence[Record], metric: str) -> str:
-    """Return `mean_percent` to be read, "" where a run has no such metric (data.val_size=0)."""
-    return f"{mean_percent(runs, metric):.2f}" if all(metric in run.metrics for run in runs) else ""
+    """Return `mean_percent` of the runs that have such a metric to be read, "" where none has (data.val_size=0)."""
+    having = [run for run in runs if metric in run.metrics]
+    return f"{mean_percent(having, metric):.2f}{of_runs(len(having), len(runs))}" if having else ""
 
 
-def cells(runs: Sequence[Record]) -> list[str]:
-    """Return what stands under `HEAD` for the runs of one arm."""
+def cells(runs: Sequence[Record], num_seeds: int = 0) -> list[str]:
+    """Return what stands under `HEAD` for the runs of one arm, of which `num_seeds` were asked for."""
     if not runs:
         return ["0", "", "", "", "", "0", "0", ""]
     accuracies = [100 * (run.metrics["test/accuracy"] or 0.0) for run in runs]
     return [
-        str(len(runs)),
+        of_seeds(len(runs), num_seeds),
         f"{statistics.fmean(accuracies):.2f}",
         f"{statistics.stdev(accuracies):.2f}" if len(runs) > 1 else "",
         shown_mean(runs, "val/accuracy"),

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ablate.report.circumstances import REMADE, unsound
+from ablate.manifest import coinciding, same_runs
+from ablate.report.circumstances import REMADE, records_of, unsound
 from ablate.report.findings import answer
 from ablate.report.table import arm_rows
 from ablate.report.wording import LOOKS, unit_of
@@ -19,9 +20,10 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
 
     What is not finished is left out of the table.
     """
-    records = [record for arm in results.arms for record in arm.records.values()]
-    parts = [aligned(arm_rows(records))] if records else ["no run has finished yet"]
-    if lines := unsound(results):
+    records = records_of(results)
+    parts = [aligned(arm_rows(records, len(results.study.seeds)))] if records else ["no run has finished yet"]
+    notes = [same_runs(labels) for labels in coinciding(arm.planned for arm in results.arms)]
+    if lines := [*notes, *unsound(results)]:
         parts.append("\n".join(lines))
     if judgements:
         parts.append("\n".join(verdict_line(judgement) for judgement in judgements))
@@ -33,8 +35,8 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
 
 def unusable_lines(results: Results, judgements: "Sequence[Judgement]") -> list[str]:
     """Return a line for each record and each file of predictions that is there and cannot be used."""
-    unusable = {home: why for arm in results.arms for home, why in arm.unusable.items()}
-    lines = [f"counts as missing: {why}; {REMADE}" for why in unusable.values()]
+    refused = {home: why for arm in results.arms for home, why in arm.refused.items()}
+    lines = [f"counts as missing: {why}; {REMADE}" for why in refused.values()]
     return lines + list(dict.fromkeys(why for judgement in judgements for why in judgement.unread))
 
 

@@ -123,6 +123,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def of_runs(known: int, shown: int) -> str:
+    """Return " (2 of 3 runs)" for a mean over fewer runs than are shown beside it, "" for one over all of them."""
+    return f" ({known:,} of {shown:,} runs)" if known < shown else ""
+
+
 def short_names(arms: Sequence[ArmResult]) -> tuple[str, list[str]]:
     """Return (what is varied, a name for each arm), leaving out what all arms' names would repeat.
 
