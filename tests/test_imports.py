@@ -10,6 +10,8 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "ablate"
 RANKS = {
     "errors": -1,
+    "overrides": -1,
+    "paths": 0,
     "layers": 0,
     "seeding": 0,
     "hardware": 0,
@@ -20,7 +22,6 @@ RANKS = {
     "catalog": 0,
     "claim": 0,
     "plotting": 0,
-    "overrides": 0,
     "study": 1,
     "study_files": 2,
     "arguments": 2,
@@ -57,6 +58,7 @@ RANKS = {
 HYDRA_IN = {"planning", "composition", "drafting", "cli"}
 NO_TORCH_IN = {
     "identity",
+    "paths",
     "home",
     "record",
     "tables",
