@@ -11,6 +11,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "ablate"
 RANKS = {
     "errors": -1,
     "overrides": -1,
+    "console": 0,
     "paths": 0,
     "layers": 0,
     "seeding": 0,
@@ -59,6 +60,7 @@ HYDRA_IN = {"planning", "composition", "drafting", "cli"}
 NO_TORCH_IN = {
     "identity",
     "paths",
+    "console",
     "home",
     "record",
     "tables",

@@ -31,7 +31,7 @@ class Notice(UserWarning):
 
 
 def notice(message: str) -> None:
-    """Show a line, once a process and not in the worker processes of a sweep, which see what their parent sees."""
+    """Show a line, but not in the worker processes of a sweep, which see what their parent sees."""
     from multiprocessing import current_process
 
     if current_process().name == "MainProcess":
@@ -48,10 +48,9 @@ def explain(error: OSError) -> str:
     reason = (os.strerror(error.errno) if error.errno else "") or str(error) or type(error).__name__
     files = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     where = " -> ".join(name if len(name) <= 200 else f"{name[:100]}...{name[-60:]}" for name in files)
-    line = f"{where}: {reason}" if where else reason
+    line = f"{where or 'a file or the output'}: {reason}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = _free_space(files[0] if files else ".")
-        line += f"{free}; free some space, or choose another place with output_dir=..."
+        line += f"{_free_space(files[0]) if files else ''}; free some space, or choose another place (output_dir=...)"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         line += "; change its permissions, or choose another place (output_dir=..., data.root=..., data.cache_dir=...)"
     elif error.errno == errno.ENAMETOOLONG:

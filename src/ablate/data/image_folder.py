@@ -211,6 +211,8 @@ def _walk(folder: Path, left_out: Counter[str], above: tuple[str, ...]) -> Itera
             yield from _walk(Path(entry.path), left_out, (*above, here))
         elif suffix in SUFFIXES and (entry.is_file() or entry.is_symlink()):  # a dangling link is named when it is read
             yield Path(entry.path)
+        elif suffix in SUFFIXES:
+            left_out["pipe, socket or device"] += 1
         else:
             left_out[suffix if suffix.isascii() and suffix else "without suffix"] += 1
 
