@@ -1,10 +1,12 @@
 """The terminal as it may be: without some characters, closed, full, or a pipe whose reader has left."""
 
+import logging
 import os
 import sys
+import threading
 import warnings
 
-from ablate.errors import Notice
+from ablate.errors import Notice, explain
 
 BROKEN_PIPE = 141
 """Exit status of a command whose reader has left: 128 + SIGPIPE, as a shell shows it for other programs."""
@@ -25,6 +27,22 @@ def prepare() -> None:
             print(f"ablate: {message}", file=file or sys.stderr)
 
     warnings.showwarning = show
+    threading.excepthook = _show_of_thread
+    logging.getLogger("matplotlib").addFilter(_is_not_about_folders)
+
+
+def _show_of_thread(args: threading.ExceptHookArgs) -> None:
+    """Show an error of the system in a thread, such as TensorBoard's on a full disk, as one line."""
+    if isinstance(args.exc_value, OSError) and args.exc_value.errno is not None:
+        print(f"ablate: {explain(args.exc_value)}", file=sys.stderr)
+    else:
+        threading.__excepthook__(args)
+
+
+def _is_not_about_folders(record: logging.LogRecord) -> bool:
+    """Return False for what matplotlib says where there is no writable home; it then works with a temporary folder."""
+    message = record.getMessage()
+    return not (message.startswith("mkdir -p failed") or "MPLCONFIGDIR" in message)
 
 
 def flush() -> None:

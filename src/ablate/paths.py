@@ -54,11 +54,11 @@ def localized(words: Sequence[str]) -> list[str]:
 def _localized(word: str, sweeps: bool) -> str:
     name, equals, value = word.partition("=")
     key = name.lstrip("+")
-    if not equals or not value or (key not in KEYS and name not in _OPTIONS):
+    if not equals or (key not in KEYS and name not in _OPTIONS):
         return word
     if name in _OPTIONS:
         return f"{name}={local(name, value)}"
-    if value[0] in "'\"[{" or value == "null" or re.match(r"(choice|glob)\(", value):
+    if value.startswith(("'", '"', "[", "{")) or value == "null" or re.match(r"(choice|glob)\(", value):
         return word  # written in Hydra's own way
     values = value.split(",") if sweeps else [value]
     return f"{name}={','.join(_as_value(str(local(key, one))) for one in values)}"

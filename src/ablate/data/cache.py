@@ -33,7 +33,10 @@ def user_cache_folder() -> Path | None:
     """Return the user's own cache folder, the last resort beside a read-only data set; None where there is no home."""
     from platformdirs import user_cache_dir
 
-    folder = Path(user_cache_dir("ablate"))
+    try:
+        folder = Path(user_cache_dir("ablate"))
+    except RuntimeError:  # newer versions of platformdirs; older ones return `~` as it is
+        return None
     return folder if folder.is_absolute() else None
 
 
@@ -57,7 +60,7 @@ def cached_arrays(
         Read-only memory maps by name; plain read-only arrays, with a notice, where no folder can be written.
     """
     stamp = json.loads(json.dumps(stamp))
-    entries = [Path(folder).expanduser() / key for folder in folders if folder is not None]
+    entries = [Path(folder) / key for folder in folders if folder is not None]
     for entry in entries:
         arrays, _ = _open(entry, stamp)
         if arrays is not None:

@@ -165,7 +165,7 @@ def _classes(root: Path, split: str, left_out: Counter[str]) -> dict[str, Path]:
     classes: dict[str, Path] = {}
     for entry in _entries(folder):
         name = _composed(entry.name)
-        if not entry.is_dir():
+        if not os.path.isdir(entry):
             left_out["outside the folders of the classes" if not _is_hidden(entry.name) else "hidden"] += 1
         elif not _is_hidden(entry.name):
             if name in classes:
@@ -185,7 +185,7 @@ def _instead(root: Path, split: str) -> str:
     """Return what may have been meant where there is no `train` or `test`."""
     if not root.is_dir():
         return ""
-    there = sorted(entry.name for entry in _entries(root) if entry.is_dir() and not _is_hidden(entry.name))
+    there = sorted(entry.name for entry in _entries(root) if os.path.isdir(entry) and not _is_hidden(entry.name))
     for name in SYNONYMS[split]:
         if name in there:
             return f", but there is {name}; rename it, or link it: ln -s {name} '{root / split}'"
@@ -206,10 +206,12 @@ def _walk(folder: Path, left_out: Counter[str], above: tuple[str, ...]) -> Itera
     for entry in _entries(folder):
         suffix = os.path.splitext(entry.name)[1].lower()
         if _is_hidden(entry.name):
-            left_out["hidden"] += not entry.is_dir()
-        elif entry.is_dir():
+            left_out["hidden"] += not os.path.isdir(entry)
+        elif os.path.isdir(entry):
             yield from _walk(Path(entry.path), left_out, (*above, here))
-        elif suffix in SUFFIXES and (entry.is_file() or entry.is_symlink()):  # a dangling link is named when it is read
+        elif suffix in SUFFIXES and (
+            os.path.isfile(entry) or os.path.islink(entry)
+        ):  # a dangling link is named when it is read
             yield Path(entry.path)
         elif suffix in SUFFIXES:
             left_out["pipe, socket or device"] += 1
