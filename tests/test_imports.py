@@ -10,8 +10,11 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "ablate"
 RANKS = {
     "errors": -3,
+    "overrides": -2,
     "typed": -2,
     "integrity": -1,
+    "console": 0,
+    "paths": 0,
     "layers": 0,
     "seeding": 0,
     "scoring": 0,
@@ -24,7 +27,6 @@ RANKS = {
     "catalog": 0,
     "claim": 0,
     "plotting": 0,
-    "overrides": 0,
     "study": 1,
     "study_files": 2,
     "arguments": 2,
@@ -67,6 +69,8 @@ NO_TORCH_IN = {
     "integrity",
     "typed",
     "declaration",
+    "paths",
+    "console",
     "home",
     "record",
     "tables",

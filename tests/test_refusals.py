@@ -19,14 +19,14 @@ SIDES = {"form": "greater", "treatment": {"a": 1}, "control": {"a": 2}, "smalles
 
 def test_a_channel_that_is_constant_in_the_images_themselves_has_a_cure():
     images = torch.zeros(4, 1, 3, 3, dtype=torch.uint8)
-    with pytest.raises(UserError, match=r"channel 0 is constantly 0 .* otherwise choose preprocessing=center_channel"):
+    with pytest.raises(UserError, match=r"channel 0 is constantly 0 .* use preprocessing=scale"):
         Chain({"standardize": Standardize()}).fit(images)
 
 
 def test_the_cure_works(compose):
     from ablate.planning import make, plain
 
-    cfg, _ = compose(["data=shapes", "preprocessing=center_channel"])
+    cfg, _ = compose(["data=shapes", "preprocessing=scale"])
     images = torch.zeros(4, 1, 3, 3, dtype=torch.uint8)
     assert not make("preprocessing", plain(cfg)["preprocessing"]).fit(images)(images).any()
 

@@ -12,9 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from ablate import catalog
+from ablate import catalog, console
 from ablate.arguments import as_sweep, check, expand, options_first, split_folders
-from ablate.errors import Unusable, UserError
+from ablate.errors import Unusable, UserError, explain
+from ablate.paths import localized
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -47,9 +48,11 @@ groups and their levels (* is the default):
 
 def main() -> None:
     """Run the command line of this process."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # a level of one's own may name a module that lies in the current folder
+    console.prepare()
     try:
+        if (here := current_folder()) not in sys.path:
+            sys.path.append(here)  # a level of one's own may name a module that lies in the current folder
+        sys.argv[1:] = localized(sys.argv[1:])
         folders, words = split_folders(sys.argv[1:])
         where = [catalog.conf_dir(), *folders]
         if words and words[0] in SUBCOMMANDS:
@@ -65,8 +68,11 @@ def main() -> None:
             is_study = any(word.startswith("study=") for word in words)
             sys.argv[1:] = as_sweep(arguments, typed) if is_study else arguments
             compose_and_train()
+        console.flush()
     except UserError as error:
         fail(error)
+    except OSError as error:
+        fail_system(error)
     except KeyboardInterrupt:
         print("interrupted; the same command does what is left", file=sys.stderr)
         sys.exit(130)
@@ -144,6 +150,30 @@ def train(cfg: "DictConfig") -> None:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         fail(error)
+    except OSError as error:
+        fail_system(error)
+
+
+def current_folder() -> str:
+    """Return the folder that the command was started in.
+
+    Raises:
+        UserError: it was removed meanwhile.
+    """
+    try:
+        return os.getcwd()
+    except FileNotFoundError as error:
+        raise UserError("the current folder does not exist any more; change to another one with cd") from error
+
+
+def fail_system(error: OSError) -> NoReturn:
+    """End the process with one line for what the system refused: a file, a full disk, a reader that closed the pipe."""
+    if os.environ.get("HYDRA_FULL_ERROR") == "1" or error.errno is None:
+        raise error
+    console.abandon()
+    if isinstance(error, BrokenPipeError):
+        sys.exit(console.BROKEN_PIPE)
+    fail(explain(error))
 
 
 def fail(message: object, status: int = 2) -> NoReturn:

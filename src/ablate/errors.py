@@ -8,8 +8,14 @@
             └── run.Busy     another process is doing the run
 
 Every other exception is a fault of `ablate`, of a library, or of code of the user's own: it is shown with its
-traceback.
+traceback. A `Notice` stops nothing: it is a warning that the command shows as one line.
 """
+
+import errno
+import os
+import shutil
+import warnings
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -28,3 +34,45 @@ class Unusable(UserError):
 
 class CannotWrite(UserError):
     """The system refused to write a file: no space left, no right, a limit on its size."""
+
+
+class Notice(UserWarning):
+    """What the user should know and what stops nothing, such as files that were left out."""
+
+
+def notice(message: str) -> None:
+    """Show a line, but not in the worker processes of a sweep, which see what their parent sees."""
+    from multiprocessing import current_process
+
+    if current_process().name == "MainProcess":
+        warnings.warn(message, Notice, stacklevel=2)
+
+
+def explain(error: OSError) -> str:
+    """Return one line for what the system refused: the file, the reason, and what may help.
+
+    Example:
+        >>> explain(FileNotFoundError(errno.ENOENT, "No such file or directory", "data.csv"))
+        'data.csv: No such file or directory'
+    """
+    reason = (os.strerror(error.errno) if error.errno else "") or str(error) or type(error).__name__
+    files = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    where = " -> ".join(name if len(name) <= 200 else f"{name[:100]}...{name[-60:]}" for name in files)
+    line = f"{where or 'a file or the output'}: {reason}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        line += f"{_free_space(files[0]) if files else ''}; free some space, or choose another place (output_dir=...)"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        line += "; change its permissions, or choose another place (output_dir=..., data.root=..., data.cache_dir=...)"
+    elif error.errno == errno.ENAMETOOLONG:
+        longest = max((len(part) for name in files for part in name.split(os.sep)), default=0)
+        line += f" ({longest} characters between two slashes)"
+    return line
+
+
+def _free_space(file: str) -> str:
+    for folder in (Path(file), *Path(file).absolute().parents):
+        try:
+            return f" ({shutil.disk_usage(folder).free / 1e6:,.1f} MB free in {folder})"
+        except OSError:
+            continue
+    return ""

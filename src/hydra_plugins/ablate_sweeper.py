@@ -66,14 +66,16 @@ class AblateSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Do what is missing of the study and write its report; end with status 1 where runs failed."""
-        from ablate.cli import fail
+        from ablate.cli import fail, fail_system
 
         try:
             self.do_study(arguments)
-        except (UserError, OSError) as error:
+        except UserError as error:
             if os.environ.get("HYDRA_FULL_ERROR") == "1":
                 raise
             fail(f"{error}:\n  {again(self.command)}" if isinstance(error, CannotWrite) else error)
+        except OSError as error:
+            fail_system(error)
 
     def do_study(self, arguments: list[str]) -> None:
         """Plan, run, judge, report."""

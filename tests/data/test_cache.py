@@ -28,7 +28,12 @@ def test_built_once_then_mapped(tmp_path: Path) -> None:
         np.testing.assert_array_equal(arrays["a"], 1)
         np.testing.assert_array_equal(arrays["b"], np.arange(5))
     assert build.num_calls == 1
-    assert sorted(p.name for p in (tmp_path / "new" / "folder").iterdir()) == ["k", "k.lock"]
+    assert sorted(p.name for p in (tmp_path / "new" / "folder").iterdir()) == [
+        ".gitignore",
+        "CACHEDIR.TAG",
+        "k",
+        "k.lock",
+    ]
 
 
 def test_another_stamp_builds_anew(tmp_path: Path) -> None:

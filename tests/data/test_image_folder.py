@@ -11,12 +11,14 @@ from PIL import Image
 
 from ablate.data import image_folder
 from ablate.data.dataset import Dataset
-from ablate.data.image_folder import ImageFolder, read_image
+from ablate.data.image_file import decode_image
+from ablate.data.image_folder import ImageFolder
 
 SIZE = 6
 
-# Of the one decoder at hand that keeps 16-bit RGB.
-pytestmark = pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
+
+def read_image(file: Path) -> np.ndarray:
+    return decode_image(file, file.read_bytes())
 
 
 def write_png16(file: Path, image: np.ndarray) -> None:
@@ -94,7 +96,7 @@ def test_cache_is_read_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.
     root = make_folder(tmp_path / "d")
     first, fingerprint = load(root), ImageFolder(root=str(root), val_size=4).fingerprint()
     with monkeypatch.context() as patch:
-        patch.setattr(image_folder, "read_image", lambda _: pytest.fail("decoded again"))
+        patch.setattr(image_folder, "decode_image", lambda *_: pytest.fail("decoded again"))
         assert torch.equal(load(root).train.images, first.train.images)
         assert ImageFolder(root=str(root), val_size=6, split_seed=2).fingerprint() == fingerprint
     Image.fromarray(np.full((SIZE, SIZE, 3), 255, np.uint8)).save(root / "test" / "ant" / "0.png")
@@ -133,7 +135,7 @@ def odd_file(root: Path, array: np.ndarray) -> Path:
         ((SIZE, SIZE), r"odd.png is grey and .*ant/0.png is RGB; convert"),
         ((7, 7, 3), r"odd.png is 7x7 and .*ant/0.png is 6x6 .* resize"),
         ((SIZE, 7, 3), r"odd.png is 6x7"),
-        ((SIZE, SIZE, 4), r"odd.png must be grey or RGB, got Pillow's mode 'RGBA'"),
+        ((SIZE, SIZE, 4), r"odd.png must be grey or RGB, but has transparent pixels; .*flatten"),
     ],
 )
 def test_odd_image_is_named(tmp_path: Path, shape: tuple[int, ...], words: str) -> None:
@@ -181,7 +183,7 @@ def test_folders_must_be_there_and_agree(tmp_path: Path) -> None:
         load(tmp_path / "none")
     root = make_folder(tmp_path / "d")
     (root / "test" / "dog").mkdir()
-    with pytest.raises(ValueError, match=r"same classes; only one of them has \['dog'\]"):
+    with pytest.raises(ValueError, match=r"same classes.* only test has \['dog'\]"):
         load(root)
     (root / "train" / "dog").mkdir()
     with pytest.raises(ValueError, match=r"dog must hold at least one image"):

@@ -11,9 +11,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from filelock import FileLock
 
-from ablate.data.cache import Arrays, cached_arrays, user_cache_folder
+from ablate.data.cache import BESIDE, Arrays, cached_arrays, user_cache_folder
 from ablate.data.dataset import Dataset, Source, split_source
 from ablate.errors import UserError
+from ablate.paths import local
 
 FOLDER = "cifar-10-batches-py"
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -74,9 +75,10 @@ class Cifar10:
 
     def load(self) -> Dataset:
         """Find or download the batches, check them, and split them."""
-        folder = find_batches(self.root)
+        root = local("data.root", self.root)
+        folder = find_batches(root)
         if folder is None:
-            folder = _download(Path(self.root)) if self.download else _absent(Path(self.root))
+            folder = _download(root) if self.download else _absent(root)
         files = {name: folder / name for name in MD5S}
         for file in files.values():
             if not file.is_file():
@@ -85,8 +87,8 @@ class Cifar10:
         # The MD5s are in the stamp too: it says which content was found good.
         stamp = {name: [MD5S[name], stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
         key = f"cifar10-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
-        beside = folder.parent / "ablate-cache"
-        folders = [Path(self.cache_dir)] if self.cache_dir else [beside, user_cache_folder()]
+        beside = folder.parent / BESIDE
+        folders = [local("data.cache_dir", self.cache_dir)] if self.cache_dir else [beside, user_cache_folder()]
         arrays = cached_arrays(key, stamp, lambda: decode(folder), folders)
         return split_source(
             Source(**arrays),

@@ -7,7 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ablate.errors import UserError
+from ablate.errors import UserError, notice
+
+MOST_VALIDATION = 1000
+"""Validation images that are taken where no number is given, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +104,7 @@ def split_source(
     class_names: tuple[str, ...],
     bits: int,
     train_size: int | None,
-    val_size: int,
+    val_size: int | None,
     test_size: int | None,
     split_seed: int,
 ) -> Dataset:
@@ -115,17 +118,26 @@ def split_source(
         class_names: the name of label k at position k.
         bits: intensities lie in 0 .. 2**bits - 1.
         train_size: number of images, or None for all that the validation set leaves.
-        val_size: number of images, taken from the source's training images; 0 for none.
+        val_size: number of images, taken from the source's training images; 0 for none; None for a tenth of them, at
+            least one a class and at most `MOST_VALIDATION`, but never the last training image of a class.
         test_size: number of images, or None for all.
         split_seed: at least 0.
 
     Raises:
-        UserError: if a size is smaller than the number of classes (`val_size=0` is not) or larger than what there is.
+        UserError: if a size is smaller than the number of classes (`val_size=0` is not) or larger than what there is,
+            or if the training images have none of a class.
     """
     if split_seed < 0:
         raise UserError(f"`data.split_seed` must be at least 0, got {split_seed}")
     num_train, num_test = len(source.train_labels), len(source.test_labels)
-    if val_size != 0:
+    # One generator for each set: no size shifts the draws of another set.
+    val_generator, train_generator, test_generator = (np.random.default_rng([split_seed, k]) for k in range(3))
+    order = stratified_order(source.train_labels, val_generator)
+    if val_size is None:
+        target = min(MOST_VALIDATION, max(len(class_names), num_train // 10))
+        last = {int(label): place for place, label in enumerate(source.train_labels[order])}  # of each class, in order
+        val_size = min(target, *last.values())
+    elif val_size != 0:
         _check_size("val_size", val_size, num_train, len(class_names), "training images of the source")
     train_size = num_train - val_size if train_size is None else train_size
     test_size = num_test if test_size is None else test_size
@@ -133,12 +145,10 @@ def split_source(
     _check_size("train_size", train_size, num_train - val_size, len(class_names), left)
     _check_size("test_size", test_size, num_test, len(class_names), "test images of the source")
 
-    # One generator for each set: no size shifts the draws of another set.
-    val_generator, train_generator, test_generator = (np.random.default_rng([split_seed, k]) for k in range(3))
-    order = stratified_order(source.train_labels, val_generator)
     val, rest = order[:val_size], np.sort(order[val_size:])
     train = rest[stratified_order(source.train_labels[rest], train_generator)][:train_size]
     test = stratified_order(source.test_labels, test_generator)[:test_size]
+    _check_classes(source, class_names, train, val, test)
     return Dataset(
         train=_take(source.train_images, source.train_labels, train),
         val=_take(source.train_images, source.train_labels, val),
@@ -149,7 +159,7 @@ def split_source(
 
 
 def _take(images: NDArray[np.integer], labels: NDArray[np.integer], indices: NDArray[np.intp]) -> Split:
-    chosen = images[indices]
+    chosen = np.ascontiguousarray(images[indices])  # indexing keeps the order of axes in which the source lies
     chosen = chosen.astype(np.int32) if chosen.dtype == np.uint16 else chosen
     return Split(
         images=torch.from_numpy(chosen).permute(0, 3, 1, 2),
@@ -163,3 +173,24 @@ def _check_size(name: str, size: int, available: int, num_classes: int, what: st
             f"`data.{name}` must lie between the number of classes ({num_classes}) and the number of {what} "
             f"({available}), got {size}"
         )
+
+
+def _check_classes(source: Source, class_names: tuple[str, ...], *parts: NDArray[np.intp]) -> None:
+    """Refuse training images that lack a class, and say where the validation or test images lack one."""
+    labels = (source.train_labels, source.train_labels, source.test_labels)
+    for name, of_source, part in zip(("train", "val", "test"), labels, parts, strict=True):
+        present = np.bincount(of_source[part], minlength=len(class_names)) > 0
+        lacking = [class_names[label] for label in np.flatnonzero(~present)]
+        if not lacking or not len(part):
+            continue
+        counts = np.bincount(of_source, minlength=len(class_names))
+        shown = ", ".join(f"{c!r} ({counts[class_names.index(c)]})" for c in lacking[:5])
+        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+        if name == "train":
+            raise UserError(
+                f"every class must have a training image, but of {shown}{more}, with the number of images before the "
+                f"split, none of {len(part)} is left; give these classes more images, lower `data.val_size`, or "
+                "choose another `data.train_size` or `data.split_seed`"
+            )
+        which = {"val": "validation", "test": "test"}[name]
+        notice(f"the {len(part)} {which} images hold none of class {shown}{more}; `data.{name}_size` sets their number")

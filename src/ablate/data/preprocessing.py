@@ -124,10 +124,18 @@ class Standardize(nn.Module):
         std = (mean_square - mean**2).clamp(min=0).sqrt()
         for channel, (m, s) in enumerate(zip(mean.flatten().tolist(), std.flatten().tolist(), strict=True)):
             if s <= 1e-6 * max(abs(m), 1e-6):
+                first = not images.is_floating_point()  # a step before it would have made floats of the integers
+                cure = (
+                    "no step stands before it, so the image files hold one value there: leave the channel out of them "
+                    "(save grey images as grey), look for wrong files, or use preprocessing=scale, which divides by "
+                    "nothing that is learned"
+                    if first
+                    else "the steps before it leave nothing that varies there: change or remove them "
+                    "(`preprocessing.steps`)"
+                )
                 raise UserError(
-                    f"`standardize` needs intensities that vary, but channel {channel} is constantly {m:.6g} in the "
-                    "images it is fitted on; if it varies in the data, change the preprocessing steps before this one, "
-                    "otherwise choose preprocessing=center_channel, which divides by nothing, or drop the channel"
+                    f"`standardize` needs intensities that vary, but channel {channel} is constantly "
+                    f"{m:.6g} in the {len(images):,} images it is fitted on; {cure}"
                 )
         self.mean_, self.std_ = mean.float(), std.float()
         return self

@@ -13,6 +13,7 @@ from ablate.data.cache import Arrays, cached_arrays, user_cache_folder
 from ablate.data.dataset import Dataset, Source, split_source
 from ablate.data.drawing import FIGURES, TEXTURES, Array, coverage, disk, pink_noise
 from ablate.errors import UserError
+from ablate.paths import local
 
 VERSION = 1
 """Raised whenever the same fields give other images."""
@@ -118,7 +119,7 @@ class Shapes:
 
     def load(self) -> Dataset:
         """Make the images, or open those made before, and split them."""
-        folders = [self.cache_dir or user_cache_folder()]
+        folders = [local("data.cache_dir", self.cache_dir) if self.cache_dir else user_cache_folder()]
         arrays = cached_arrays(f"shapes-{self.fingerprint()[:12]}", self._content(), self._make, folders)
         return split_source(
             Source(**arrays),
