@@ -11,10 +11,12 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ablate import catalog, hardware
 from ablate.composition import settings_with
 from ablate.errors import UserError
+from ablate.grammar import plainly
 from ablate.identity import arm_name, differences, fingerprint, is_unscientific, run_folder
 from ablate.manifest import Variant
 from ablate.run import Run
@@ -112,8 +114,15 @@ def settings_of(levels: tuple[tuple[str, str], ...]) -> dict[str, Any]:
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return a configuration as plain data with every interpolation resolved."""
-    settings = OmegaConf.to_container(cfg, resolve=True)
+    """Return a configuration as plain data with every interpolation resolved.
+
+    Raises:
+        UserError: one refers to a key or a variable that there is not.
+    """
+    try:
+        settings = OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(plainly(error, [catalog.conf_dir()])) from error
     assert isinstance(settings, dict)
     return {str(key): value for key, value in settings.items()}
 
