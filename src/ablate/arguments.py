@@ -120,6 +120,8 @@ def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str
         elif equals and not value and settings[place + 1 :] and "=" not in settings[place + 1]:
             meant = shlex.quote(f"{name}={settings[place + 1]}")
             raise UserError(f"{word!r} has no value; did you mean {meant}, without a space?")
+        elif equals and not value and name in catalog.default_levels():
+            check_levels(name, [value], list(catalog.levels(where, name)))
         else:
             read.append((word, parse(word)))
     groups = catalog.default_levels()

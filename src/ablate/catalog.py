@@ -83,7 +83,7 @@ def describe(where: Sequence[Path], groups: Sequence[str] = ()) -> str:
     for word, having in named.items():
         if not having:
             every = [*known, *(level for group in known for level in levels(where, group))]
-            close = difflib.get_close_matches(word, every, n=3)
+            close = difflib.get_close_matches(word, dict.fromkeys(every), n=3)
             hint = f"did you mean {' or '.join(close)}?" if close else f"the groups are {', '.join(known)}"
             raise UserError(f"there is no group and no level {word!r}; {hint}")
     shown = list(dict.fromkeys(group for word in groups or known for group in named.get(word, [word])))

@@ -16,6 +16,7 @@ from ablate import catalog
 from ablate.arguments import as_sweep, check, expand, options_first, split_folders
 from ablate.errors import UserError
 from ablate.options import COMPLETION
+from ablate.overrides import quoted
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -66,6 +67,9 @@ def main() -> None:
             arguments = expand(typed, where)
             check(expand(words, where), where, list(SUBCOMMANDS))
             is_study = any(word.startswith("study=") for word in words)
+            if len(folders) > 1:  # Hydra's own option takes one: the last
+                others = ",".join(quoted(str(folder.resolve())) for folder in folders[:-1])
+                arguments = [*arguments, f"hydra.searchpath=[{others}]"]
             sys.argv[1:] = as_sweep(arguments, typed) if is_study else arguments
             compose_and_train()
     except UserError as error:

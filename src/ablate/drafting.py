@@ -30,6 +30,7 @@ from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.grammar import parse, plainly
 from ablate.identity import NUMERICS_VERSION, canonical, scientific
+from ablate.overrides import quoted
 from ablate.planning import make_run, plain, plan
 from ablate.record import replacing
 from ablate.run import Run
@@ -78,8 +79,8 @@ def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
     if len(names) != 1 or names[0] not in known:
         unknown = next((name for name in names if name not in known), "")
         problem = f"there is no figure {unknown!r}; {catalog.nearest(unknown, list(known))}" if unknown else ""
-        got = f"got {' '.join(names)}" if names else "ablate figure NAME"
-        raise UserError(problem or f"`ablate figure` needs one name, {got}; there are {', '.join(known)}")
+        got = " ".join(names) or "none"
+        raise UserError(problem or f"`ablate figure NAME` needs one name, got {got}; there are {', '.join(known)}")
     others = [word for word in words if word not in names]
     knobs = yaml.safe_load(known[names[0]].read_text(encoding="utf-8")).get("knobs", {})
     for word in others:
@@ -181,7 +182,7 @@ def composing(where: Sequence[Path]) -> Iterator[Compose]:
 
     def go(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
         last = {word.split("=", 1)[0]: word for word in overrides}  # the last word on a key holds
-        found = [f"hydra.searchpath=[{','.join(folders)}]"] if folders else []
+        found = [f"hydra.searchpath=[{','.join(map(quoted, folders))}]"] if folders else []
         cfg = compose("config", overrides=[*last.values(), *found], return_hydra_config=True)
         choices = dict(cfg.hydra.runtime.choices)
         with open_dict(cfg):

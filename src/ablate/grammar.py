@@ -32,7 +32,7 @@ def parse(word: str) -> "Override":
     if not re.fullmatch(r"(\+\+?|~)?[A-Za-z_][\w/.@:-]*", key, re.ASCII) or re.search(r"\.\.|[./@]$", key):
         raise UserError(f"{word!r} has no key that can be read before the =, got {key!r}; keys are like optimizer.lr")
     if "=" in word and not value and not key.startswith("~"):
-        raise UserError(f"{word!r} has no value; write {key}=VALUE without spaces around the =, or {key}=null for none")
+        raise UserError(f"{word!r} has no value; write {key}=VALUE without spaces around the =")
     if value[:1] + value[-1:] in ("\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}", "‘’"):
         raise UserError(f"{word!r} has typographic quotes; leave them out: {key}={value[1:-1]}")
     try:
@@ -89,12 +89,15 @@ def values_of(override: "Override", levels: Sequence[str] = ()) -> list[Any]:
     value = override._value
     values: list[Any]
     if isinstance(value, IntervalSweep):
-        raise UserError(f"{override.input_line} has no end of values; list some: choice(a,b) or range(start,stop,step)")
+        raise UserError(
+            f"{override.input_line!r} is an interval, and a sweep needs values that can be listed; write "
+            f"{override.key_or_group}=choice(V1,V2) or {override.key_or_group}=range(START,STOP,STEP)"
+        )
     if isinstance(value, Glob):
         values = value.filter(list(levels))
     elif isinstance(value, RangeSweep):
         if value.step == 0:
-            raise UserError(f"{override.input_line} needs a step that is not 0, got {value.step}")
+            raise UserError(f"{override.input_line!r} needs a step that is not 0, got {value.step}")
         values = list(numbers(value.start, value.stop, value.step))
     elif isinstance(value, ChoiceSweep):
         values = [override._convert_value(item) for item in value.list]
@@ -102,7 +105,7 @@ def values_of(override: "Override", levels: Sequence[str] = ()) -> list[Any]:
         return [override.value()]
     if not values:
         there = f"; there are {', '.join(levels)}" if levels else "; give some"
-        raise UserError(f"{override.input_line} has no values{there}")
+        raise UserError(f"{override.input_line!r} has no values{there}")
     return values
 
 
@@ -144,6 +147,8 @@ def plainly(error: Exception, where: Sequence[Path]) -> str:
         near = nearest_keys(found[1], every_key(where))
         hint = f"did you mean ${{{near[0]}}}?" if near else "`ablate --cfg job` shows the keys that there are"
         return f"`{found[2]}` refers to ${{{found[1]}}}, and there is no such key; {hint}"
+    if found := re.search(r"Environment variable '([^']+)' not found\W*full_key: (\S+)", message):
+        return f"`{found[2]}` refers to the environment variable {found[1]}, which is not set"
     lines = [line.strip() for line in str(error).splitlines() if not NOISE.fullmatch(line)]
     key = re.search(r"full_key: (\S+)", message)
     return f"{f'`{key[1]}`: ' if key else ''}{' '.join(lines)}"

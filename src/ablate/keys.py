@@ -10,6 +10,19 @@ import yaml
 from ablate import catalog
 from ablate.errors import UserError
 
+ELSEWHERE = {  # what other programs call it
+    "aug": "augmentation",
+    "dataset": "data",
+    "init": "initializer",
+    "learning_rate": "optimizer.lr",
+    "model": "net",
+    "norm": "normalization",
+    "optim": "optimizer",
+    "scheduler": "schedule",
+    "weight_decay": "regularizer.l2",
+    "wd": "regularizer.l2",
+}
+
 
 def content_of(group: str, level: str, where: Sequence[Path]) -> dict[str, Any] | None:
     """Return the settings of a level as its file has them, None where there is no such level or no mapping in it."""
@@ -53,23 +66,26 @@ def dotted(content: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def nearest_keys(name: str, keys: Sequence[str]) -> list[str]:
     """Return the keys that `name` may be meant for, the likeliest first: `lr` is optimizer.lr, `dry-run` is dry_run."""
     wanted = name.lower().replace("-", "_").strip("_.")
-    if not wanted:
-        return []
-    same = [key for key in keys if key.lower() == wanted]
-    ends = [key for key in keys if key.lower().endswith(f".{wanted}")]
-    shortest = sorted(ends, key=lambda key: key.count("."))[:2]
     parent, _, last = wanted.rpartition(".")
-    siblings = [key for key in keys if key.lower().rpartition(".")[0] == parent]
-    inside = [
-        f"{key}" for key in siblings if key.rpartition(".")[2].lower() in last.split("_") or last in key.split("_")
-    ]
-    lower = {key.lower(): key for key in keys}
-    close = [lower[key] for key in difflib.get_close_matches(wanted, lower, n=3, cutoff=0.7)]
-    if "." not in wanted:
-        tails = {key.rpartition(".")[2].lower(): key for key in reversed(keys)}
-        close += [tails[tail] for tail in difflib.get_close_matches(wanted, tails, n=2, cutoff=0.8)]
-    found = list(dict.fromkeys([*same, *shortest, *inside, *close]))
-    return [key for key in found if key != name][:3]
+    if not last:
+        return []
+    elsewhere = ELSEWHERE.get(last, "")
+    if elsewhere in keys and parent in ("", elsewhere.rpartition(".")[0]):
+        return [elsewhere]
+    if same := [key for key in keys if key.lower() == wanted and key != name]:
+        return same
+    ends = [key for key in keys if key.lower().rpartition(".")[2] == last]
+    depth = min((key.count(".") for key in ends), default=0)
+    found = [key for key in ends if key.count(".") == depth][:2]
+    beside = [key for key in keys if key.rpartition(".")[0].lower() == parent]
+    for pool in (beside, keys):  # a key of the same place before one of another
+        tails: dict[str, str] = {}
+        for key in sorted(pool, key=lambda key: key.count(".")):
+            tails.setdefault(key.rpartition(".")[2].lower(), key)
+        found += [tails[tail] for tail in difflib.get_close_matches(last, tails, n=2, cutoff=0.7)] if not found else []
+        parts = set(last.split("_"))
+        found += [key for tail, key in tails.items() if parts & set(tail.split("_"))] if not found else []
+    return list(dict.fromkeys(found))[:2]
 
 
 def no_key(name: str, keys: Sequence[str]) -> str:

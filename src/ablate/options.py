@@ -75,7 +75,8 @@ def no_option(word: str, after: Sequence[str]) -> str:
     bare = name.lstrip("-")
     every = [*FLAGS, *COMPLETION, *CHOICES, *WITH_VALUE, "--config-dir", "-cd"]
     value = value if equals else (after[0] if after and "=" not in after[0] else "VALUE")
-    if settings := nearest_keys(bare, every_key([catalog.conf_dir()])):
+    keys = every_key([catalog.conf_dir()])
+    if settings := [bare] if bare in keys else nearest_keys(bare, keys) if len(bare) > 1 else []:
         return (
             f"there is no option {name!r}; settings have no dash: did you mean {shlex.quote(f'{settings[0]}={value}')}?"
         )

@@ -57,9 +57,9 @@ def plan(cfg: DictConfig, choices: Mapping[str, Any]) -> Plan:
     if removed := [group for group in defaults if group not in choices]:
         raise UserError(f"{removed[0]} cannot be removed; its level none, where there is one, switches it off")
     levels = {group: str(choices[group]) for group in defaults}
+    settings = plain(cfg)
     if missing := OmegaConf.missing_keys(cfg):
         raise UserError(f"{', '.join(sorted(missing))} has no default: give {min(missing)}=...")
-    settings = plain(cfg)
     if unknown := set(settings) - set(catalog.keys()):
         raise UserError(f"there is no key {min(unknown)!r}; {catalog.nearest(min(unknown), catalog.keys())}")
     settings["device"] = hardware.resolve_device(settings["device"])

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 OF_A_STUDY = ("study", "profile", "extra_seeds")
-SAME_AS_NOTHING = ("train", "run", "fit", "start")  # words that other programs have for what the bare word does
+TRAINS = "the bare word trains, ablate KEY=VALUE ..."
+SUBCOMMANDS_ELSEWHERE = {
+    "train": TRAINS,
+    "run": TRAINS,
+    "fit": TRAINS,
+    "start": TRAINS,
+    "sweep": "-m sweeps, ablate -m KEY=V1,V2",
+    "multirun": "-m sweeps, ablate -m KEY=V1,V2",
+    "help": "ablate --help",
+    "version": "ablate --version",
+}
 
 
 def check_bare(words: Sequence[str], place: int, where: Sequence[Path], subcommands: Sequence[str]) -> None:
@@ -36,8 +46,8 @@ def check_bare(words: Sequence[str], place: int, where: Sequence[Path], subcomma
         raise UserError(f"{word!r} begins with a long dash, not with the - of the keyboard: {'-' + word[1:]}")
     if word in subcommands:
         raise UserError(f"`{word}` must be the first word: ablate {word} ...")
-    if word in SAME_AS_NOTHING:
-        raise UserError(f"there is no subcommand {word!r}: the bare word trains, ablate KEY=VALUE ...")
+    if word in SUBCOMMANDS_ELSEWHERE:
+        raise UserError(f"there is no subcommand {word!r}: {SUBCOMMANDS_ELSEWHERE[word]}")
     keys = [*every_key(where), *OF_A_STUDY, "recipe"]
     key, value = re.match(r"([^:/]*)[:/]?(.*)", word, re.DOTALL).groups()  # type: ignore[union-attr]
     if not value and "=" not in after.lstrip("="):  # `activation relu`, `activation =relu`, `activation = relu`
@@ -46,14 +56,14 @@ def check_bare(words: Sequence[str], place: int, where: Sequence[Path], subcomma
         raise UserError(f"{word!r} is no KEY=VALUE; did you mean {shlex.quote(f'{key}={value}')}?")
     if key in keys:
         raise UserError(f"{word!r} needs a value: {key}=...; {what_may_be(key, where)}")
-    for group in (*catalog.default_levels(), "study", "recipe"):
-        if word in catalog.levels(where, group):
-            raise UserError(f"{word!r} is no KEY=VALUE; did you mean {group}={word}?")
+    groups = [group for group in (*catalog.default_levels(), "study", "recipe") if word in catalog.levels(where, group)]
+    if groups:
+        raise UserError(f"{word!r} is no KEY=VALUE; did you mean {' or '.join(f'{g}={word}' for g in groups[:3])}?")
     if word in catalog.levels(where, "figure"):
         raise UserError(f"{word!r} is no KEY=VALUE; did you mean ablate figure {word}?")
-    if near := difflib.get_close_matches(word, [*subcommands, *SAME_AS_NOTHING], n=1):
+    if near := difflib.get_close_matches(word, [*subcommands, *SUBCOMMANDS_ELSEWHERE], n=1):
         meant = near[0]
-        cure = "the bare word trains, ablate KEY=VALUE ..." if meant in SAME_AS_NOTHING else f"ablate {meant}"
+        cure = SUBCOMMANDS_ELSEWHERE.get(meant, f"ablate {meant}")
         raise UserError(f"{word!r} is neither KEY=VALUE nor a subcommand; did you mean {meant}: {cure}")
     if near := nearest_keys(key, keys):
         meant = value or "VALUE"
@@ -158,7 +168,7 @@ def lacking(
         levels = list(catalog.levels(where, group))
         have = [other for other in levels if rest in dotted(content_of(group, other, where) or {})]
         if have and have != levels:
-            return f"{level} has no key {name!r}; {', '.join(f'{group}={other}' for other in have[:4])} has it"
+            return f"{level} has no key {name!r}; it is one of {' and '.join(f'{group}={other}' for other in have[:4])}"
     if near := [other for other in nearest_keys(name, keys) if not other.startswith(f"{path}.")]:
         return f"{level} has no key {name!r}; did you mean {' or '.join(near)}?"
     there = f"there are {', '.join(known)}" if known else "it has none"
