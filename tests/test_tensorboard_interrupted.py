@@ -10,9 +10,10 @@ from collections import Counter
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from torch.utils.tensorboard import SummaryWriter
 
 from ablate.run import start
-from ablate.tensorboard import EVENTS, TensorBoard
+from ablate.tensorboard import EVENTS, TensorBoard, keep_until
 from ablate.training import Callback
 
 CHANGED = {"optimizer.lr": 0.1}
@@ -98,6 +99,32 @@ def test_an_interrupted_run_has_the_points_of_an_uninterrupted_one(name, interru
     for tag in {tag for tag, _ in found}:
         steps = [step for other, step in found if other == tag]
         assert steps == sorted(steps)
+
+
+def test_epochs_after_the_last_checkpoint_are_written_anew(make_run, board):
+    """Checkpoints after epochs 2 and 4; the kill comes when epoch 3 is in the event file."""
+    run = make_run(epochs=5, checkpoint_every=2)
+    observer = board()
+    with pytest.raises(KeyboardInterrupt):
+        start(run, observer.folder, [observer, Kill(step=14)])
+    observer.writer.close()
+    assert ("val/loss", 12) in points(observer.folder)
+    resumed = board()
+    start(run, resumed.folder, [resumed])
+    assert max(Counter(points(resumed.folder)).values()) == 1
+    assert [step for tag, step in points(resumed.folder) if tag == "val/loss"] == [4, 8, 12, 16, 20]
+
+
+def test_files_whose_names_disagree_with_their_steps_are_brought_into_order(tmp_path):
+    for name, steps in (("100", (3, 4)), ("200", (1, 2, 3))):
+        with SummaryWriter(str(tmp_path / name)) as writer:
+            for step in steps:
+                writer.add_scalar("loss", 0.5, step)
+        (path,) = (tmp_path / name).glob("*")
+        path.rename(tmp_path / f"{EVENTS}{name}")
+    keep_until(tmp_path, 3)
+    assert points(tmp_path) == [("loss", 1), ("loss", 2), ("loss", 3)]
+    assert len(list(tmp_path.glob(f"{EVENTS}*"))) == 1
 
 
 def test_what_a_killed_rewriting_left_is_neither_read_nor_kept(interrupted, tmp_path):
