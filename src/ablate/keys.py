@@ -90,7 +90,7 @@ def nearest_keys(name: str, keys: Sequence[str]) -> list[str]:
 
 def no_key(name: str, keys: Sequence[str]) -> str:
     """Return that there is no key of this name, and the nearest ones."""
-    near = nearest_keys(name, keys)
+    near = nearest_keys(name, keys) or nearest_keys(name.partition(".")[0], keys)
     parent = name.rpartition(".")[0]
     siblings = [key for key in keys if parent and key.rpartition(".")[0] == parent]
     others = siblings or [key for key in keys if "." not in key]

@@ -172,7 +172,8 @@ def lacking(
     if near := [other for other in nearest_keys(name, keys) if not other.startswith(f"{path}.")]:
         return f"{level} has no key {name!r}; did you mean {' or '.join(near)}?"
     there = f"there are {', '.join(known)}" if known else "it has none"
-    return f"{level} has no key {name!r}; {there}, and +{name}=... adds an argument to what it makes"
+    more = f"; +{name}=... adds an argument to what it makes" if "_target_" in node else ""
+    return f"{level} has no key {name!r}; {there}{more}"
 
 
 def check_level(override: "Override", word: str, where: Sequence[Path]) -> None:
