@@ -84,8 +84,8 @@ def describe(where: Sequence[Path], groups: Sequence[str] = ()) -> str:
         if not having:
             every = [*known, *(level for group in known for level in levels(where, group))]
             close = difflib.get_close_matches(word, dict.fromkeys(every), n=3)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"the groups are {', '.join(known)}"
-            raise UserError(f"there is no group and no level {word!r}; {hint}")
+            hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}, and their levels"
+            raise UserError(f"there is no group {word!r}; {hint}")
     shown = list(dict.fromkeys(group for word in groups or known for group in named.get(word, [word])))
     width = min(118, shutil.get_terminal_size((118, 24)).columns)
     lines = []

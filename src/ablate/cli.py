@@ -161,7 +161,8 @@ def compose_and_train() -> None:
     except InstantiationException:
         raise  # not of the words: what a level's code raised
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(plainly(error, [catalog.conf_dir(), *split_folders(sys.argv[1:])[0]])) from error
+        folders, words = split_folders(sys.argv[1:])
+        raise UserError(plainly(error, [catalog.conf_dir(), *folders], words)) from error
 
 
 def call(func: Any) -> Any:

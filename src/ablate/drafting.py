@@ -97,7 +97,7 @@ def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
         sketch, rerun = read_sketch(known[names[0]], own)
         do_figure(sketch, overrides, where, rerun=rerun)
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(plainly(error, where)) from error
+        raise UserError(plainly(error, where, words)) from error
 
 
 def do_figure(sketch: Sketch, overrides: Sequence[str], where: Sequence[Path], *, rerun: bool) -> None:

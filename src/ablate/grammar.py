@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablate import catalog
 from ablate.errors import UserError
 from ablate.keys import every_key, nearest_keys, no_key
 
@@ -119,19 +120,22 @@ def numbers(start: float | None, stop: float | None, step: float) -> Iterator[in
         place += 1
 
 
-def plainly(error: Exception, where: Sequence[Path]) -> str:
+def plainly(error: Exception, where: Sequence[Path], words: Sequence[str] = ()) -> str:
     """Return an error of Hydra's or OmegaConf's as one line, with the nearest key where it is about a key.
 
     Args:
         error: what was raised while a configuration was composed.
         where: the conf folders.
+        words: the command line, whose levels have the keys that may have been meant.
     """
     message = f"{error}\n{error.__cause__ or ''}"
     if found := re.search(r"Could not (?:override|delete from config\.|append to config\.) '([^']+)'", message):
         name = found[1]
         if name.startswith("hydra"):
             return f"there is no key {name!r}{with_launcher(name)}; `ablate --cfg hydra` shows Hydra's settings"
-        return no_key(name, every_key(where))
+        groups = catalog.default_levels()
+        chosen = dict(word.split("=", 1) for word in words if word.partition("=")[0] in groups)
+        return no_key(name, every_key(where, {**groups, **chosen}))
     if found := re.search(r"Could not find '([^']+)/([^'/]*)'", message):
         known = re.findall(r"^\t(\S+)$", message.partition("Available options")[2].partition("Config search")[0], re.M)
         close = difflib.get_close_matches(found[2], known, n=3)

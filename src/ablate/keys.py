@@ -50,7 +50,7 @@ def every_key(where: Sequence[Path], chosen: Mapping[str, str] | None = None) ->
     found = list(catalog.keys())
     settings = yaml.safe_load((catalog.conf_dir() / "config.yaml").read_text(encoding="utf-8"))
     nested = {key: value for key, value in settings.items() if key not in ("hydra", "defaults")}
-    nested |= {g: content_of(g, level, where) for g, level in (chosen or catalog.default_levels()).items()}
+    nested |= {g: content_of(g, level, where) or {} for g, level in (chosen or catalog.default_levels()).items()}
     return [*found, *(key for key in dotted(nested) if "." in key)]
 
 
@@ -78,25 +78,26 @@ def nearest_keys(name: str, keys: Sequence[str]) -> list[str]:
     depth = min((key.count(".") for key in ends), default=0)
     found = [key for key in ends if key.count(".") == depth][:2]
     beside = [key for key in keys if key.rpartition(".")[0].lower() == parent]
-    for pool in (beside, keys):  # a key of the same place before one of another
+    for pool in (beside, [] if parent else keys):  # a key of the same place before one of another
         tails: dict[str, str] = {}
         for key in sorted(pool, key=lambda key: key.count(".")):
             tails.setdefault(key.rpartition(".")[2].lower(), key)
         found += [tails[tail] for tail in difflib.get_close_matches(last, tails, n=2, cutoff=0.7)] if not found else []
-        parts = set(last.split("_"))
+        parts = set(last.split("_")) - {"num"}
         found += [key for tail, key in tails.items() if parts & set(tail.split("_"))] if not found else []
     return list(dict.fromkeys(found))[:2]
 
 
 def no_key(name: str, keys: Sequence[str]) -> str:
     """Return that there is no key of this name, and the nearest ones."""
-    near = nearest_keys(name, keys) or nearest_keys(name.partition(".")[0], keys)
-    parent = name.rpartition(".")[0]
-    siblings = [key for key in keys if parent and key.rpartition(".")[0] == parent]
-    others = siblings or [key for key in keys if "." not in key]
-    return f"there is no key {name!r}; " + (
-        f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(others)}"
-    )
+    parts = name.split(".")
+    for place in range(len(parts), 0, -1):  # the mistake may lie in a part before the last
+        if near := nearest_keys(".".join(parts[:place]), keys):
+            return f"there is no key {name!r}; did you mean {' or '.join(near)}?"
+        parent = ".".join(parts[: place - 1])
+        if siblings := [key for key in keys if key.rpartition(".")[0] == parent]:
+            return f"there is no key {name!r}; there are {', '.join(siblings)}"
+    return f"there is no key {name!r}"
 
 
 def check_levels(group: str, levels: Sequence[str], known: Sequence[str]) -> None:

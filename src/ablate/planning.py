@@ -55,7 +55,9 @@ def plan(cfg: DictConfig, choices: Mapping[str, Any]) -> Plan:
     """
     defaults = catalog.default_levels()
     if removed := [group for group in defaults if group not in choices]:
-        raise UserError(f"{removed[0]} cannot be removed; its level none, where there is one, switches it off")
+        off = "none" in catalog.levels([catalog.conf_dir()], removed[0])
+        cure = f"{removed[0]}=none switches it off" if off else f"choose another level, see `ablate list {removed[0]}`"
+        raise UserError(f"{removed[0]} cannot be removed; {cure}")
     levels = {group: str(choices[group]) for group in defaults}
     settings = plain(cfg)
     if missing := OmegaConf.missing_keys(cfg):

@@ -96,21 +96,18 @@ def check_key(
     name = override.key_or_group
     group, _, rest = name.partition(".")
     groups = catalog.default_levels()
-    keys = every_key(where, chosen)
-    first = catalog.keys()
     adds, removes = override.is_add() or override.is_force_add(), override.is_delete()
     plain = word.lstrip("+~")
+    if override.package is not None and group in groups and adds:
+        return  # Hydra's way to put a level into another one
     if override.package is not None or "/" in name or ":" in name:
         base = re.split(r"[@/:]", name)[0]
-        hint = f"{base}=LEVEL chooses a level" if base in groups else no_key(base, keys)
-        raise UserError(f"{word!r} is no setting of ablate, whose groups have neither packages nor subfolders; {hint}")
-    if group not in first:
-        raise UserError(no_key(name, keys))
+        hint = f"{base}=LEVEL chooses a level" if base in groups else no_key(base, every_key(where))
+        raise UserError(f"{word!r} is no setting that Hydra could change; {hint}")
+    known = catalog.keys()
+    if group not in known:
+        raise UserError(no_key(name, every_key(where, chosen)))
     if group in groups and not rest:
-        if removes:
-            off = "none" in catalog.levels(where, group)
-            cure = f"{group}=none switches it off" if off else f"choose another level, see `ablate list {group}`"
-            raise UserError(f"{group} cannot be removed; {cure}")
         if adds:
             raise UserError(f"{word!r}: {group} is there already, so drop the +: {plain}")
         return
@@ -138,9 +135,9 @@ def check_key(
                 return
             raise UserError(f"{path} has no key {key!r} within it; it is one value: {path}=VALUE")
         if key not in node:
-            if adds and not (closed and node is content):
-                return
-            raise UserError(lacking(name, key, node, path, chosen, where, keys))
+            if node is not content or (adds and not closed):
+                return  # Hydra refuses what is not there: another word may have put it there
+            raise UserError(lacking(name, key, node, chosen, where))
         node, path = node[key], f"{path}.{key}"
     if override.is_add():
         raise UserError(f"{word!r}: {name} is there already, so drop the +: {plain}")
@@ -152,24 +149,21 @@ def lacking(
     name: str,
     key: str,
     node: Mapping[str, Any],
-    path: str,
     chosen: Mapping[str, str],
     where: Sequence[Path],
-    keys: Sequence[str],
 ) -> str:
     """Return that a level lacks a key, with the nearest that it has, or the levels that have it."""
     group, _, rest = name.partition(".")
     level = f"{group}={chosen[group]}" if group in chosen else group
     known = [other for other in node if not other.startswith("_")]
-    near = [full.rpartition(".")[2] for full in nearest_keys(f"{path}.{key}", [f"{path}.{other}" for other in known])]
-    if near:
-        return f"{level} has no key {name!r}; did you mean {' or '.join(f'{path}.{other}' for other in near)}?"
+    if near := nearest_keys(f"{group}.{key}", [f"{group}.{other}" for other in known]):
+        return f"{level} has no key {name!r}; did you mean {' or '.join(near)}?"
     if group in chosen:
         levels = list(catalog.levels(where, group))
         have = [other for other in levels if rest in dotted(content_of(group, other, where) or {})]
         if have and have != levels:
             return f"{level} has no key {name!r}; it is one of {' and '.join(f'{group}={other}' for other in have[:4])}"
-    if near := [other for other in nearest_keys(name, keys) if not other.startswith(f"{path}.")]:
+    if near := [other for other in nearest_keys(name, every_key(where, chosen)) if other.partition(".")[0] != group]:
         return f"{level} has no key {name!r}; did you mean {' or '.join(near)}?"
     there = f"there are {', '.join(known)}" if known else "it has none"
     more = f"; +{name}=... adds an argument to what it makes" if "_target_" in node else ""
@@ -204,10 +198,10 @@ def check_sweep(override: "Override", word: str, where: Sequence[Path], *, multi
     if not multirun:
         many = "names several levels" if is_group else f"has {len(values)} values"
         if not may_sweep:
-            raise UserError(f"{word!r} {many}, and a figure needs one")
+            raise UserError(f"{word} {many}, and a figure needs one")
         as_list = "" if is_group or "(" in value else f"; one list is {shlex.quote(f'{key}=[{value}]')}"
         cure = f"to train each of them, put -m before it: ablate -m {shlex.quote(word)}"
-        raise UserError(f"{word!r} {many}; {cure}{as_list}")
+        raise UserError(f"{word} {many}; {cure}{as_list}")
 
 
 def check_of_study(word: str, has_study: bool, where: Sequence[Path]) -> None:
