@@ -61,6 +61,7 @@ REFUSED = [
     ("activation = relu", ["did you mean activation=relu?"]),
     ("activation:relu", ["did you mean activation=relu?"]),
     ("activation", ["'activation' needs a value", "relu"]),
+    ("''", ["''", "empty word", "leave it out"]),
     ("activation data=shapes", ["'activation' needs a value", "relu"]),
     ("optimizer.lr 0.1", ["did you mean optimizer.lr=0.1?"]),
     ("lr 0.1", ["did you mean optimizer.lr=0.1?"]),
@@ -86,6 +87,7 @@ REFUSED = [
     ("--config-name nope", ["--config-name nope", "leave it out"]),
     ("--config-path nope", ["--config-path", "--config-dir FOLDER"]),
     ("--experimental-rerun nope.pickle", ["--experimental-rerun", "nope.pickle", "config.pickle"]),
+    ("--experimental-rerun /etc/passwd", ["--experimental-rerun", "/etc/passwd", "config.pickle"]),
     # keys
     ("dry-run=true", ["'dry-run'", "did you mean dry_run?"]),
     ("Activation=relu", ["'Activation'", "did you mean activation?"]),

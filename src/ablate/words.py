@@ -42,6 +42,8 @@ def check_bare(words: Sequence[str], place: int, where: Sequence[Path], subcomma
     """
     word = words[place]
     after = words[place + 1] if place + 1 < len(words) else ""
+    if not word.strip():
+        raise UserError(f"{word!r} is an empty word; leave it out (is a variable of the shell not set?)")
     if word[0] in "\N{EM DASH}\N{EN DASH}\N{MINUS SIGN}":
         raise UserError(f"{word!r} begins with a long dash, not with the - of the keyboard: {'-' + word[1:]}")
     if word in subcommands:
