@@ -29,7 +29,11 @@ RANKS = {
     "plotting": 0,
     "study": 1,
     "study_files": 2,
-    "arguments": 2,
+    "keys": 1,
+    "grammar": 2,
+    "options": 2,
+    "words": 3,
+    "arguments": 4,
     "manifest": 2,
     "results": 3,
     "judging": 4,
@@ -62,7 +66,7 @@ RANKS = {
     "__init__": 9,
 }
 # Where each third-party package may be imported; a package that is not named may be imported anywhere.
-HYDRA_IN = {"planning", "composition", "drafting", "cli"}
+HYDRA_IN = {"planning", "composition", "drafting", "cli", "grammar", "words", "arguments"}
 NO_TORCH_IN = {
     "identity",
     "sources",
@@ -76,6 +80,10 @@ NO_TORCH_IN = {
     "tables",
     "catalog",
     "plotting",
+    "keys",
+    "grammar",
+    "options",
+    "words",
     "arguments",
     "claim",
     "study",

@@ -1,31 +1,25 @@
 """The words of a command line before Hydra sees them: brought into order, and refused early where they are mistaken."""
 
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from ablate import catalog
 from ablate.errors import UserError
+from ablate.grammar import parse
 from ablate.identity import is_unscientific
+from ablate.keys import check_levels
+from ablate.options import check_options, value_follows
 from ablate.overrides import key_of, quoted
+from ablate.words import OF_A_STUDY, check_bare, check_hydra, check_key, check_level, check_of_study, check_sweep
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
 
 CONFIG_DIR = ("--config-dir", "-cd")
-WITH_VALUE = (
-    *CONFIG_DIR,
-    "--config-name",
-    "-cn",
-    "--config-path",
-    "-cp",
-    "--package",
-    "-p",
-    "--cfg",
-    "-c",
-    "--info",
-    "-i",
-)
 
 
 def split_folders(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
@@ -38,10 +32,10 @@ def split_folders(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
         if name not in CONFIG_DIR:
             words.append(argument)
             continue
-        folder = Path(value if equals else next(rest, ""))
-        if not folder.is_dir():
-            raise UserError(f"--config-dir needs an existing folder, got {str(folder)!r}")
-        folders.append(folder)
+        value = value if equals else next(rest, "")
+        if not value or not Path(value).is_dir():
+            raise UserError(f"{name} needs an existing folder, got {value!r}")
+        folders.append(Path(value))
     return folders, words
 
 
@@ -49,14 +43,15 @@ def options_first(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with options, and what belongs to them, before the overrides, as Hydra needs them."""
     options: list[str] = []
     overrides: list[str] = []
-    rest = iter(arguments)
-    for argument in rest:
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
         if not argument.startswith("-"):
             overrides.append(argument)
             continue
         options.append(argument)
-        if argument in WITH_VALUE and (value := next(rest, None)) is not None:
-            options.append(value)
+        if rest and (argument in CONFIG_DIR or value_follows(argument, rest[0])):
+            options.append(rest.pop(0))
     return [*options, *overrides]
 
 
@@ -97,60 +92,53 @@ def expand(words: Sequence[str], where: Sequence[Path]) -> list[str]:
     return [*words[:place], *kept, *words[place + 1 :]]
 
 
-def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str]) -> None:
-    """Refuse an unknown level or key before anything is composed, and name the nearest ones.
+def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str], *, may_sweep: bool = True) -> None:
+    """Refuse a word that means nothing before anything is composed, and say what it may have been meant for.
 
     Args:
         words: the command line without --config-dir.
         where: the conf folders.
         subcommands: the words that may stand first.
+        may_sweep: whether `-m` could be given.
 
     Raises:
-        UserError: `activation=rleu`, `activaton=relu`, `optimizer.learning_rate=1`, `lst`, or `activation=relu,tanh`
-            without -m.
+        UserError: for instance `activation=rleu`, `activaton=relu`, `optimizer.learning_rate=1`, `lst`,
+            `activation relu`, `--lr 0.1`, `seed=range(5)` without -m.
     """
-    groups = {**catalog.default_levels(), "study": ""}
-    keys = [*catalog.keys(), "study", "profile", "extra_seeds"]
-    chosen = {**groups, **dict(word.split("=", 1) for word in words if "=" in word and word.split("=", 1)[0] in groups)}
-    option = ""
-    for word in words:
-        previous, option = option, word if word.startswith("-") else ""
-        if option or previous in WITH_VALUE:
-            continue
+    settings = check_options(words)
+    studies = [word for word in settings if word.startswith("study=")]
+    if len(studies) > 1 or (studies and "," in studies[0]):
+        raise UserError(f"one study at a time, got {' '.join(studies)}")
+    read: list[tuple[str, Override]] = []
+    for place, word in enumerate(settings):
         name, equals, value = word.partition("=")
         if not equals and not word.startswith("~"):
-            raise UserError(f"{word!r} is neither KEY=VALUE nor a subcommand; {catalog.nearest(word, subcommands)}")
-        if not re.fullmatch(r"[A-Za-z_][\w./@]*", name) or name.startswith("hydra"):
-            continue  # an addition or a deletion, or a key of Hydra's: its own messages serve
-        group, _, rest = name.partition(".")
-        if re.split(r"[/@]", group)[0] not in keys:
-            raise UserError(f"there is no key {name!r}; {catalog.nearest(name, keys)}")
-        if name == "study" and "," in value:
-            raise UserError(f"one study at a time, got {word}")
-        if name in groups and re.fullmatch(r"[\w-]+(,[\w-]+)*", value):
-            check_levels(name, value.split(","), list(catalog.levels(where, name)))
-            if "," in value and not {"-m", "--multirun"} & set(words):
-                raise UserError(f"{word} names several levels; to train each of them, put -m before it")
-        if group in ("study", "profile", "extra_seeds") and not any(other.startswith("study=") for other in words):
-            raise UserError(f"{word} belongs to a study: say which, study=NAME")
-        if rest and group in groups and not any(other.startswith("study=") for other in words):
-            check_key(name, group, rest.split(".")[0], chosen[group], where)
-
-
-def check_levels(group: str, levels: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse a level that the group has not."""
-    for level in levels:
-        if level not in known:
-            raise UserError(f"{group} has no level {level!r}; {catalog.nearest(level, known)}")
-
-
-def check_key(name: str, group: str, key: str, level: str, where: Sequence[Path]) -> None:
-    """Refuse a key that the chosen level of its group has not, where that can be told from the level's file alone."""
-    path = catalog.levels(where, group).get(level)
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path else None
-    if isinstance(content, dict) and "defaults" not in content and key not in content:
-        known = [other for other in content if not other.startswith("_")]
-        raise UserError(f"{group}={level} has no key {name!r}; {catalog.nearest(key, known)}")
+            check_bare(settings, place, where, subcommands)
+        group = name.lstrip("+~").partition(".")[0]
+        if group in OF_A_STUDY:
+            check_of_study(word, bool(studies), where)
+        elif equals and not value and settings[place + 1 :] and "=" not in settings[place + 1]:
+            meant = shlex.quote(f"{name}={settings[place + 1]}")
+            raise UserError(f"{word!r} has no value; did you mean {meant}, without a space?")
+        elif equals and not value and name in catalog.default_levels():
+            check_levels(name, [value], list(catalog.levels(where, name)))
+        else:
+            read.append((word, parse(word)))
+    groups = catalog.default_levels()
+    chosen = {**groups, **{o.key_or_group: str(o.value()) for _, o in read if o.key_or_group in groups}}
+    multirun = bool({"-m", "--multirun"} & set(words)) or "hydra.mode=MULTIRUN" in words
+    for word, override in read:
+        if override.is_hydra_override() or override.key_or_group == "hydra":
+            check_hydra(override, word)
+            continue
+        check_key(override, word, chosen, where, in_study=bool(studies))
+        if override.is_sweep_override() and not studies:  # a study says itself what it sweeps
+            check_sweep(override, word, where, multirun=multirun, may_sweep=may_sweep)
+            twice = [other for other, found in read if found.key_or_group == override.key_or_group]
+            if len(twice) > 1:
+                raise UserError(f"{override.key_or_group} is given more than once ({' '.join(twice)}); leave one")
+        if override.key_or_group in groups and not override.is_delete():
+            check_level(override, word, where)
 
 
 def applicable(overrides: Sequence[str], where: Sequence[Path]) -> list[str]:

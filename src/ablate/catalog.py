@@ -71,18 +71,29 @@ def overview(where: Sequence[Path]) -> str:
 def describe(where: Sequence[Path], groups: Sequence[str] = ()) -> str:
     """Return what every level of `groups` (all, when none is named) is and where it comes from.
 
+    Args:
+        where: the conf folders.
+        groups: names of groups, or of levels: of a level, what it is in each group that has it.
+
     Raises:
-        UserError: there is no such group.
+        UserError: there is neither a group nor a level of that name.
     """
     known = {**default_levels(), **dict.fromkeys(NO_FACTOR, "")}
-    for group in groups:
-        if group not in known:
-            raise UserError(f"there is no group {group!r}; {nearest(group, list(known))}")
+    named = {word: [group for group in known if word in levels(where, group)] for word in groups if word not in known}
+    for word, having in named.items():
+        if not having:
+            every = [*known, *(level for group in known for level in levels(where, group))]
+            close = difflib.get_close_matches(word, dict.fromkeys(every), n=3)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}, and their levels"
+            raise UserError(f"there is no group {word!r}; {hint}")
+    shown = list(dict.fromkeys(group for word in groups or known for group in named.get(word, [word])))
     width = min(118, shutil.get_terminal_size((118, 24)).columns)
     lines = []
-    for group in groups or known:
+    for group in shown:
         lines.append(group)
         for level, path in levels(where, group).items():
+            if groups and group not in groups and level not in groups:
+                continue
             description, source = caption(path)
             name = f"{level}{'*' if level == known[group] else ''}"
             lines += textwrap.wrap(

@@ -10,11 +10,13 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ablate import catalog, console
 from ablate.arguments import as_sweep, check, expand, options_first, split_folders
 from ablate.errors import Unusable, UserError, explain
+from ablate.options import COMPLETION
+from ablate.overrides import quoted
 from ablate.paths import localized
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ def main() -> None:
             SUBCOMMANDS[words[0]](words[1:], where)
         elif {"-h", "--help"} & set(words):
             print(USAGE + catalog.overview(where))
+        elif set(COMPLETION) & set(words):
+            compose_and_train()  # the words after it are the completion's own
         elif "--version" in words:
             print(f"ablate {version('ablate')}")
         else:
@@ -66,10 +70,15 @@ def main() -> None:
             arguments = expand(typed, where)
             check(expand(words, where), where, list(SUBCOMMANDS))
             is_study = any(word.startswith("study=") for word in words)
+            if len(folders) > 1:  # Hydra's own option takes one: the last
+                others = ",".join(quoted(str(folder.resolve())) for folder in folders[:-1])
+                arguments = [*arguments, f"hydra.searchpath=[{others}]"]
             sys.argv[1:] = as_sweep(arguments, typed) if is_study else arguments
             compose_and_train()
         console.flush()
     except UserError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
         fail(error)
     except OSError as error:
         fail_system(error)
@@ -92,7 +101,7 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
     from ablate import report
     from ablate.collection import read_collection
     from ablate.judging import judge
-    from ablate.manifest import MANIFEST_NAME, read_manifest
+    from ablate.manifest import read_manifest
     from ablate.results import collect
 
     if not words:
@@ -108,11 +117,28 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
             continue
         manifest = read_manifest(folder)
         if manifest is None:
-            raise UserError(f"{word} holds no study: there is no {MANIFEST_NAME} in it")
+            raise UserError(no_study(word, folder))
         study = collect(manifest, folder)
         judgements = judge(study)
         page = report.write_report(study, judgements)
         print(f"{report.summary(study, judgements)}\n\n{page}")
+
+
+def no_study(word: str, folder: Path) -> str:
+    """Return that there is no study in a folder, and where there may be one."""
+    from ablate.collection import COLLECTION_NAME
+    from ablate.manifest import MANIFEST_NAME
+    from ablate.record import RECORD_NAME
+
+    what = "is not there" if not folder.exists() else "is a file" if folder.is_file() else f"has no {MANIFEST_NAME}"
+    parent = folder.parent if folder.is_file() else folder
+    if (parent / RECORD_NAME).is_file():
+        what = f"holds one run, whose result is in its {RECORD_NAME}"
+    found = [p.parent for name in (MANIFEST_NAME, COLLECTION_NAME) for p in parent.glob(f"**/{name}")][:3]
+    if not found and parent == folder and (folder.parent / MANIFEST_NAME).is_file():
+        found = [folder.parent]
+    hint = f"did you mean {' or '.join(map(str, found))}?" if found else "it is in outputs/studies/NAME"
+    return f"`ablate report` needs the folder of a study, and {word} {what}; {hint}"
 
 
 def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
@@ -126,11 +152,32 @@ SUBCOMMANDS = {"list": list_levels, "report": write_report, "figure": make_figur
 
 
 def compose_and_train() -> None:
-    """Hand the command line to Hydra, which calls `train` once, or once a job of a multirun."""
-    import hydra
+    """Hand the command line to Hydra, which calls `train` once, or once a job of a multirun.
 
+    Raises:
+        UserError: the configuration cannot be composed.
+    """
+    import hydra
+    from hydra._internal import utils
+    from hydra.errors import HydraException, InstantiationException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from ablate.grammar import plainly
+
+    utils.run_and_report = call  # Hydra's own prints each error itself, over several lines, and ends with status 1
     decorate = hydra.main(version_base="1.3", config_path=str(catalog.conf_dir()), config_name="config")
-    decorate(train)()
+    try:
+        decorate(train)()
+    except InstantiationException:
+        raise  # not of the words: what a level's code raised
+    except (HydraException, OmegaConfBaseException) as error:
+        folders, words = split_folders(sys.argv[1:])
+        raise UserError(plainly(error, [catalog.conf_dir(), *folders], words)) from error
+
+
+def call(func: Any) -> Any:
+    """Return what `func` returns."""
+    return func()
 
 
 def train(cfg: "DictConfig") -> None:

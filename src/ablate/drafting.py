@@ -31,8 +31,10 @@ import yaml
 from ablate import arguments, catalog, plotting, sources
 from ablate.errors import Unusable, UserError
 from ablate.figures.lab import Arrays, Lab
+from ablate.grammar import parse, plainly
 from ablate.identity import NUMERICS_VERSION, canonical, canonical_name, present_name, scientific
 from ablate.integrity import read_bytes, replacing
+from ablate.overrides import quoted
 from ablate.planning import make_run, plain, plan
 from ablate.run import Run
 
@@ -74,22 +76,31 @@ def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
         print("usage: ablate figure NAME [figure.KNOB=VALUE ...] [KEY=VALUE ...]")
         print(catalog.describe(where, ["figure"]))
         return
-    names = [word for word in words if "=" not in word]
+    if option := next((word for word in words if word.startswith("-")), None):
+        raise UserError(f"`ablate figure` has no option {option!r}; settings are given as KEY=VALUE, without a dash")
+    names = [word for word in words if "=" not in word and not word.startswith("~")]
     if len(names) != 1 or names[0] not in known:
         unknown = next((name for name in names if name not in known), "")
         problem = f"there is no figure {unknown!r}; {catalog.nearest(unknown, list(known))}" if unknown else ""
-        raise UserError(problem or f"`ablate figure` needs one name, got {names}: {', '.join(known)}")
-    others = [word for word in words if "=" in word]
+        got = " ".join(names) or "none"
+        raise UserError(problem or f"`ablate figure NAME` needs one name, got {got}; there are {', '.join(known)}")
+    others = [word for word in words if word not in names]
+    knobs = yaml.safe_load(known[names[0]].read_text(encoding="utf-8")).get("knobs", {})
+    for word in others:
+        if (knob := word.partition("=")[0]) in knobs:
+            raise UserError(f"{word!r}: {knob} is a knob of the figure; write figure.{word}")
+        if knob.partition(".")[0] in ("study", "extra_seeds"):
+            raise UserError(f"{word!r} belongs to a study, and a figure is none; leave it out")
     own = [word for word in others if word.startswith("figure.") or word.split("=")[0] in OWN]
     overrides = [word for word in others if word not in own]
     if any(word.startswith("seed=") for word in overrides):
         raise UserError("`seed` is not a figure's: it draws what it needs itself; look at its knobs for one")
-    arguments.check(overrides, where, [])
+    arguments.check(overrides, where, [], may_sweep=False)
     try:
         sketch, rerun = read_sketch(known[names[0]], own)
         do_figure(sketch, overrides, where, rerun=rerun)
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(f"{' '.join(words)}: {' '.join(str(error).split())}") from error
+        raise UserError(plainly(error, where, words)) from error
 
 
 def do_figure(sketch: Sketch, overrides: Sequence[str], where: Sequence[Path], *, rerun: bool) -> None:
@@ -141,11 +152,8 @@ def read_sketch(path: Path, own: Sequence[str]) -> tuple[Sketch, bool]:
     Raises:
         UserError: an unknown profile or knob, or a value of another type than the knob's default.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    parser = OverridesParser.create()
-    options: dict[str, Any] = {(found := parser.parse_override(word)).key_or_group: found.value() for word in own}
+    options: dict[str, Any] = {(found := parse(word)).key_or_group: found.value() for word in own}
     base, knobs = list(content.get("base", [])), dict(content.get("knobs", {}))
     profiles: Mapping[str, Any] = content.get("profiles", {})
     if profile := options.pop("profile", None):
@@ -189,7 +197,7 @@ def composing(where: Sequence[Path]) -> Iterator[Compose]:
 
     def go(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
         last = {word.split("=", 1)[0]: word for word in overrides}  # the last word on a key holds
-        found = [f"hydra.searchpath=[{','.join(folders)}]"] if folders else []
+        found = [f"hydra.searchpath=[{','.join(map(quoted, folders))}]"] if folders else []
         cfg = compose("config", overrides=[*last.values(), *found], return_hydra_config=True)
         choices = dict(cfg.hydra.runtime.choices)
         with open_dict(cfg):

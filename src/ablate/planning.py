@@ -11,11 +11,13 @@ from typing import Any, cast
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ablate import catalog, hardware, sources
 from ablate.composition import settings_with
 from ablate.declaration import follows
 from ablate.errors import UserError
+from ablate.grammar import plainly
 from ablate.identity import arm_name, at_present, differences, fingerprint, is_unscientific, run_folder
 from ablate.manifest import Variant
 from ablate.run import Run
@@ -57,11 +59,13 @@ def plan(cfg: DictConfig, choices: Mapping[str, Any]) -> Plan:
     """
     defaults = catalog.default_levels()
     if removed := [group for group in defaults if group not in choices]:
-        raise UserError(f"{removed[0]} cannot be removed; its level none, where there is one, switches it off")
+        off = "none" in catalog.levels([catalog.conf_dir()], removed[0])
+        cure = f"{removed[0]}=none switches it off" if off else f"choose another level, see `ablate list {removed[0]}`"
+        raise UserError(f"{removed[0]} cannot be removed; {cure}")
     levels = {group: str(choices[group]) for group in defaults}
+    settings = plain(cfg)
     if missing := OmegaConf.missing_keys(cfg):
         raise UserError(f"{', '.join(sorted(missing))} has no default: give {min(missing)}=...")
-    settings = plain(cfg)
     if unknown := set(settings) - set(catalog.keys()):
         raise UserError(f"there is no key {min(unknown)!r}; {catalog.nearest(min(unknown), catalog.keys())}")
     settings["device"] = hardware.resolve_device(settings["device"])
@@ -121,8 +125,15 @@ def settings_of(levels: tuple[tuple[str, str], ...]) -> dict[str, Any]:
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return a configuration as plain data with every interpolation resolved."""
-    settings = OmegaConf.to_container(cfg, resolve=True)
+    """Return a configuration as plain data with every interpolation resolved.
+
+    Raises:
+        UserError: one refers to a key or a variable that there is not.
+    """
+    try:
+        settings = OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(plainly(error, [catalog.conf_dir()])) from error
     assert isinstance(settings, dict)
     return {str(key): value for key, value in settings.items()}
 

@@ -221,9 +221,11 @@ class Study:
         axes |= {self.nuisance}
         for override in overrides:
             if key_of(override) in axes:
+                where = "; to say where its data lie: data.root=FOLDER, or the environment variable ABLATE_DATA"
                 raise UserError(
-                    f"study {self.name} varies {key_of(override)} itself, so {override} would be lost; change "
-                    "study.grids, study.seeds, study.tuning or study.fixed instead"
+                    f"study {self.name} varies {key_of(override)} itself, so {override} would be lost; leave it out, "
+                    "or change study.grids, study.seeds, study.tuning or study.fixed"
+                    f"{where if key_of(override) == 'data' else ''}"
                 )
         return Study(**{**shallow(self), "base": over(self.base, overrides)})
 

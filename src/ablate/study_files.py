@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ablate.errors import UserError
 from ablate.overrides import from_yaml, over
 
@@ -104,7 +106,13 @@ def patch(content: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
                 raise UserError(f"study.{assignment}: {parent} is not a mapping; give it as a whole")
-        node[last] = from_yaml(value)
+        try:
+            node[last] = from_yaml(value)
+        except yaml.YAMLError as error:
+            raise UserError(
+                f"study.{assignment} is no YAML ({' '.join(str(getattr(error, 'problem', error)).split())}); check its "
+                "brackets and quotes, and put the whole word into quotes in the shell: 'study.KEY=[a,b]'"
+            ) from error
     return content
 
 

@@ -31,9 +31,15 @@ import torch
 from torch import Tensor, nn
 
 from ablate.errors import UserError
+from ablate.identity import plain
+from ablate.integrity import replacing
 from ablate.nets import format_layer_table, layer_table
 from ablate.scoring import answers
 from ablate.training import Callback, State
+
+EVENTS = "events.out.tfevents."
+KEPT_NAME = f"{EVENTS}0000000000.kept"  # read before any other: TensorBoard takes the files in the order of their names
+FINAL = ("test/", "train_eval/")
 
 
 class TensorBoard(Callback):
@@ -75,7 +81,8 @@ class TensorBoard(Callback):
         from torch.utils.tensorboard import SummaryWriter
 
         threading.excepthook = leave_to_the_caller
-        # What was written after the checkpoint by a run that was killed is struck out.
+        keep_until(self.folder, state.step)
+        # A page that is open has read what was written after the checkpoint: this makes it forget that.
         self.writer = SummaryWriter(str(self.folder), purge_step=state.step + 1)
         if state.step == 0:
             text = json.dumps(self.settings, indent=2)
@@ -111,7 +118,7 @@ class TensorBoard(Callback):
         for name, value in state.metrics.items():
             if name.endswith("/non_finite") and not value:
                 continue
-            if name.startswith(("test/", "train_eval/")) and value is not None:
+            if name.startswith(FINAL) and value is not None:
                 self.writer.add_scalar(name, value, state.step)
         filters = first_filters(state.net)
         if filters is not None:
@@ -144,7 +151,10 @@ class TensorBoard(Callback):
         """Write the hyperparameters of the session, grouped by arm."""
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-        changed = {key: value for key, value in self.changed.items() if isinstance(value, bool | int | float | str)}
+        changed = {  # a list as text, which the page tells from a number
+            key: value if isinstance(value, bool | int | float | str) else plain(value)
+            for key, value in self.changed.items()
+        }
         self.add_summary(hparams_pb({**self.levels, **changed}, trial_id=self.group))
 
     def write_session_end(self, *, success: bool) -> None:
@@ -188,6 +198,49 @@ def leave_to_the_caller(failed: threading.ExceptHookArgs) -> None:
     """Print the traceback of a thread that failed, unless it is the event writer's: its next call raises the error."""
     if not type(failed.thread).__module__.startswith("tensorboard."):
         threading.__excepthook__(failed)
+
+
+def keep_until(folder: Path, step: int) -> None:
+    """Leave, of the events that an interrupted run wrote, those up to its checkpoint, each tag and step once.
+
+    They are brought into the order of their steps, since the files' names follow the clock, which may have been set
+    back. What is written when training is over is left out: it is written again.
+
+    Args:
+        folder: the run's.
+        step: of the checkpoint; 0 keeps nothing.
+    """
+    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    olds = sorted(folder.glob(f"*{EVENTS}*"))  # with what a killed write left
+    if not olds:
+        return
+    kept: dict[tuple[str, int], Event] = {}
+    for path in olds if step else []:
+        for raw in RawEventFileLoader(str(path)).Load():
+            event = Event.FromString(raw)
+            tags = [value.tag for value in event.summary.value if not is_final(value.tag)]
+            if event.step <= step and tags:
+                kept[tags[0], event.step] = event  # every event of ours has one tag
+    if kept:
+        with replacing(folder / KEPT_NAME) as temporary, temporary.open("wb") as file:
+            writer = RecordWriter(file)
+            writer.write(Event(file_version="brain.Event:2").SerializeToString())
+            for event in sorted(kept.values(), key=lambda event: event.step):
+                writer.write(event.SerializeToString())
+            writer.flush()
+    for path in olds:
+        if path.name != KEPT_NAME or not kept:
+            path.unlink(missing_ok=True)
+
+
+def is_final(tag: str) -> bool:
+    """Return whether a tag is written when training is over, by `on_fit_end`."""
+    from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG
+
+    return tag.startswith(FINAL) or tag in ("filters", "mistakes", SESSION_END_INFO_TAG)
 
 
 def first_filters(net: nn.Module) -> Any:

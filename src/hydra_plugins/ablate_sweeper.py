@@ -92,7 +92,7 @@ class AblateSweeper(BasicSweeper):
         where = [conf_dir(), *split_folders(sys.argv[1:])[0]]
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides(list(arguments))
-        asked = [self.as_study(overrides, parser)] if self.study is None else self.read(overrides, where)
+        asked = [self.as_study(overrides)] if self.study is None else self.read(overrides, where)
         for study, _, _ in asked:
             check_claims(study)
         decided, num_workers, gpus, local = self.decide([study for study, _, _ in asked])
@@ -221,17 +221,19 @@ class AblateSweeper(BasicSweeper):
         write_collection(collection, collection.home(Path(self.config.output_dir)))
         return collection
 
-    def as_study(self, overrides: Sequence[Override], parser: OverridesParser) -> tuple[Any, dict[str, Any], list[str]]:
+    def as_study(self, overrides: Sequence[Override]) -> tuple[Any, dict[str, Any], list[str]]:
         """Return a plain sweep as study, definition and no shared overrides: one grid, no tuning, no claims.
 
         Raises:
             UserError: what is swept does not tell runs apart.
         """
+        from ablate import catalog
+        from ablate.grammar import values_of
         from ablate.identity import is_unscientific
-        from ablate.study import parse
+        from ablate.overrides import text
+        from ablate.study import TUNING_SEED, parse
 
         assert self.config is not None
-        (jobs,) = self.split_arguments(list(overrides), None)
         swept = [override for override in overrides if override.is_sweep_override()]
         axes: dict[str, list[Any]] = {}
         for override in swept:
@@ -242,10 +244,16 @@ class AblateSweeper(BasicSweeper):
                     f"{override.input_line} would be the same runs; give one command for each value, each with an "
                     "output_dir of its own"
                 )
-            lines = dict.fromkeys(line for job in jobs for line in job if line.startswith(f"{key}="))
-            axes[key] = [parser.parse_override(line).value() for line in lines]
+            assert override.config_loader is not None
+            levels = override.config_loader.get_group_options(key) if key in catalog.default_levels() else []
+            axes[key] = list({text(value): value for value in values_of(override, levels)}.values())
         shared = [str(override.input_line) for override in overrides if override not in swept]
         seeds = axes.pop("seed", [self.config.seed])
+        for seed in seeds:
+            if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+                raise UserError(f"`seed` must be a whole number of at least 0, got {seed!r}")
+            if seed >= TUNING_SEED:
+                raise UserError(f"`seed` must lie below {TUNING_SEED} in a sweep, where tuning seeds begin, got {seed}")
         base = [line for line in shared if not line.startswith(("seed=", "rerun=", "dry_run=", "wait="))]
         definition = {"base": base, "grids": [{"product": axes}], "seeds": seeds}
         name = ",".join(str(o.input_line) for o in swept) or "sweep"
