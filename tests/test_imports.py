@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "ablate"
 RANKS = {
-    "errors": -1,
+    "errors": -2,
     "layers": 0,
     "seeding": 0,
     "hardware": 0,
@@ -17,10 +17,11 @@ RANKS = {
     "record": 0,
     "statistics": 0,
     "tables": 0,
-    "catalog": 0,
+    "catalog": -1,
     "claim": 0,
     "plotting": 0,
-    "overrides": 0,
+    "overrides": -1,
+    "schema": 0,
     "study": 1,
     "study_files": 2,
     "arguments": 2,
@@ -56,6 +57,7 @@ RANKS = {
 # Where each third-party package may be imported; a package that is not named may be imported anywhere.
 HYDRA_IN = {"planning", "composition", "drafting", "cli"}
 NO_TORCH_IN = {
+    "composition",
     "identity",
     "home",
     "record",
@@ -67,6 +69,7 @@ NO_TORCH_IN = {
     "study",
     "manifest",
     "results",
+    "schema",
     "watch",
     "judging",
     "sweep",

@@ -6,7 +6,9 @@ this module, `planning`, `composition`, `drafting` and the sweeper plugin know o
 """
 
 import os
+import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -43,6 +45,7 @@ HYDRA_FULL_ERROR=1 in the environment shows the traceback of an error.
 
 groups and their levels (* is the default):
 """
+SHOW_ALL = os.environ.get("HYDRA_FULL_ERROR") == "1"  # the user's wish: `compose_and_train` sets it for Hydra
 
 
 def main() -> None:
@@ -65,8 +68,8 @@ def main() -> None:
             is_study = any(word.startswith("study=") for word in words)
             sys.argv[1:] = as_sweep(arguments, typed) if is_study else arguments
             compose_and_train()
-    except UserError as error:
-        fail(error)
+    except Exception as error:
+        end_with(error)
     except KeyboardInterrupt:
         print("interrupted; the same command does what is left", file=sys.stderr)
         sys.exit(130)
@@ -120,7 +123,14 @@ def compose_and_train() -> None:
     import hydra
 
     decorate = hydra.main(version_base="1.3", config_path=str(catalog.conf_dir()), config_name="config")
-    decorate(train)()
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, which `main` shows, and prints none
+    try:
+        decorate(train)()
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if before is not None:
+            os.environ["HYDRA_FULL_ERROR"] = before
 
 
 def train(cfg: "DictConfig") -> None:
@@ -128,18 +138,45 @@ def train(cfg: "DictConfig") -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from ablate import jobs, planning
+    from ablate.composition import checked, conf_folders
 
     hydra = HydraConfig.get()
-    if hydra.mode == RunMode.MULTIRUN:
-        jobs.do_in_sweep(planning.plan(cfg, hydra.runtime.choices))
-        return
+    where = conf_folders(hydra.runtime.config_sources)
     try:
-        jobs.do_alone(planning.plan(cfg, hydra.runtime.choices))
-    except UserError as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        checked(cfg, hydra.runtime.choices, where)  # before torch is loaded, which takes seconds
+        from ablate import jobs, planning
+
+        plan = planning.plan(cfg, hydra.runtime.choices, where)
+        if hydra.mode != RunMode.MULTIRUN:
+            jobs.do_alone(plan)
+    except Exception as error:
+        if hydra.mode == RunMode.MULTIRUN:
             raise
+        end_with(error)
+    if hydra.mode == RunMode.MULTIRUN:
+        jobs.do_in_sweep(plan)
+
+
+def end_with(error: Exception) -> NoReturn:
+    """End the process: what the user can put right in one line, a fault with its traceback and how to report it."""
+    if SHOW_ALL:
+        traceback.print_exception(error)
+    if isinstance(error, UserError):
         fail(error)
+    hydra = sys.modules.get("hydra.errors")
+    if hydra and isinstance(error, hydra.HydraException) and not isinstance(error, hydra.InstantiationException):
+        causes = str(error.__cause__).splitlines()[:1] if error.__cause__ else []
+        words = " ".join(" ".join([str(error), *causes]).split())
+        fail(words.replace("DictConfig", "a mapping").replace("ListConfig", "a list"))
+    if not SHOW_ALL:
+        traceback.print_exception(error)
+    command = shlex.join(["ablate", *sys.argv[1:]])
+    fail(
+        f"this is a fault, not a matter of your input. If the last file above is your own, it lies there; otherwise "
+        f"please report it to ablate's authors with the lines above, this command and the versions: {command}  "
+        f"(ablate {version('ablate')}, Python {sys.version.split()[0]}, torch {version('torch')})",
+        status=1,
+    )
 
 
 def fail(message: object, status: int = 2) -> NoReturn:

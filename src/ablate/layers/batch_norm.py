@@ -19,7 +19,8 @@ class BatchNorm(nn.Module):
 
     Args:
         num_features: C.
-        momentum: weight of the newest batch in the running statistics, in [0, 1].
+        momentum: weight of the newest batch in the running statistics, in [0, 1]; None for their plain average over all
+            batches so far, of weight 1 / (number of batches), as in torch.
         eps: added to the variance, positive.
         affine: whether gamma and beta exist.
         frozen_scale: whether gamma is fixed at 1.
@@ -39,7 +40,7 @@ class BatchNorm(nn.Module):
         self,
         num_features: int,
         *,
-        momentum: float = 0.1,
+        momentum: float | None = 0.1,
         eps: float = 1e-5,
         affine: bool = True,
         frozen_scale: bool = False,
@@ -62,10 +63,13 @@ class BatchNorm(nn.Module):
         self.register_parameter("bias", nn.Parameter(torch.zeros(num_features)) if affine else None)
 
     def forward(self, x: Tensor) -> Tensor:
+        momentum = self.momentum
         if self.training:
             self.num_batches_tracked.add_(1)
+            if momentum is None:
+                momentum = 1 / float(self.num_batches_tracked)
         return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, momentum or 0.0, self.eps
         )
 
     def reset_running_stats(self) -> None:

@@ -54,7 +54,7 @@ class Batch:
         UserError: if a field is out of range, or `frozen_scale` meets `affine=False`.
     """
 
-    momentum: float = 0.1
+    momentum: float | None = 0.1
     eps: float = 1e-5
     affine: bool = True
     frozen_scale: bool = False
@@ -63,8 +63,8 @@ class Batch:
 
     def __post_init__(self) -> None:
         _check_eps(self.eps)
-        if not 0 <= self.momentum <= 1:
-            raise UserError(f"`momentum` must lie in [0, 1], got {self.momentum}")
+        if self.momentum is not None and not 0 <= self.momentum <= 1:
+            raise UserError(f"`momentum` must lie in [0, 1] or be null, got {self.momentum}")
         if self.inference not in INFERENCE:
             raise UserError(f"`inference` must be one of {', '.join(INFERENCE)}, got {self.inference!r}")
         if self.position not in POSITIONS:
