@@ -48,7 +48,13 @@ def checked(
     except OmegaConfBaseException as error:
         raise UserError(" ".join(str(error).split())) from error
     rules = schema.read_rules(tuple(where))
-    return schema.check(settings, rules, cure=lambda key: schema.usual(key, levels, where)), levels
+    settings = schema.check(settings, rules, cure=lambda key: schema.usual(key, levels, where))
+    optimizer = settings["optimizer"]
+    if optimizer.get("nesterov") and optimizer.get("momentum", 0) == 0:
+        raise UserError(
+            "`optimizer.momentum` must be above 0 with optimizer.nesterov=true, got 0; optimizer=sgd has no momentum"
+        )
+    return settings, levels
 
 
 def conf_folders(sources: Sequence[Any]) -> list[Path]:

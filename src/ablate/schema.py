@@ -301,9 +301,9 @@ def check(
         for key in (key for key in content if key not in known and key not in HYDRAS):
             names = [name for name in known if name not in HYDRAS]
             raise UserError(f"there is no key {f'{prefix}{key}'!r}; {catalog.nearest(str(key), names)}")
-    if not target:
-        for key in (key for key in known if key not in content):
-            raise UserError(f"`{prefix}{key}` cannot be removed; leave out ~{prefix}{key}")
+    if not target and (missing := [key for key in known if key not in content]):
+        name = f"{prefix}{missing[0]}"
+        raise UserError(f"`{name}` must be given, got nothing; leave out what removes it, such as ~{name}")
     checked = {}
     for key, value in content.items():
         name = f"{prefix}{key}"
@@ -328,7 +328,7 @@ def check_place(content: Mapping[str, Any], place: str, title: str = "") -> dict
     if unknown := [key for key in content if key not in rules]:
         raise UserError(f"{title or place} has no key {unknown[0]}; {catalog.nearest(str(unknown[0]), sorted(rules))}")
     named = {key: (f"{title}: `{key}`" if title else f"`{place}.{key}`") for key in content}
-    return {key: _accept(named[key], value, rules[key], "") for key, value in content.items()}
+    return {key: _accept(named[key], value, rules[key], str) for key, value in content.items()}
 
 
 def accept(name: str, value: Any, rule: Rule, cure: Cure = lambda key: "") -> Any:
@@ -337,14 +337,18 @@ def accept(name: str, value: Any, rule: Rule, cure: Cure = lambda key: "") -> An
     Raises:
         UserError: it does not keep the rule.
     """
-    return _accept(f"`{name}`", value, rule, cure(name) if rule.accept(value) is REFUSED else "")
+    return _accept(f"`{name}`", value, rule, lambda: cure(name))
 
 
-def _accept(name: str, value: Any, rule: Rule, advice: str) -> Any:
+def _accept(name: str, value: Any, rule: Rule, advise: Callable[[], str]) -> Any:
     accepted = rule.accept(value)
-    if accepted is REFUSED:
-        raise UserError(f"{name} must be {rule.describe()}, got {shown(value)}{f'; {advice}' if advice else ''}")
-    return accepted
+    if accepted is not REFUSED:
+        return accepted
+    if isinstance(rule, MappingOf) and rule.entry and isinstance(value, dict):
+        for key, entry in value.items():  # the one that is refused is named, where the names themselves are good
+            _accept(f"{name[:-1]}.{key}`", entry, rule.entry, str)
+    advice = advise()
+    raise UserError(f"{name} must be {rule.describe()}, got {shown(value)}{f'; {advice}' if advice else ''}")
 
 
 def shown(value: Any) -> str:
