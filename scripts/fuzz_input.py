@@ -23,7 +23,7 @@ from ablate.catalog import conf_dir
 from ablate.errors import UserError
 from ablate.overrides import text
 from ablate.run import start
-from ablate.schema import HYDRAS, shown
+from ablate.schema import HYDRA_KEYS, shown
 
 TINY = (
     "data=shapes net=micro data.train_size=200 data.val_size=50 data.test_size=50 data.num_train=300 data.num_test=60 "
@@ -41,7 +41,7 @@ def leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in settings.items():
         if isinstance(value, dict) and value:
             yield from leaves(value, f"{prefix}{key}.")
-        elif key not in HYDRAS:
+        elif key not in HYDRA_KEYS:
             yield f"{prefix}{key}"
 
 

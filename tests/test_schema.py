@@ -17,8 +17,9 @@ from omegaconf import OmegaConf, open_dict
 
 from ablate import catalog, drafting, jobs, planning, schema, study
 from ablate.errors import UserError
+from ablate.notation import REFUSED, parse
 from ablate.overrides import from_yaml
-from ablate.schema import REFUSED, check, parse, read_rules, shown
+from ablate.schema import check, read_rules, shown
 
 CONF = catalog.conf_dir()
 RULES = read_rules((CONF,))
@@ -273,7 +274,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, len(CONFIGURATIONS) - 1), st.data(), values)
 def test_any_value_of_any_key_is_meant_or_refused_by_name(i, data, value):
     configuration = configurations()[i]

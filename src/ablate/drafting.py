@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ablate import arguments, catalog, plotting, schema
+from ablate import arguments, catalog, notation, plotting, schema
 from ablate.composition import checked
 from ablate.errors import UserError
 from ablate.figures.lab import Arrays, Lab
@@ -136,12 +136,12 @@ def read_sketch(path: Path, own: Sequence[str]) -> tuple[Sketch, bool]:
     base, knobs = list(content.get("base", [])), dict(content.get("knobs", {}))
     profiles: Mapping[str, Any] = content.get("profiles", {})
     if (profile := options.pop("profile", None)) is not None:
-        if schema.accept("profile", profile, schema.parse("text")) not in profiles:
+        if schema.accept("profile", profile, notation.parse("text")) not in profiles:
             there = f"it has {', '.join(profiles)}" if profiles else "it has one setting only"
             raise UserError(f"figure {path.stem} has no profile {profile!r}; {there}")
         base += profiles[profile].get("base", [])
         knobs |= profiles[profile].get("knobs", {})
-    rerun = schema.accept("rerun", options.pop("rerun", False), schema.parse("true or false"))
+    rerun = schema.accept("rerun", options.pop("rerun", False), notation.parse("true or false"))
     rules = schema.read_rules((catalog.conf_dir(), path.parent.parent)).get(f"figure.{path.stem}", {})
     for key, value in options.items():
         knob = key.removeprefix("figure.")

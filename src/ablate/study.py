@@ -28,7 +28,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
-from ablate import schema
+from ablate import notation, schema
 from ablate.claim import Axes, Claim
 from ablate.errors import UserError
 from ablate.overrides import from_yaml, key_of, over, text
@@ -251,8 +251,8 @@ def parse(name: str, content: Mapping[str, Any], title: str = "", source: str = 
         UserError: an unknown key, or a value that the study refuses.
     """
     given = {"claims": {}, **{key: value for key, value in content.items() if value is not None}}
-    num_seeds = schema.parse("whole in [1, 100000]").accept(given.get("seeds"))
-    if num_seeds is not schema.REFUSED:
+    num_seeds = notation.parse("whole in [1, 100000]").accept(given.get("seeds"))
+    if num_seeds is not notation.REFUSED:
         given["seeds"] = list(range(num_seeds))
     parts = schema.check_place(given, "study")
     for key, kind in (("tuning", Tuning), ("fixed", Fixed)):
