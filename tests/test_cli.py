@@ -164,7 +164,7 @@ def test_a_killed_run_goes_on_and_ends_bit_for_bit_equal(ablate, tmp_path):
 
 
 def test_a_sweep_ends_with_a_table_and_says_what_failed(ablate, tmp_path):
-    line = f"-m {SHAPES} trainer.epochs=1 activation=relu,tanh optimizer.lr=0.05,-1 'seed=range(2)'"
+    line = f"-m {SHAPES} trainer.epochs=1 activation=relu,tanh optimizer.lr=0.05 net.pool_size=2,8 'seed=range(2)'"
     launcher = "hydra/launcher=joblib hydra.launcher.n_jobs=2"
     dry = ablate(f"{line} {launcher} dry_run=true")
     assert "8 runs left" in dry.stdout
@@ -173,7 +173,7 @@ def test_a_sweep_ends_with_a_table_and_says_what_failed(ablate, tmp_path):
     assert result.returncode == 1
     assert "device=cpu\ntrainer.threads=1\n8 runs left; how long one takes is not known yet" in result.stdout
     assert "[8/8, 0:00 left]" in result.stdout + result.stderr
-    assert result.stderr.count("FAILED: `optimizer` cannot be made from its settings: Invalid learning rate: -1") == 4
+    assert result.stderr.count("FAILED: pool2 would shrink its 4x4 input below 1x1") == 4
     rows = [row.split()[:2] for row in result.stdout.split("arm  ")[1].splitlines() if row.startswith("activation=")]
     assert sorted(rows) == [["activation=relu", "2"], ["activation=tanh", "2"]]
     assert "4 runs failed:" in result.stderr
@@ -189,7 +189,7 @@ def test_a_sweep_ends_with_a_table_and_says_what_failed(ablate, tmp_path):
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     assert {record["environment"]["threads"] for record in records.values()} == {max(1, cores // 2)}
     written = {path: path.stat().st_mtime_ns for path in records}
-    again = ablate(line.replace("0.05,-1", "0.05,5e-2"))
+    again = ablate(line.replace("0.05", "0.05,5e-2").replace("=2,8", "=2"))
     assert again.returncode == 0, again.stderr
     assert "no run is left" in again.stdout  # 0.05 typed twice is one arm, and its runs are shared between sweeps
     assert written == {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/runs/*/*/record.json")}

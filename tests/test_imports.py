@@ -24,9 +24,11 @@ RANKS = {
     "record": 0,
     "statistics": 0,
     "tables": 0,
-    "catalog": 0,
+    "catalog": -1,
     "claim": 0,
     "plotting": 0,
+    "notation": -1,
+    "schema": 0,
     "study": 1,
     "study_files": 2,
     "keys": 1,
@@ -68,6 +70,7 @@ RANKS = {
 # Where each third-party package may be imported; a package that is not named may be imported anywhere.
 HYDRA_IN = {"planning", "composition", "drafting", "cli", "grammar", "words", "arguments"}
 NO_TORCH_IN = {
+    "composition",
     "identity",
     "sources",
     "integrity",
@@ -89,6 +92,8 @@ NO_TORCH_IN = {
     "study",
     "manifest",
     "results",
+    "notation",
+    "schema",
     "watch",
     "judging",
     "sweep",

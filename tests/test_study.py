@@ -83,7 +83,7 @@ def test_tuning_seeds_are_never_report_seeds():
         ({"claims": {"c": {**CLAIM, "smallest_effect": "big"}}}, "must be a number, got 'big'"),
         ({"seeds": "abc"}, "`study.seeds`.*'abc'"),
         ({"alpha": "small"}, "`study.alpha`.*'small'"),
-        ({"tuning": {"key": "lr", "values": ["a", "b"]}}, "must be numbers"),
+        ({"tuning": {"key": "lr", "values": ["a", "b"]}}, r"tuning\.values` must be a list \(each entry a number\)"),
         ({"claims": {"c": {**CLAIM, "form": "ratio", "direction": "smaller"}}}, "factor above 1"),
         ({"claims": {"c": {**CLAIM, "form": "trend", "direction": "greater"}}}, "`factor`"),
         ({"claims": {"c": {**CLAIM, "form": "ratio", "smallest_effect": 2}}}, "`direction`"),
@@ -238,7 +238,7 @@ def test_a_study_may_name_files_of_claims(tmp_path):
     with pytest.raises(ValueError, match=r"no conf/claim/c9\.yaml"):
         with_claims("s", {"claims": ["c9"]}, files)
     assert with_claims("s", {"claims": {"x": CLAIM}}, files) == {"claims": {"x": CLAIM}}
-    with pytest.raises(ValueError, match=r"`study\.claims` of s must be"):
+    with pytest.raises(ValueError, match=r"`study\.claims` must be a mapping.*got \[c1\]"):
         parse("s", {"claims": ["c1"]})
 
 

@@ -148,7 +148,7 @@ REFUSED = [
     ("study=lecture,activation", ["one study at a time", "study=lecture,activation"]),
     ("study=lecture study=activation", ["one study at a time", "study=lecture study=activation"]),
     ("study=activation profile=nope", ["no profile 'nope'", "quick"]),
-    ("study=activation study.seeds=abc", ["`study.seeds`", "whole numbers", "'abc'"]),
+    ("study=activation study.seeds=abc", ["`study.seeds`", "whole number", "'abc'"]),
     ("study=activation study.sedes=3", ["sedes", "seeds"]),
     ("study=activation study.seeds.x=3", ["study.seeds.x=3", "as a whole"]),
     ("study=activation 'study.only=[a'", ["study.only=[a", "YAML", "brackets"]),
@@ -219,10 +219,11 @@ def test_a_process_of_its_own_ends_alike(line, tmp_path):
 
 
 def test_hydra_full_error_shows_the_traceback(command, monkeypatch):
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr("ablate.cli.SHOW_ALL", True)
     for line in ("activaton=relu", "hydra.nope=2"):
-        with pytest.raises(UserError):
-            command(line)
+        status, _, err = command(line)
+        assert status == 2
+        assert "Traceback" in err
 
 
 ACCEPTED = [

@@ -6,7 +6,9 @@ this module, `planning`, `composition`, `drafting` and the sweeper plugin know o
 """
 
 import os
+import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -46,6 +48,7 @@ HYDRA_FULL_ERROR=1 in the environment shows the traceback of an error.
 
 groups and their levels (* is the default):
 """
+SHOW_ALL = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 def main() -> None:
@@ -76,12 +79,8 @@ def main() -> None:
             sys.argv[1:] = as_sweep(arguments, typed) if is_study else arguments
             compose_and_train()
         console.flush()
-    except UserError as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        fail(error)
-    except OSError as error:
-        fail_system(error)
+    except Exception as error:
+        end_with(error)
     except KeyboardInterrupt:
         print("interrupted; the same command does what is left", file=sys.stderr)
         sys.exit(130)
@@ -185,20 +184,42 @@ def train(cfg: "DictConfig") -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from ablate import jobs, planning
+    from ablate.composition import checked, conf_folders
 
     hydra = HydraConfig.get()
-    if hydra.mode == RunMode.MULTIRUN:
-        jobs.do_in_sweep(planning.plan(cfg, hydra.runtime.choices))
-        return
+    where = conf_folders(hydra.runtime.config_sources)
     try:
-        jobs.do_alone(planning.plan(cfg, hydra.runtime.choices))
-    except UserError as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        checked(cfg, hydra.runtime.choices, where)  # before torch is loaded, which takes seconds
+        from ablate import jobs, planning
+
+        plan = planning.plan(cfg, hydra.runtime.choices, where)
+        if hydra.mode != RunMode.MULTIRUN:
+            jobs.do_alone(plan)
+    except Exception as error:
+        if hydra.mode == RunMode.MULTIRUN:
             raise
+        end_with(error)
+    if hydra.mode == RunMode.MULTIRUN:
+        jobs.do_in_sweep(plan)
+
+
+def end_with(error: Exception) -> NoReturn:
+    """End the process: what the user can put right in one line, a fault with its traceback and how to report it."""
+    if SHOW_ALL:
+        traceback.print_exception(error)
+    if isinstance(error, UserError):
         fail(error)
-    except OSError as error:
+    if isinstance(error, OSError) and error.errno is not None:
         fail_system(error)
+    if not SHOW_ALL:
+        traceback.print_exception(error)
+    command = shlex.join(["ablate", *sys.argv[1:]])
+    fail(
+        f"this is a fault, not a matter of your input. If the last file above is your own, it lies there; otherwise "
+        f"please report it to ablate's authors with the lines above, this command and the versions: {command}  "
+        f"(ablate {version('ablate')}, Python {sys.version.split()[0]}, torch {version('torch')})",
+        status=1,
+    )
 
 
 def current_folder() -> str:
@@ -215,8 +236,6 @@ def current_folder() -> str:
 
 def fail_system(error: OSError) -> NoReturn:
     """End the process with one line for what the system refused: a file, a full disk, a reader that closed the pipe."""
-    if os.environ.get("HYDRA_FULL_ERROR") == "1" or error.errno is None:
-        raise error
     console.abandon()
     if isinstance(error, BrokenPipeError):
         sys.exit(console.BROKEN_PIPE)

@@ -1,17 +1,80 @@
-"""Composing a sweep's jobs: a choice of levels is composed once a process, and a job's own values are put into it."""
+"""A composed configuration as checked plain data; and Hydra's loader for the jobs of a sweep.
+
+The loader composes a choice of levels once a process, and puts a job's own values into it.
+"""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
-from ablate import catalog
+from ablate import catalog, schema
+from ablate.errors import UserError
+from ablate.grammar import plainly
 from ablate.overrides import key_of
 
 MOST_KEPT = 256  # compositions of one process, a quarter of a megabyte each
+
+
+def checked(
+    cfg: DictConfig, choices: Mapping[str, Any], where: Sequence[Path] = ()
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the settings of a composed configuration, every value checked, and the chosen level of every group.
+
+    Nothing is imported that a level names, torch neither.
+
+    Args:
+        cfg: the composed configuration, without Hydra's own node.
+        choices: the chosen level of every group (hydra.runtime.choices).
+        where: the conf folders, whose schema files hold the rules; the program's own where none is given.
+
+    Raises:
+        UserError: a group is removed, a setting that has no default is missing, or a value is refused.
+    """
+    where = where or [catalog.conf_dir()]
+    groups = catalog.default_levels()
+    if removed := [group for group in groups if choices.get(group) is None]:
+        off = "none" in catalog.levels(where, removed[0])
+        cure = f"{removed[0]}=none switches it off" if off else f"choose another level, see `ablate list {removed[0]}`"
+        raise UserError(f"{removed[0]} cannot be removed; {cure}")
+    levels = {group: str(choices[group]) for group in groups}
+    try:
+        if missing := OmegaConf.missing_keys(cfg):
+            raise UserError(f"{', '.join(sorted(missing))} has no default: give {min(missing)}=...")
+        settings = plain(cfg)
+    except OmegaConfBaseException as error:
+        raise UserError(plainly(error, where)) from error
+    rules = schema.read_rules(tuple(where))
+    settings = schema.check(settings, rules, cure=lambda key: schema.usual(key, levels, where))
+    optimizer = settings["optimizer"]
+    if optimizer.get("nesterov") and optimizer.get("momentum", 0) == 0:
+        raise UserError(
+            "`optimizer.momentum` must be above 0 with optimizer.nesterov=true, got 0; optimizer=sgd has no momentum"
+        )
+    return settings, levels
+
+
+def conf_folders(sources: Sequence[Any]) -> list[Path]:
+    """Return the conf folders that Hydra composed from: the program's own, then those given as --config-dir.
+
+    Args:
+        sources: hydra.runtime.config_sources.
+    """
+    given = [Path(source.path) for source in sources if source.schema == "file"]
+    return list(dict.fromkeys([catalog.conf_dir(), *given]))
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Return a configuration as plain data with every interpolation resolved."""
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(settings, dict)
+    return {str(key): value for key, value in settings.items()}
 
 
 class ComposeOnce(ConfigLoaderImpl):

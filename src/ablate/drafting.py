@@ -28,14 +28,15 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ablate import arguments, catalog, plotting, sources
+from ablate import arguments, catalog, notation, plotting, schema, sources
+from ablate.composition import checked
 from ablate.errors import Unusable, UserError
 from ablate.figures.lab import Arrays, Lab
 from ablate.grammar import parse, plainly
 from ablate.identity import NUMERICS_VERSION, canonical, canonical_name, present_name, scientific
 from ablate.integrity import read_bytes, replacing
-from ablate.overrides import quoted
-from ablate.planning import make_run, plain, plan
+from ablate.overrides import quoted, text
+from ablate.planning import make_run, plan
 from ablate.run import Run
 
 ARRAYS_NAME, CAPTION_NAME = "arrays.npz", "caption.txt"
@@ -108,14 +109,14 @@ def do_figure(sketch: Sketch, overrides: Sequence[str], where: Sequence[Path], *
     module = importlib.import_module(present_name(sketch.module))
     with composing(where) as compose:
         settings, choices = compose([*sketch.base, *overrides])
-        folder = figure_folder(sketch, plain(settings))
+        folder = figure_folder(sketch, checked(settings, choices, where)[0])
         path = folder / ARRAYS_NAME
         arrays = None if rerun else stored_arrays(path)
         if arrays is not None:
             print(f"the arrays are there already; rerun=true computes them anew and keeps these\n{path}")
         else:
             start = time.perf_counter()
-            make = run_maker(compose, sketch, overrides)
+            make = run_maker(compose, sketch, overrides, where)
             lab = Lab(make, say=lambda line: print(f"  {line}", flush=True), folder=folder.parent, rerun=rerun)
             arrays = module.compute(lab, **sketch.knobs)
             folder.mkdir(parents=True, exist_ok=True)
@@ -156,22 +157,26 @@ def read_sketch(path: Path, own: Sequence[str]) -> tuple[Sketch, bool]:
     options: dict[str, Any] = {(found := parse(word)).key_or_group: found.value() for word in own}
     base, knobs = list(content.get("base", [])), dict(content.get("knobs", {}))
     profiles: Mapping[str, Any] = content.get("profiles", {})
-    if profile := options.pop("profile", None):
-        if profile not in profiles:
+    if (profile := options.pop("profile", None)) is not None:
+        if schema.accept("profile", profile, notation.parse("text")) not in profiles:
             there = f"it has {', '.join(profiles)}" if profiles else "it has one setting only"
             raise UserError(f"figure {path.stem} has no profile {profile!r}; {there}")
         base += profiles[profile].get("base", [])
         knobs |= profiles[profile].get("knobs", {})
-    rerun = options.pop("rerun", False)
+    rerun = schema.accept("rerun", options.pop("rerun", False), notation.parse("true or false"))
+    rules = schema.read_rules((catalog.conf_dir(), path.parent.parent)).get(f"figure.{path.stem}", {})
     for key, value in options.items():
         knob = key.removeprefix("figure.")
         if knob not in knobs:
             raise UserError(f"figure {path.stem} has no knob {knob!r}; {catalog.nearest(knob, list(knobs))}")
-        if not alike(value, knobs[knob]):
+        if knob in rules:
+            default = f"the figure has {text(knobs[knob])}"
+            value = schema.accept(key, value, rules[knob], {key: default}.__getitem__)
+        elif not alike(value, knobs[knob]):
             raise UserError(f"`figure.{knob}` must be like its default {knobs[knob]!r}, got {value!r}")
         knobs[knob] = value
     uses = list(content.get("uses", []))
-    return Sketch(name=path.stem, module=content["compute"], base=base, knobs=knobs, uses=uses), bool(rerun)
+    return Sketch(name=path.stem, module=content["compute"], base=base, knobs=knobs, uses=uses), rerun
 
 
 def alike(value: Any, default: Any) -> bool:
@@ -208,14 +213,16 @@ def composing(where: Sequence[Path]) -> Iterator[Compose]:
         yield go
 
 
-def run_maker(compose: Compose, sketch: Sketch, overrides: Sequence[str]) -> Callable[[Sequence[str]], Run]:
+def run_maker(
+    compose: Compose, sketch: Sketch, overrides: Sequence[str], where: Sequence[Path] = ()
+) -> Callable[[Sequence[str]], Run]:
     """Return the function by which a figure gets its runs: what it sets itself, the user may not set."""
     taken = {word.split("=", 1)[0] for word in overrides}
 
     def make(own: Sequence[str]) -> Run:
         if clash := sorted(taken & {word.split("=", 1)[0] for word in own}):
             raise UserError(f"figure {sketch.name} sets {clash[0]} itself; leave it out, or look at its knobs")
-        return make_run(plan(*compose([*sketch.base, *overrides, *own])))
+        return make_run(plan(*compose([*sketch.base, *overrides, *own]), where))
 
     return make
 

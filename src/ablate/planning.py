@@ -3,21 +3,22 @@ hands on are plain objects: beside it only `cli`, `composition`, `drafting` and 
 """
 
 import functools
+import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from hydra._internal import utils as locating
+from hydra._internal.instantiate import _instantiate2 as instantiation
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from ablate import catalog, hardware, sources
-from ablate.composition import settings_with
+from ablate.composition import checked, plain, settings_with
 from ablate.declaration import follows
-from ablate.errors import UserError
-from ablate.grammar import plainly
+from ablate.errors import UserError, is_refusal
 from ablate.identity import arm_name, at_present, differences, fingerprint, is_unscientific, run_folder
 from ablate.manifest import Variant
 from ablate.run import Run
@@ -47,27 +48,17 @@ class Plan:
         return self.folder.parent.name
 
 
-def plan(cfg: DictConfig, choices: Mapping[str, Any]) -> Plan:
+def plan(cfg: DictConfig, choices: Mapping[str, Any], where: Sequence[Path] = ()) -> Plan:
     """Decide every `auto`, and from the settings then follow name, fingerprint and folder.
 
     Args:
-        cfg: the composed configuration, without Hydra's own node.
-        choices: the chosen level of every group (hydra.runtime.choices).
+        cfg, choices, where: see `composition.checked`.
 
     Raises:
         UserError: a setting that has no default is missing, or a value is refused.
     """
+    settings, levels = checked(cfg, choices, where)
     defaults = catalog.default_levels()
-    if removed := [group for group in defaults if group not in choices]:
-        off = "none" in catalog.levels([catalog.conf_dir()], removed[0])
-        cure = f"{removed[0]}=none switches it off" if off else f"choose another level, see `ablate list {removed[0]}`"
-        raise UserError(f"{removed[0]} cannot be removed; {cure}")
-    levels = {group: str(choices[group]) for group in defaults}
-    settings = plain(cfg)
-    if missing := OmegaConf.missing_keys(cfg):
-        raise UserError(f"{', '.join(sorted(missing))} has no default: give {min(missing)}=...")
-    if unknown := set(settings) - set(catalog.keys()):
-        raise UserError(f"there is no key {min(unknown)!r}; {catalog.nearest(min(unknown), catalog.keys())}")
     settings["device"] = hardware.resolve_device(settings["device"])
     settings["precision"] = hardware.resolve_precision(settings["precision"], settings["device"])
     settings["gpu"] = hardware.resolve_gpu(settings["gpu"], settings["device"])
@@ -91,15 +82,17 @@ def plan(cfg: DictConfig, choices: Mapping[str, Any]) -> Plan:
     )
 
 
-def variant(cfg: DictConfig, choices: Mapping[str, Any], overrides: Sequence[str], value: Any) -> Variant:
+def variant(
+    cfg: DictConfig, choices: Mapping[str, Any], overrides: Sequence[str], value: Any, where: Sequence[Path] = ()
+) -> Variant:
     """Return who the runs of a composed configuration are, for a study's manifest.
 
     Args:
-        cfg, choices: see `plan`.
+        cfg, choices, where: see `plan`.
         overrides: the command line that composes it, but for the seed.
         value: of the tuned nuisance, None where nothing is tuned.
     """
-    found = plan(cfg, choices)
+    found = plan(cfg, choices, where)
     home = found.folder.parent.relative_to(found.settings["output_dir"]).as_posix()
     unresolved = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
     return Variant(
@@ -124,26 +117,10 @@ def settings_of(levels: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     return plain(known or compose("config", overrides=[f"{group}={level}" for group, level in levels]))
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return a configuration as plain data with every interpolation resolved.
-
-    Raises:
-        UserError: one refers to a key or a variable that there is not.
-    """
-    try:
-        settings = OmegaConf.to_container(cfg, resolve=True)
-    except OmegaConfBaseException as error:
-        raise UserError(plainly(error, [catalog.conf_dir()])) from error
-    assert isinstance(settings, dict)
-    return {str(key): value for key, value in settings.items()}
-
-
 def make_run(plan: Plan) -> Run:
     """Return the run of a plan, every level instantiated."""
     settings = plan.settings
     trainer: Mapping[str, Any] = settings["trainer"]
-    if unknown := set(trainer) - {field.name for field in fields(Run)}:
-        raise UserError(f"there is no key trainer.{min(unknown)}; {catalog.nearest(min(unknown), list(trainer))}")
     optimizer = dict(settings["optimizer"])
     bias_lr_factor = optimizer.pop("bias_lr_factor", 1.0)  # the run's: torch has a learning rate a group, no factor
     described = {**settings, "optimizer": optimizer}
@@ -169,9 +146,31 @@ def make(group: str, settings: Any) -> Any:
     """Return what the settings of a group describe.
 
     Raises:
-        UserError: they are refused; the group is named.
+        UserError: they are refused, or their `_target_` is not there; the group is named.
+        InstantiationException: the class or function is faulty.
     """
     try:
         return instantiate(at_present(settings), _convert_="all")
     except InstantiationException as error:
-        raise UserError(f"{group}: {error.__cause__ or error}") from error
+        cause = error.__cause__
+        if cause is None or is_not_found(cause):
+            problem = " ".join(str(cause or error).split())
+            raise UserError(
+                f"{group}: {problem} Its `_target_` must be the import path of a class or function: is the name right, "
+                "and its folder the current one or on PYTHONPATH?"
+            ) from error
+        if is_refusal(cause, instantiation.__file__):
+            raise UserError(f"{group}: {cause}") from error
+        raise
+
+
+def is_not_found(error: BaseException) -> bool:
+    """Return whether Hydra did not find a `_target_`; a module that is found and fails is faulty."""
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    if not isinstance(error, ImportError | ValueError) or files[-1] != locating.__file__:
+        return False
+    origin = error.__cause__
+    return origin is None or traceback.extract_tb(origin.__traceback__)[-1].filename in (
+        locating.__file__,
+        "<frozen importlib._bootstrap>",
+    )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ablate import hardware, sources
 from ablate.callbacks import CHECKPOINT_NAME, Checkpoint, Progress
 from ablate.data.dataset import Dataset, Split
-from ablate.errors import Unusable, UserError
+from ablate.errors import Unusable, UserError, making
 from ablate.evaluation import Examination, conclude, write_predictions
 from ablate.home import check_same, claim_folder, mend_config, replace_unusable, set_aside, settle
 from ablate.integrity import cannot_write, remove_temporary
@@ -101,14 +101,11 @@ class Run:
             raise UserError(f"`optimizer.bias_lr_factor` must be above 0, got {self.bias_lr_factor}")
         if "weight_decay" in getattr(self.optimizer, "keywords", {}):
             raise UserError("`optimizer.weight_decay` would be without effect: give regularizer.l2 instead")
-        for name, try_it in (
-            ("activation", self.activation),
-            ("optimizer", lambda: self.optimizer([{"params": [nn.Parameter(torch.zeros(1))]}])),
-        ):
-            try:  # a wrong keyword or value of a factory shows when it is called: now, not after the data is loaded
-                try_it()
-            except (TypeError, ValueError) as error:
-                raise UserError(f"`{name}` cannot be made from its settings: {error}") from error
+        # A wrong keyword or value of a factory shows when it is called: now, not after the data is loaded.
+        with making("activation", __file__):
+            self.activation()
+        with making("optimizer", __file__):
+            self.optimizer([{"params": [nn.Parameter(torch.zeros(1))]}])
         if any(not 0 < t < 1 for t in self.thresholds):
             raise UserError(f"`trainer.thresholds` must lie between 0 and 1, got {list(self.thresholds)}")
 

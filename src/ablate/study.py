@@ -25,9 +25,10 @@ or, for a study that consists of others, each judged by itself,
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
+from ablate import schema
 from ablate.claim import Axes, Claim
 from ablate.errors import UserError
 from ablate.overrides import from_yaml, key_of, over, text
@@ -56,8 +57,6 @@ class Tuning:
     metric: str = "val/accuracy"
 
     def __post_init__(self) -> None:
-        if not all(isinstance(value, int | float) for value in self.values):
-            raise UserError(f"`tuning.values` must be numbers, got {self.values}")
         if len(self.values) < 2 or sorted(self.values) != self.values:
             raise UserError(f"`tuning.values` must be at least two, in increasing order, got {self.values}")
         if self.seeds < MIN_TUNING_SEEDS:
@@ -88,8 +87,6 @@ class Fixed:
     edges: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.values, dict) or not all(isinstance(v, int | float) for v in self.values.values()):
-            raise UserError(f"`fixed.values` must be a number for each label of an arm, got {self.values}")
         if unknown := [label for label in self.edges if label not in self.values]:
             raise UserError(f"`fixed.edges` must be labels of `fixed.values`, got {unknown[0]!r}")
 
@@ -136,11 +133,6 @@ class Study:
     seconds_a_run: float | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.seeds, list) or not all(isinstance(s, int) for s in self.seeds):
-            raise UserError(f"`study.seeds` must be a number or a list of whole numbers, got {self.seeds!r}")
-        for name in ("alpha", "looks"):
-            if not isinstance(getattr(self, name), int | float):
-                raise UserError(f"`study.{name}` must be a number, got {getattr(self, name)!r}")
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds or min(self.seeds) < 0:
             raise UserError(f"`study.seeds` must be different numbers of at least 0, got {self.seeds}")
         if max(self.seeds) >= TUNING_SEED:
@@ -160,7 +152,7 @@ class Study:
         if self.nuisance and any(self.nuisance in axes for grid in self.grids for axes in grid.values()):
             raise UserError(f"`{what}.key` {self.nuisance} is an axis of the grids too; drop it from one of them")
         known = [claim.name for claim in self.claims]
-        if not isinstance(self.only, list) or any(name not in known for name in self.only):
+        if any(name not in known for name in self.only):
             raise UserError(f"`study.only` must name claims of study {self.name} ({', '.join(known)}), got {self.only}")
 
     @property
@@ -260,20 +252,17 @@ def parse(name: str, content: Mapping[str, Any], title: str = "", source: str = 
     Raises:
         UserError: an unknown key, or a value that the study refuses.
     """
-    content = dict(content)
-    known = {f.name for f in fields(Study)} - {"name", "title", "source"}
-    if unknown := set(content) - known:
-        raise UserError(f"study {name} has no key {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
-    if isinstance(content.get("seeds"), int):
-        content["seeds"] = list(range(content["seeds"]))
+    given = {"claims": {}, **{key: value for key, value in content.items() if value is not None}}
+    parts = schema.check_place(given, "study")
+    if isinstance(parts.get("seeds"), int):
+        parts["seeds"] = list(range(parts["seeds"]))
     for key, kind in (("tuning", Tuning), ("fixed", Fixed)):
-        if content.get(key):
-            content[key] = _build(kind, key, content[key])
-    claims = content.get("claims") or {}
-    if not isinstance(claims, dict) or not all(isinstance(claim, dict) for claim in claims.values()):
-        raise UserError(f"`study.claims` of {name} must be {{name: {{text, form, ...}}}}, got {claims!r}")
-    content["claims"] = [_build(Claim, f"claim {key!r}", {"name": key, **value}) for key, value in claims.items()]
-    return Study(name=name, title=title, source=source, **content)
+        if key in parts:
+            parts[key] = _build(kind, f"study.{key}", "", parts[key])
+    parts["claims"] = [
+        _build(Claim, "claim", f"claim {key!r}", {"name": key, **value}) for key, value in parts["claims"].items()
+    ]
+    return Study(name=name, title=title, source=source, **parts)
 
 
 def shallow(study: Study) -> dict[str, Any]:
@@ -281,11 +270,9 @@ def shallow(study: Study) -> dict[str, Any]:
     return {f.name: getattr(study, f.name) for f in fields(study)}
 
 
-def _build(kind: type, where: str, content: Mapping[str, Any]) -> Any:
-    known = {f.name for f in fields(kind)}
-    if unknown := set(content) - known:
-        raise UserError(f"{where} has no key {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
-    try:
-        return kind(**content)
-    except TypeError as error:
-        raise UserError(f"{where}: {error}") from error
+def _build(kind: type, place: str, title: str, content: Mapping[str, Any]) -> Any:
+    checked = schema.check_place(content, place, title)
+    needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
+    if missing := [key for key in needed if key not in checked]:
+        raise UserError(f"{title or place}: `{missing[0]}` must be given, got {', '.join(checked) or 'no key'} alone")
+    return kind(**checked)

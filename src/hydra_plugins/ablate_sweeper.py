@@ -1,6 +1,5 @@
 """`ablate -m ...` and `ablate study=...`: a study's runs on whichever launcher is chosen, then its report."""
 
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -66,20 +65,18 @@ class AblateSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Do what is missing of the study and write its report; end with status 1 where runs failed."""
-        from ablate.cli import fail, fail_system
+        from ablate.cli import end_with
 
         try:
             self.do_study(arguments)
-        except UserError as error:
-            if os.environ.get("HYDRA_FULL_ERROR") == "1":
-                raise
-            fail(f"{error}:\n  {again(self.command)}" if isinstance(error, CannotWrite) else error)
-        except OSError as error:
-            fail_system(error)
+        except CannotWrite as error:
+            end_with(CannotWrite(f"{error}:\n  {again(self.command)}"))
+        except Exception as error:
+            end_with(error)
 
     def do_study(self, arguments: list[str]) -> None:
         """Plan, run, judge, report."""
-        from ablate import forecast, planning, report, sweep
+        from ablate import forecast, report, sweep
         from ablate.arguments import applicable, split_folders
         from ablate.catalog import conf_dir
         from ablate.judging import check_claims, check_recorded, judge
@@ -95,6 +92,9 @@ class AblateSweeper(BasicSweeper):
         asked = [self.as_study(overrides)] if self.study is None else self.read(overrides, where)
         for study, _, _ in asked:
             check_claims(study)
+            self.check_arms(study, where)
+        from ablate import planning  # loads torch
+
         decided, num_workers, gpus, local = self.decide([study for study, _, _ in asked])
         command = again(self.command)
 
@@ -107,13 +107,9 @@ class AblateSweeper(BasicSweeper):
             """Return the manifest that the study would begin with, and the study's folder."""
 
             def resolve(lines: Sequence[str], value: Any) -> Any:
-                assert self.config is not None and self.hydra_context is not None
                 lines = applicable([*lines, *([f"{study.tuning.key}={text(value)}"] if study.tuning else [])], where)
-                cfg = self.hydra_context.config_loader.load_sweep_config(self.config, [*lines, *beside(lines)])
-                choices = dict(cfg.hydra.runtime.choices)
-                with open_dict(cfg):
-                    del cfg["hydra"]
-                return planning.variant(cfg, choices, lines, value)
+                cfg, choices = self.composed([*lines, *beside(lines)])
+                return planning.variant(cfg, choices, lines, value, where)
 
             assert self.config is not None
             arms = plan_arms(study.arms(), study, resolve)
@@ -165,6 +161,34 @@ class AblateSweeper(BasicSweeper):
                 print(f"  {Path(self.config.output_dir) / home}: {line}", file=sys.stderr)
             print(f"to do what is left:\n  {command}", file=sys.stderr)
             sys.exit(1)
+
+    def composed(self, lines: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
+        """Return the configuration that a job with these overrides gets, without Hydra's node, and its levels."""
+        assert self.config is not None and self.hydra_context is not None
+        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(lines))
+        choices = dict(cfg.hydra.runtime.choices)
+        with open_dict(cfg):
+            del cfg["hydra"]
+        return cfg, choices
+
+    def check_arms(self, study: Any, where: Sequence[Path]) -> None:
+        """Check the settings of every arm, and each tuned value with the first of them, before torch is loaded.
+
+        Raises:
+            UserError: one is refused; the arm is named.
+        """
+        from ablate.arguments import applicable
+        from ablate.composition import checked
+        from ablate.overrides import text
+
+        tuned = [f"{study.tuning.key}={text(value)}" for value in study.tuning.values] if study.tuning else []
+        arms = study.arms()
+        for arm, own in [*((arm, tuned[:1]) for arm in arms), *((arms[0], [line]) for line in tuned[1:])]:
+            try:
+                checked(*self.composed(applicable([*arm.overrides, *own], where)), where)
+            except UserError as error:
+                named = f" ({' '.join([arm.label, *own])})" if arm.axes or own else ""
+                raise UserError(f"{error}{named}") from error
 
     def read(self, overrides: Sequence[Override], where: Sequence[Path]) -> list[tuple[Any, dict[str, Any], list[str]]]:
         """Return study, definition and shared overrides of the file that is named, or of each that it consists of.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ablate.errors import UserError
+from ablate.errors import UserError, making
 
 SCALINGS = ("inverted", "test_time")
 
@@ -170,8 +170,8 @@ class Positions:
                 f"`num_samples` asks for {self.num_samples} Monte-Carlo samples, but nothing is dropped; "
                 "set one of `input`, `conv` and `hidden` above 0"
             )
-        # A wrong keyword of the factory shows here and not in the middle of a study.
-        self.layer(0.5)
+        with making("dropout.layer", __file__):  # a wrong keyword shows here and not in the middle of a study
+            self.layer(0.5)
 
     def at_input(self) -> nn.Module | None:
         """The module for the preprocessed images."""
