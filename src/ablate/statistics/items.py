@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from ablate.statistics.effects import Interval, check_alpha
+from ablate.statistics.effects import FloatArray, Interval, check_alpha
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,7 @@ def accuracy_difference(
         ValueError: shapes that do not fit, fewer than two images, or no seed.
     """
     check_alpha(alpha)
-    t, c, y = np.asarray(treatment), np.asarray(control), np.asarray(labels)
-    if t.ndim != 2 or t.shape != c.shape or t.shape[1:] != y.shape or t.shape[0] < 1 or t.shape[1] < 2:
-        raise ValueError(
-            "predictions must both have shape (num_seeds, num_images) and labels (num_images,), with at least one seed "
-            f"and two images, got {t.shape}, {c.shape} and {y.shape}"
-        )
-    e = (t == y).astype(np.float64) - (c == y)
+    e = _correctness(treatment, control, labels)
     num_seeds, num_images = e.shape
     by_seed, by_image, estimate = e.mean(axis=1), e.mean(axis=0), float(e.mean())
     item_variance = by_image.var(ddof=1) / num_images
@@ -83,3 +77,31 @@ def accuracy_difference(
         item_interval=interval(item_variance, num_images - 1),
         total_interval=interval(total_variance, num_seeds - 1),
     )
+
+
+def image_differences(treatment: ArrayLike, control: ArrayLike, labels: ArrayLike) -> FloatArray:
+    """Return, image by image, the share of nets that the treatment gets right and the control does not, minus the
+    reverse: shape (num_images,), in [-1, 1].
+
+    Their mean is the difference of accuracies. Where both arms are the same trained nets, evaluated in two ways, images
+    are the replicates, and these differences are what an effect is judged by.
+
+    Args:
+        treatment, control, labels: see `accuracy_difference`.
+
+    Raises:
+        ValueError: shapes that do not fit, fewer than two images, or no seed.
+    """
+    return _correctness(treatment, control, labels).mean(axis=0)
+
+
+def _correctness(treatment: ArrayLike, control: ArrayLike, labels: ArrayLike) -> FloatArray:
+    """Return [treatment correct] - [control correct], shape (num_seeds, num_images)."""
+    t, c, y = np.asarray(treatment), np.asarray(control), np.asarray(labels)
+    if t.ndim != 2 or t.shape != c.shape or t.shape[1:] != y.shape or t.shape[0] < 1 or t.shape[1] < 2:
+        raise ValueError(
+            "predictions must both have shape (num_seeds, num_images) and labels (num_images,), with at least one seed "
+            f"and two images, got {t.shape}, {c.shape} and {y.shape}"
+        )
+    difference: FloatArray = (t == y).astype(np.float64) - (c == y)
+    return difference
