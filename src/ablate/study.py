@@ -12,6 +12,7 @@ A study file (conf/study/*.yaml) holds
     tuning: {key: optimizer.lr, values: [0.01, 0.1], seeds: 3, metric: val/accuracy}     or null
     fixed: {key: optimizer.lr, values: {activation=tanh: 0.03}, source: where they are from}     instead, or null
     alpha: 0.05                                error level of each family of claims, over all looks
+    failure_share: 0.1                         share of runs that may fail unseen: what verdicts stand for, or exclude
     looks: 2                                   how often verdicts may be drawn: 1 + how often seeds may be added
     claims: {name: {...}}                      see `Claim`; or a list of files in conf/claim, each {name: {...}, ...}
                                                and, unless it says otherwise, a family of its own
@@ -129,6 +130,7 @@ class Study:
     tuning: Tuning | None = None
     fixed: Fixed | None = None
     alpha: float = 0.05
+    failure_share: float = 0.1
     looks: int = 1
     claims: list[Claim] = field(default_factory=list)
     only: list[str] = field(default_factory=list)
@@ -138,7 +140,7 @@ class Study:
     def __post_init__(self) -> None:
         if not isinstance(self.seeds, list) or not all(isinstance(s, int) for s in self.seeds):
             raise UserError(f"`study.seeds` must be a number or a list of whole numbers, got {self.seeds!r}")
-        for name in ("alpha", "looks"):
+        for name in ("alpha", "failure_share", "looks"):
             if not isinstance(getattr(self, name), int | float):
                 raise UserError(f"`study.{name}` must be a number, got {getattr(self, name)!r}")
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds or min(self.seeds) < 0:
@@ -149,6 +151,10 @@ class Study:
             )
         if not 0 < self.alpha < 0.5:
             raise UserError(f"`study.alpha` must lie in (0, 0.5), got {self.alpha}")
+        if not 0 < self.failure_share < 1:
+            raise UserError(
+                f"`study.failure_share` must lie in (0, 1), got {self.failure_share}; 0.1 is one failing run in ten"
+            )
         if self.looks < 1:
             raise UserError(f"`study.looks` must be at least 1, got {self.looks}")
         for grid in self.grids:
