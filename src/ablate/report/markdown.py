@@ -12,7 +12,7 @@ from ablate.report.circumstances import (
     setting,
     undeclared,
 )
-from ablate.report.findings import Finding, answer
+from ablate.report.findings import Finding, answer, failed
 from ablate.report.table import study_rows
 from ablate.report.wording import percent, probability
 from ablate.results import Results
@@ -29,7 +29,9 @@ def plain_cell(content: str) -> str:
 
 def verdict_rows(findings: Sequence[Finding]) -> list[list[str]]:
     """Return head and rows of the verdicts, escaped."""
-    rows = [["", "claim", "verdict", "effect", "interval", "p adjusted", "seeds", "published", "ours", "notes"]]
+    rows = [
+        ["", "claim", "verdict", "effect", "interval", "p adjusted", "seeds", "failed", "published", "ours", "notes"]
+    ]
     for finding in findings:
         judgement = finding.judgement
         claim = judgement.claim
@@ -45,6 +47,7 @@ def verdict_rows(findings: Sequence[Finding]) -> list[list[str]]:
             interval,
             probability(judgement.p_adjusted),
             str(judgement.num_seeds),
+            failed(judgement).replace(" failed", ""),
             claim.published,
             finding.ours if claim.published else "",
             notes,

@@ -8,8 +8,9 @@ from ablate.report import arm_plots, effect_plots
 from ablate.report.board import link_study, write_arm_board
 from ablate.report.circumstances import command_with, environment, failures, progress, setting, undeclared
 from ablate.report.curves import band, pair_tables
-from ablate.report.findings import Finding, answer, count_outcomes, findings
+from ablate.report.findings import Finding, answer, count_outcomes, failed, findings
 from ablate.report.markdown import to_markdown
+from ablate.report.page_level import exact_sentence
 from ablate.report.rendering import render
 from ablate.report.table import study_rows, write_text
 from ablate.results import Results
@@ -18,11 +19,11 @@ from ablate.tables import comma_separated
 if TYPE_CHECKING:
     from ablate.judging import Judgement
 
-CSV_CLAIM = ("name", "text", "form", "metric", "smallest_effect", "family", "source", "published")
+CSV_CLAIM = ("name", "text", "form", "metric", "smallest_effect", "at_least", "family", "source", "published")
 CSV_NUMBERS = (
     "outcome", "reason", "treatment", "control", "treatment_mean", "control_mean", "estimate", "low", "high", "level",
-    "p", "p_adjusted", "equivalence_p_adjusted", "num_seeds", "further_seeds", "sign_flip_p", "sign_flip_smallest_p",
-    "improvement", "value_sensitive", "budget",
+    "p", "p_adjusted", "equivalence_p", "equivalence_p_adjusted", "num_seeds", "further_seeds", "sign_flip_p",
+    "sign_flip_smallest_p", "improvement", "value_sensitive", "budget", "num_images", "failed",
 )  # fmt: skip
 
 
@@ -50,7 +51,7 @@ def csv_rows(judgements: "Sequence[Judgement]") -> list[list[str]]:
     rows = [[*CSV_CLAIM, *CSV_NUMBERS]]
     for judgement in judgements:
         values = [getattr(judgement.claim, name) for name in CSV_CLAIM]
-        values += [getattr(judgement, name) for name in CSV_NUMBERS]
+        values += [failed(judgement) if name == "failed" else getattr(judgement, name) for name in CSV_NUMBERS]
         rows.append(["" if value is None else str(value) for value in values])
     return rows
 
@@ -65,6 +66,7 @@ def to_html(results: Results, judgements: "Sequence[Judgement]", told: Sequence[
         study=results.study,
         answer=answer(judgements),
         counts=count_outcomes(judgements),
+        exact=exact_sentence(judgements),
         progress=progress(results),
         setting=setting(results, judgements),
         command=command_with(results),
