@@ -138,6 +138,7 @@ def decide(
     look: int = 1,
     num_looks: int = 1,
     power: float = 0.8,
+    plan: bool = True,
 ) -> list[Verdict]:
     """Return the verdict of every claim of one family, in order of precedence:
 
@@ -158,6 +159,7 @@ def decide(
         look: which look at the growing data this is, from 1.
         num_looks: looks declared before the first run.
         power: probability with which `seeds_needed` seeds shall decide, in (0, 1).
+        plan: whether to work out the seeds needed, which takes longer than all else.
 
     Raises:
         ValueError: alpha or power outside its range, or a look that was not declared.
@@ -188,7 +190,7 @@ def decide(
                 equivalence_interval=equivalence_interval,
                 equivalence_p=equivalence_p[i],
                 equivalence_p_adjusted=min(1.0, float(agree.adjusted[i]) * num_looks),
-                seeds_needed=_seeds_needed(c, level, equivalence_level, power) if inconclusive else None,
+                seeds_needed=_seeds_needed(c, level, equivalence_level, power) if plan and inconclusive else None,
             )
         )
     return verdicts
