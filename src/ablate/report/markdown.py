@@ -16,6 +16,7 @@ from ablate.report.findings import Finding, answer, failed
 from ablate.report.table import study_rows
 from ablate.report.wording import percent, probability
 from ablate.results import Results
+from ablate.study import Study
 from ablate.tables import markdown
 
 if TYPE_CHECKING:
@@ -57,6 +58,14 @@ def verdict_rows(findings: Sequence[Finding]) -> list[list[str]]:
     return [[row[i] for i in kept] for row in rows]
 
 
+def stands(study: Study) -> str:
+    """Return what every verdict of a study withstands."""
+    return (
+        f"A verdict has to stand if {100 * study.failure_share:g} % of the runs failed to train, or the seeds exclude "
+        'so many; otherwise it says "if trained".'
+    )
+
+
 def to_markdown(results: Results, judgements: "Sequence[Judgement]", findings: Sequence[Finding]) -> str:
     """Return the whole report as Markdown."""
     study, state = results.study, progress(results)
@@ -69,7 +78,7 @@ def to_markdown(results: Results, judgements: "Sequence[Judgement]", findings: S
         parts.append(f"> **Unfinished**: {state.sentence()}. The rest: `{command_with(results)}`")
     parts.append("\n".join(f"- {what}: {plain_cell(value)}" for what, value in setting(results, judgements)))
     if findings:
-        parts += ["## Verdicts", markdown(verdict_rows(findings))]
+        parts += ["## Verdicts", markdown(verdict_rows(findings)), stands(study)]
     parts += ["## Arms", markdown([[plain_cell(cell) for cell in row] for row in study_rows(results)])]
     for title, rows in (("Failures", failures(results)), ("Undeclared differences between arms", undeclared(results))):
         if len(rows) > 1:
