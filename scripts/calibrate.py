@@ -292,7 +292,7 @@ def verdicts_of(d: Array, failed: NDArray[np.bool_], share: float = SHARE) -> ND
         runs = [st.Failures(int(f.sum()), n), st.Failures(0, n)]
         moves = [0.0 if r.excludes(share) or r.failed == n else share * (LEVEL - GUESS) for r in runs]
         if runs[0].is_mixture and st.mean_effect(x, 1 / 2000).p_value() > ALPHA:
-            # The larger p value decides, and from a mixture nothing is called equivalent: the flips need not be counted.
+            # The larger p value decides, and nothing is called equivalent from a mixture: no need to count flips.
             found.append("inconclusive")
             continue
         effect = st.guarded_effect(x, 1 / 2000) if runs[0].is_mixture else st.mean_effect(x, 1 / 2000)
