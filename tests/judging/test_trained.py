@@ -230,7 +230,7 @@ def test_seconds_get_no_verdict_and_no_share_of_the_level(make_results) -> None:
 def same_nets(make_results, tmp_path) -> Any:
     """A function (share of images answered differently, seeds) -> judgement of two arms with one training history."""
 
-    def make(changed: int, seeds: int = 4, other_training: bool = False, files: bool = True) -> Any:
+    def make(changed: int, seeds: int = 4, other_training: bool = False, files: bool = True, level: float = 0.6) -> Any:
         definition = {
             "grids": [{"product": {"activation": ["relu", "tanh"]}}],
             "seeds": seeds,
@@ -238,7 +238,7 @@ def same_nets(make_results, tmp_path) -> Any:
         }
         labels = (np.arange(NUM_IMAGES) % 10).astype(np.int16)
         rng = np.random.default_rng(0)
-        right = rng.random((seeds, NUM_IMAGES)) < 0.6
+        right = rng.random((seeds, NUM_IMAGES)) < level
         predictions = {"relu": np.where(right, labels, -labels % 7 + 20)}
         predictions["tanh"] = predictions["relu"].copy()
         for seed in range(seeds):
@@ -272,6 +272,10 @@ def test_images_are_the_replicates_of_nets_that_are_evaluated_anew(same_nets) ->
     assert (found.outcome, found.num_images) == ("contradicted", NUM_IMAGES)
     assert (found.low, found.high) == pytest.approx(found.item_interval)
     assert found.further_seeds is None
+
+
+def test_nets_that_guess_are_not_compared_over_images_either(same_nets) -> None:
+    assert same_nets(0, level=0.1).outcome == "neither trains"
 
 
 def test_few_images_that_differ_are_decided_by_exact_flips(same_nets) -> None:
