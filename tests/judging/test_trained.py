@@ -154,6 +154,17 @@ def test_a_small_gain_does_not_stand_a_tenth_of_failures(make_results) -> None:
     assert of(make_results, [0.7 + e / 10 for e in NOISE], [0.6] * 6).outcome == "supported"
 
 
+def test_how_large_a_share_of_failures_a_difference_stands(make_results) -> None:
+    gain = [0.7 + e / 10 for e in NOISE]
+    found = of(make_results, gain, [0.6] * 6)
+    # Each failing run of the treatment costs what it is above guessing.
+    assert found.stands_to == pytest.approx(found.low / (np.mean(gain) - 0.1))
+    assert 0.1 < found.stands_to < found.trained[0].at_most
+    lost = of(make_results, [0.6] * 6, gain)
+    assert lost.stands_to == pytest.approx(found.stands_to)
+    assert of(make_results, [0.633 + e / 10 for e in NOISE], [0.6] * 6).stands_to is None
+
+
 def test_what_is_measured_before_training_cannot_fail(make_results) -> None:
     metric = "initial/saturation/mean"
     found = of(make_results, [0.5 + e / 10 for e in NOISE], [0.5] * 6, metric=metric)

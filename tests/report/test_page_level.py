@@ -75,7 +75,10 @@ def test_costs_in_seconds_are_no_tests(told):
     timed = replace(judgements[0].claim, metric="activation_cost/forward", name="cost")
     cost = replace(judgements[0], claim=timed, outcome="measured", spread=(2.4, 3.1), num_machines=2, p=None)
     assert page_level([(results, [*judgements, cost])]).num_tests == 5
+    assert answer([*judgements, cost]).endswith("1 inconclusive; 1 cost in seconds, not judged")
+    assert summarize([(results, [*judgements, cost])], {})["text"].startswith("5 measured: ")
     (found,) = findings(results, [cost])
+    assert found.interval == "from +2.4 to +3.1"
     assert any("from +2.4 to +3.1 over 6 runs on 2 machines" in note.text for note in found.notes)
 
 

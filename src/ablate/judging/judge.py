@@ -24,6 +24,7 @@ from ablate.judging.judgement import Judgement, Mechanism, Trained
 from ablate.judging.selection import Selection, describe
 from ablate.results import ArmResult, Results
 from ablate.statistics import (
+    Outcome,
     Verdict,
     bca_interval,
     decide,
@@ -98,7 +99,7 @@ def conclude(
         elif verdict is None:
             told["outcome"] = "supported" if holds(claim, evidence.scores) else "contradicted"
         else:
-            told |= report_verdict(claim, verdict)
+            told |= report_verdict(claim, verdict, study.failure_share)
             if evidence.num_images is not None:
                 told |= {"num_images": evidence.num_images, "further_seeds": None}
             told |= describe_differences(claim, evidence.scores, generator_seed)
@@ -197,7 +198,7 @@ def other_side(claim: Claim, scores: Scores) -> FloatArray:
     return scores.values[1] if claim.value is None else np.full_like(scores.values[0], claim.value)
 
 
-def report_verdict(claim: Claim, verdict: Verdict) -> dict[str, Any]:
+def report_verdict(claim: Claim, verdict: Verdict, failure_share: float) -> dict[str, Any]:
     """Return the numbers of a verdict in the unit of the judgement."""
     return {
         "outcome": verdict.outcome.value,
@@ -209,7 +210,17 @@ def report_verdict(claim: Claim, verdict: Verdict) -> dict[str, Any]:
         "equivalence_p": verdict.equivalence_p,
         "equivalence_p_adjusted": verdict.equivalence_p_adjusted,
         "further_seeds": verdict.further_seeds,
+        "stands_to": stands_to(verdict, failure_share),
     }
+
+
+def stands_to(verdict: Verdict, failure_share: float) -> float | None:
+    """Return the share of failing runs up to which a difference stands, None where there is none or it is not known."""
+    if verdict.outcome not in (Outcome.SUPPORTED, Outcome.CONTRADICTED):
+        return None
+    null, exposure = verdict.comparison.null, verdict.comparison.exposure
+    room, move = max((verdict.interval.lower - null, exposure.down), (null - verdict.interval.upper, exposure.up))
+    return min(1.0, failure_share * room / move) if room > 0 and move > 0 else None
 
 
 def describe_differences(claim: Claim, scores: Scores, generator_seed: int) -> dict[str, Any]:

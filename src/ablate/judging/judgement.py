@@ -93,6 +93,8 @@ class Judgement:
         budget: net, images and epochs the verdict was reached at.
         trained: how many runs of each cell failed; empty where the metric does not depend on training.
         failure_share: share of failing runs that the verdict stands for, or the seeds exclude.
+        stands_to: share of failing runs up to which a difference of accuracies stands; None where it is not known, or
+            the seeds exclude so many that it need not.
         equivalence_p: of the two one-sided tests, unadjusted.
         num_images: test images that decided the claim, where they are the replicates; None where seeds are.
         spread: least and greatest value of a metric in seconds over the runs, in the unit of the estimate.
@@ -128,6 +130,7 @@ class Judgement:
     budget: str = ""
     trained: list[Trained] = field(default_factory=list)
     failure_share: float | None = None
+    stands_to: float | None = None
     equivalence_p: float | None = None
     num_images: int | None = None
     spread: tuple[float, float] | None = None

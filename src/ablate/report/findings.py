@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ablate.claim import Claim
 from ablate.overrides import text
 from ablate.report.circumstances import command_with
-from ablate.report.page_level import exact_sentence
+from ablate.report.page_level import cost_sentence, exact_sentence
 from ablate.report.wording import LOOKS, Look, Unit, mean_score, percent, plural, probability, unit_of
 from ablate.results import Results
 
@@ -39,7 +39,8 @@ class Finding:
         judgement: what is told.
         number: of the claim, from 1; its anchor is claim-<number>.
         unit: of the effect.
-        effect, interval, ours: "" where there is nothing to tell; `ours` is what stands beside the published number.
+        effect, interval, ours: "" where there is nothing to tell; a cost in seconds has a spread for an interval;
+            `ours` is what stands beside the published number.
         notes: most important first.
         numbers: (what, value) of everything the verdict rests on.
         at_values: head and rows of the comparison at equal values of the tuned nuisance; [] where nothing is tuned.
@@ -83,7 +84,7 @@ def finding(results: Results, judgement: "Judgement", number: int) -> Finding:
         number=number,
         unit=unit,
         effect=effect,
-        interval=unit.interval(judgement.low, judgement.high),
+        interval=spread(judgement, unit) or unit.interval(judgement.low, judgement.high),
         ours=" ".join(part for part in (effect, means(judgement)) if part),
         notes=notes(results, judgement),
         numbers=numbers(judgement, unit),
@@ -94,12 +95,13 @@ def finding(results: Results, judgement: "Judgement", number: int) -> Finding:
 def answer(judgements: "Sequence[Judgement]") -> str:
     """Return the counts of outcomes in one sentence, e.g. "3 supported, 1 contradicted; 2 exact: 2 hold, 0 do not"."""
     counts = ", ".join(f"{count} {outcome}" for outcome, count in count_outcomes(judgements).items() if count)
-    return "; ".join(part for part in (counts, exact_sentence(judgements)) if part) or "nothing was claimed"
+    parts = (counts, cost_sentence(judgements), exact_sentence(judgements))
+    return "; ".join(part for part in parts if part) or "nothing was claimed"
 
 
 def count_outcomes(judgements: "Sequence[Judgement]") -> dict[str, int]:
-    """Return how often each outcome occurs among the claims that are no identities, those that do not included."""
-    counts = Counter(judgement.outcome for judgement in judgements if judgement.claim.form != "identity")
+    """Return how often each outcome occurs among the claims that a test decides, those that do not included."""
+    counts = Counter(judgement.outcome for judgement in judgements if judgement.claim.is_tested)
     return {outcome: counts[outcome] for outcome in LOOKS}
 
 
@@ -161,6 +163,9 @@ def conditions(judgement: "Judgement") -> list[Note]:
         found.append(
             Note(f"{told} exclude ({failed(judgement)}); {seeds_to_exclude(share)} without a failure would", "warning")
         )
+    elif judgement.stands_to is not None and judgement.stands_to < max(side.at_most for side in judgement.trained):
+        told = f"it stands if up to {100 * judgement.stands_to:.0f} % of the runs failed; the seeds leave more open"
+        found.append(Note(f"{told} ({failed(judgement)})"))
     elif judgement.outcome == "neither trains":
         found.append(
             Note("no run of either side is clearly above guessing, so that there is nothing to compare", "warning")
@@ -173,11 +178,15 @@ def conditions(judgement: "Judgement") -> list[Note]:
             Note(f"the same trained nets evaluated in two ways: decided over {judgement.num_images:,} test images")
         )
     if judgement.spread is not None:
-        low, high = (unit_of(judgement.claim).effect(value) for value in judgement.spread)
         machines = plural(judgement.num_machines or 1, "machine")
-        told = f"from {low} to {high} over {plural(judgement.num_seeds, 'run')} on {machines}"
+        told = f"{spread(judgement, unit_of(judgement.claim))} over {plural(judgement.num_seeds, 'run')} on {machines}"
         found.append(Note(f"{told}; more seeds are not more machines, so a cost in seconds gets no verdict"))
     return found
+
+
+def spread(judgement: "Judgement", unit: Unit) -> str:
+    """Return the least and the greatest value of a cost in seconds, "" of everything else."""
+    return "" if judgement.spread is None else "from {} to {}".format(*(unit.effect(v) for v in judgement.spread))
 
 
 def mechanism(claim: Claim, found: "Mechanism") -> str:

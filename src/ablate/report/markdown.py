@@ -37,6 +37,7 @@ def verdict_rows(findings: Sequence[Finding]) -> list[list[str]]:
         judgement = finding.judgement
         claim = judgement.claim
         interval = f"{finding.interval} at {percent(judgement.level)}" if finding.interval else ""
+        interval = finding.interval if judgement.spread else interval
         notes = "; ".join(
             f"{note.text} {f'`{note.command}`' if note.command else ''}".strip() for note in finding.notes
         )

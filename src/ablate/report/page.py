@@ -10,7 +10,7 @@ from ablate.report.circumstances import command_with, environment, failures, pro
 from ablate.report.curves import band, pair_tables
 from ablate.report.findings import Finding, answer, count_outcomes, failed, findings
 from ablate.report.markdown import to_markdown
-from ablate.report.page_level import exact_sentence
+from ablate.report.page_level import cost_sentence, exact_sentence
 from ablate.report.rendering import render
 from ablate.report.table import study_rows, write_text
 from ablate.results import Results
@@ -66,7 +66,7 @@ def to_html(results: Results, judgements: "Sequence[Judgement]", told: Sequence[
         study=results.study,
         answer=answer(judgements),
         counts=count_outcomes(judgements),
-        exact=exact_sentence(judgements),
+        exact="; ".join(s for s in (cost_sentence(judgements), exact_sentence(judgements)) if s),
         progress=progress(results),
         setting=setting(results, judgements),
         command=command_with(results),

@@ -108,7 +108,7 @@ def rests_on_agreement(judgement: "Judgement") -> bool:
 
 def exact_sentence(judgements: "Sequence[Judgement]") -> str:
     """Return how many exact statements (identities) hold, e.g. "23 exact: 19 hold, 4 do not"; "" without any."""
-    exact = Counter(j.outcome for j in judgements if j.claim.form == "identity")
+    exact = Counter(j.outcome for j in judgements if j.claim.form == "identity" and not j.claim.is_timed)
     if not exact:
         return ""
     hold, fail = exact.pop("supported", 0), exact.pop("contradicted", 0)
@@ -117,8 +117,14 @@ def exact_sentence(judgements: "Sequence[Judgement]") -> str:
     return f"{hold + fail + sum(exact.values())} exact: {', '.join(parts)}"
 
 
+def cost_sentence(judgements: "Sequence[Judgement]") -> str:
+    """Return how many costs in seconds are reported, "" where there is none."""
+    count = sum(j.claim.is_timed for j in judgements)
+    return f"{plural(count, 'cost')} in seconds, not judged" if count else ""
+
+
 def headline(told: Told, level: PageLevel, confirmed: Mapping[Key, bool]) -> dict[str, int]:
-    """Return what the page counts under `RULE`: {outcome: number of claims that are no identities}.
+    """Return what the page counts under `RULE`: {outcome: number of claims that a test decides}.
 
     Args:
         told: of each study.
@@ -129,7 +135,7 @@ def headline(told: Told, level: PageLevel, confirmed: Mapping[Key, bool]) -> dic
     for results, judgements in told:
         for j in judgements:
             key = (results.study.name, j.claim.name)
-            if j.claim.form == "identity":
+            if not j.claim.is_tested:
                 continue
             if j.outcome in (*DIFFERENCES, *AGREEMENTS) and level.q.get(key, 1.0) > level.alpha:
                 counted[FAMILY_ALONE] += 1
@@ -147,14 +153,15 @@ def summarize(told: Told, confirmed: Mapping[Key, bool]) -> dict[str, Any]:
         told, confirmed: see `headline`.
 
     Returns:
-        counts: {outcome: claims} of the headline; exact: the sentence on identities; text: both in one sentence;
-        measured: how many claims there are beside the identities; rule, errors: a sentence or two each; seen: the
+        counts: {outcome: claims} of the headline; exact: on costs and identities; text: all in one sentence;
+        measured: how many claims a test decides; rule, errors: a sentence or two each; seen: the
         outcomes that occur on the page.
     """
     level = page_level(told)
     found = headline(told, level, confirmed)
     counts = {name: found[name] for name in dict.fromkeys((*LOOKS, *found)) if found.get(name)}
-    exact, measured = exact_sentence(all_of(told)), sum(found.values())
+    apart = (cost_sentence(all_of(told)), exact_sentence(all_of(told)))
+    exact, measured = "; ".join(s for s in apart if s), sum(found.values())
     listed = ", ".join(f"{count} {name}" for name, count in counts.items())
     return {
         "counts": counts,
