@@ -97,6 +97,14 @@ def test_the_share_that_fails_is_told(told):
     assert dict(found.numbers)["runs that failed"].startswith("0 of 6 against 1 of 6, at most")
 
 
+def test_what_a_difference_stands_is_told_where_the_seeds_leave_more_open(told):
+    results, judgements = told[0]
+    sides = [Trained(label="a", failed=0, total=6, at_most=0.393), Trained(label="b", failed=6, total=6, at_most=1.0)]
+    for share, said in ((0.17, True), (0.5, False)):
+        (found,) = findings(results, [replace(judgements[0], trained=sides, failure_share=0.1, stands_to=share)])
+        assert any(f"it stands if up to {100 * share:.0f} % of the runs failed" in n.text for n in found.notes) == said
+
+
 def test_every_outcome_has_a_look():
     from ablate.statistics import Outcome
 

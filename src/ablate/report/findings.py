@@ -163,7 +163,9 @@ def conditions(judgement: "Judgement") -> list[Note]:
         found.append(
             Note(f"{told} exclude ({failed(judgement)}); {seeds_to_exclude(share)} without a failure would", "warning")
         )
-    elif judgement.stands_to is not None and judgement.stands_to < max(side.at_most for side in judgement.trained):
+    elif judgement.stands_to is not None and judgement.stands_to < max(
+        (side.at_most for side in judgement.trained if side.failed < side.total), default=0.0
+    ):
         told = f"it stands if up to {100 * judgement.stands_to:.0f} % of the runs failed; the seeds leave more open"
         found.append(Note(f"{told} ({failed(judgement)})"))
     elif judgement.outcome == "neither trains":
