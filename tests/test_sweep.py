@@ -214,6 +214,8 @@ def test_claims_are_fixed_before_the_first_run(folder):
         begin(manifest(claims={"c": {"text": "A.", "smallest_effect": 0.02}}, alpha=0.05), other)
     with pytest.raises(ValueError, match=r"begun with other alpha \(0\.1 now, 0\.05 then\)"):
         begin(manifest(alpha=0.1), folder)
+    with pytest.raises(ValueError, match=r"begun with other failure_share \(0\.5 now"):
+        begin(manifest(alpha=0.05, failure_share=0.5), folder)
 
 
 def test_extra_seeds_are_a_declared_look_at_a_finished_study(folder):

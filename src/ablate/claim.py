@@ -8,6 +8,9 @@ from ablate.errors import UserError
 DIFFERENCE_FORMS = ("greater", "smaller", "equivalent")
 FORMS = (*DIFFERENCE_FORMS, "ratio", "trend", "interaction", "identity")
 
+# Diagnostics in seconds: seeds do not replicate a machine's speed.
+TIMED = ("activation_cost/", "initial/activation_cost/")
+
 Axes = dict[str, Any]
 
 
@@ -32,6 +35,8 @@ class Claim:
         value: what the metric of the treatment is compared with in place of a control, for "greater", "smaller",
             "equivalent" and "identity"; null where there is a control.
         smallest_effect: least difference that matters, in units of the metric; for a ratio the factor k.
+        at_least: whether the sentence names `smallest_effect` ("at least four times", "10 points more"): the effect is
+            then tested against that number, not against 0 (1 for a ratio).
         direction: "greater" or "smaller", for ratio, trend and interaction.
         factor, order: see the forms.
         tolerance: of an identity.
@@ -54,6 +59,7 @@ class Claim:
     at: Axes = field(default_factory=dict)
     value: float | None = None
     smallest_effect: float = 0.0
+    at_least: bool = False
     direction: str = ""
     factor: str = ""
     order: list[Any] = field(default_factory=list)
@@ -94,6 +100,20 @@ class Claim:
             raise UserError(f"{where}: `smallest_effect` of a ratio is a factor above 1, got {self.smallest_effect}")
         if self.form != "identity" and not self.smallest_effect > 0:
             raise UserError(f"{where}: `smallest_effect` must be above 0, got {self.smallest_effect}")
+        if not isinstance(self.at_least, bool):
+            raise UserError(f"{where}: `at_least` must be true or false, got {self.at_least!r}")
+        if self.at_least and self.form in ("equivalent", "identity"):
+            raise UserError(f"{where}: `at_least` is for a claim that one side is greater or smaller, got {self.form}")
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether the metric is in seconds, or relative to some: it is reported, and gets no verdict."""
+        return self.metric.startswith(TIMED)
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether a test decides the claim, so that it has a share in its family's error level."""
+        return self.form != "identity" and not self.is_timed
 
     def cells(self) -> list[Axes]:
         """Return the values of axes that pick the arms of each cell.

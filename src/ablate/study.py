@@ -12,6 +12,7 @@ A study file (conf/study/*.yaml) holds
     tuning: {key: optimizer.lr, values: [0.01, 0.1], seeds: 3, metric: val/accuracy}     or null
     fixed: {key: optimizer.lr, values: {activation=tanh: 0.03}, source: where they are from}     instead, or null
     alpha: 0.05                                error level of each family of claims, over all looks
+    failure_share: 0.1                         share of runs that may fail unseen: what verdicts stand for, or exclude
     looks: 2                                   how often verdicts may be drawn: 1 + how often seeds may be added
     claims: {name: {...}}                      see `Claim`; or a list of files in conf/claim, each {name: {...}, ...}
                                                and, unless it says otherwise, a family of its own
@@ -126,6 +127,7 @@ class Study:
     tuning: Tuning | None = None
     fixed: Fixed | None = None
     alpha: float = 0.05
+    failure_share: float = 0.1
     looks: int = 1
     claims: list[Claim] = field(default_factory=list)
     only: list[str] = field(default_factory=list)
@@ -141,6 +143,10 @@ class Study:
             )
         if not 0 < self.alpha < 0.5:
             raise UserError(f"`study.alpha` must lie in (0, 0.5), got {self.alpha}")
+        if not 0 < self.failure_share < 1:
+            raise UserError(
+                f"`study.failure_share` must lie in (0, 1), got {self.failure_share}; 0.1 is one failing run in ten"
+            )
         if self.looks < 1:
             raise UserError(f"`study.looks` must be at least 1, got {self.looks}")
         for grid in self.grids:

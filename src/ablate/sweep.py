@@ -29,7 +29,8 @@ from ablate.sources import Source, edited, find
 from ablate.study import Study
 from ablate.watch import Watch
 
-DECIDING = ("claims", "alpha", "looks")  # what decides the verdicts and not the runs: fixed before the first run
+# What decides the verdicts and not the runs: fixed before the first run.
+DECIDING = ("claims", "alpha", "failure_share", "looks")
 PROSE = ("text", "source", "published", "note", "explained_by", "figure", "file")
 ESTIMATE = "seconds_a_run"  # says how long it will take, and means nothing else
 MAX_LOSSES = 2  # how often a run is launched again whose worker died without a word

@@ -59,12 +59,13 @@ def test_a_difference_by_hand(make_results) -> None:
         ("greater", -0.2, 1, "contradicted"),
         ("smaller", -0.2, 1, "supported"),
         ("smaller", 0.2, 1, "contradicted"),
-        ("equivalent", 0.001, 1, "supported"),
+        # Six seeds do not exclude that one run in ten fails.
+        ("equivalent", 0.001, 1, "no difference if trained"),
         ("equivalent", -0.2, 1, "contradicted"),
-        ("greater", 0.001, 1, "no difference"),
+        ("greater", 0.001, 1, "no difference if trained"),
         ("greater", 0.1, 10, "inconclusive"),
         # Surely above 0, surely below the smallest effect.
-        ("greater", 0.03, 0.5, "no difference"),
+        ("greater", 0.03, 0.5, "no difference if trained"),
     ],
 )
 def test_outcomes_of_a_difference(make_results, form: str, effect: float, spread: float, outcome: str) -> None:
@@ -99,7 +100,7 @@ def test_a_ratio_is_a_factor(make_results) -> None:
         "contradicted"
     )
     assert one(make_results, {**claim, "smallest_effect": 9.0}, scores(relu, tanh, "epochs_to/x")).outcome == (
-        "no difference"
+        "no difference if trained"
     )
 
 
@@ -255,7 +256,7 @@ VALUE = {"text": "It is 0.5.", "treatment": {"a": 1}, "value": 0.5}
     [
         ({"form": "greater", "smallest_effect": 0.02}, (0.60, 0.61, 0.62), "supported"),
         ({"form": "smaller", "smallest_effect": 0.02}, (0.60, 0.61, 0.62), "contradicted"),
-        ({"form": "equivalent", "smallest_effect": 0.02}, (0.500, 0.501, 0.502), "supported"),
+        ({"form": "equivalent", "smallest_effect": 0.02}, (0.500, 0.501, 0.502), "no difference if trained"),
         ({"form": "identity", "tolerance": 0.01}, (0.500, 0.501, 0.502), "supported"),
         ({"form": "identity", "tolerance": 0.001}, (0.500, 0.501, 0.502), "contradicted"),
     ],

@@ -110,7 +110,8 @@ def test_interval_p_and_outcome_always_agree(num_looks: int) -> None:
             assert verdict.outcome == expected
             assert not (different and equal)
             seen.add(verdict.outcome)
-    assert seen == set(Outcome) - {Outcome.INCOMPLETE}
+    # The others hang on which runs trained, of which nothing is said here.
+    assert seen == {Outcome.SUPPORTED, Outcome.CONTRADICTED, Outcome.NO_DIFFERENCE, Outcome.INCONCLUSIVE}
 
 
 def test_mirrored_claims_have_mirrored_verdicts() -> None:

@@ -1,7 +1,7 @@
 """From a study's results to one judgement a claim; no torch."""
 
 from ablate.judging.judge import judge
-from ablate.judging.judgement import AtValue, Judgement, Mechanism
+from ablate.judging.judgement import AtValue, Judgement, Mechanism, Trained
 from ablate.judging.selection import check_claims, check_recorded
 
-__all__ = ["AtValue", "Judgement", "Mechanism", "check_claims", "check_recorded", "judge"]
+__all__ = ["AtValue", "Judgement", "Mechanism", "Trained", "check_claims", "check_recorded", "judge"]

@@ -12,8 +12,9 @@ from ablate.claim import DIFFERENCE_FORMS, Claim
 from ablate.manifest import Variant
 from ablate.record import Record
 from ablate.results import score
-from ablate.statistics import Comparison, Direction, Effect, mean_effect, rank_effect, trend
+from ablate.statistics import Comparison, Direction, Effect, Exposure, guarded_effect, mean_effect, rank_effect, trend
 from ablate.statistics.effects import FloatArray
+from ablate.statistics.verdicts import NO_EXPOSURE
 
 # An arm's runs as they are compared: its variant, and the records by seed.
 Sample = tuple[Variant, Mapping[int, Record]]
@@ -77,15 +78,72 @@ def bounds(claim: Claim, scores: Scores) -> tuple[FloatArray, FloatArray]:
     return contrast, contrast
 
 
-def effect_of(claim: Claim, scores: Scores) -> Effect:
-    """Return the claim's effect: of the mean difference, or by signed ranks where a value was never reached."""
+def weights(claim: Claim, num_cells: int) -> FloatArray:
+    """Return what the mean of each cell counts for in the effect (of a ratio: its logarithm), shape (num_cells,)."""
+    if claim.form == "trend":
+        return np.array([trend(unit[None]).estimate for unit in np.eye(num_cells)])
+    return np.array([1.0, -1.0, -1.0, 1.0][:num_cells])
+
+
+def is_accuracy(metric: str) -> bool:
+    """Return whether a metric is a fraction of right answers, which a net that guesses has too."""
+    return metric.rpartition("/")[2] == "accuracy"
+
+
+def resolution(claim: Claim, scores: Scores, num_images: int | None) -> float:
+    """Return the least standard error that the claim's effect can have, however many seeds agree.
+
+    Of an accuracy it is what one image counts for; all seeds are measured on the same images. A count of whole epochs
+    has been rounded up, which has a variance of 1/12. Nothing is known of other metrics: 0.
+
+    Args:
+        claim: any.
+        scores: complete.
+        num_images: that the metric is measured on; None where it is not known.
+    """
+    w = np.abs(weights(claim, len(scores.values)))
+    means = scores.values.mean(axis=(1, 2)) if claim.form == "ratio" else np.ones(len(w))
+    if not (np.isfinite(means).all() and (means > 0).all()):
+        return 0.0
+    if is_accuracy(claim.metric):
+        return float((w / means).max() / num_images) if num_images else 0.0
+    return float(np.sqrt(((w / means) ** 2).sum() / 12)) if claim.metric.startswith("epochs_to/") else 0.0
+
+
+def effect_of(claim: Claim, scores: Scores, least_error: float = 0.0, is_mixture: bool = False) -> Effect:
+    """Return the claim's effect: of the mean difference, or by signed ranks where a value was never reached.
+
+    Args:
+        claim: any but an identity.
+        scores: of its runs.
+        least_error: see `resolution`.
+        is_mixture: whether some runs of an arm trained and others did not: t alone does not decide then.
+    """
     lower, upper = bounds(claim, scores)
-    return mean_effect(lower) if not np.isinf(scores.values).any() else rank_effect(lower, upper)
+    if np.isinf(scores.values).any():
+        return rank_effect(lower, upper)
+    if is_mixture:
+        return guarded_effect(lower, least_error, null=null_of(claim))
+    return mean_effect(lower, least_error)
 
 
-def comparison_of(claim: Claim, effect: Effect) -> Comparison:
+def comparison_of(
+    claim: Claim, effect: Effect, exposure: Exposure = NO_EXPOSURE, neither_trains: bool = False
+) -> Comparison:
     """Return the claim as the statistics see it."""
-    return Comparison(effect=effect, direction=direction_of(claim), smallest_effect=smallest_effect(claim))
+    return Comparison(
+        effect=effect,
+        direction=direction_of(claim),
+        smallest_effect=smallest_effect(claim),
+        at_least=claim.at_least,
+        exposure=exposure,
+        neither_trains=neither_trains,
+    )
+
+
+def null_of(claim: Claim) -> float:
+    """Return what the effect is tested against, in its unit."""
+    return comparison_of(claim, mean_effect([math.nan])).null
 
 
 def direction_of(claim: Claim) -> Direction:

@@ -3,13 +3,12 @@
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ablate.claim import Claim
-from ablate.errors import Unusable, UserError
+from ablate.errors import Unusable
 from ablate.judging import tuning
 from ablate.judging.effects import (
     Scores,
@@ -18,41 +17,24 @@ from ablate.judging.effects import (
     direction_of,
     effect_of,
     in_unit,
-    read_scores,
     unusable,
 )
-from ablate.judging.gaps import why_missing, why_unusable
+from ablate.judging.evidence import Evidence, gather
 from ablate.judging.items import Reader, item_interval, read_predictions
-from ablate.judging.judgement import Judgement, Mechanism
-from ablate.judging.selection import Selection, describe, select, why_not_comparable
+from ablate.judging.judgement import Judgement, Mechanism, Trained
+from ablate.judging.selection import Selection, describe
 from ablate.results import ArmResult, Results
-from ablate.statistics import Effect, Verdict, bca_interval, decide, identity, improvement, mean_effect, sign_flip
+from ablate.statistics import (
+    Outcome,
+    Verdict,
+    bca_interval,
+    decide,
+    identity,
+    improvement,
+    mean_effect,
+    sign_flip,
+)
 from ablate.statistics.effects import FloatArray
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """What there is to decide a claim by.
-
-    Args:
-        claim, selection: the claim and its arms.
-        scores: of the report runs; None where the arms are not comparable or have no such metric.
-        obstacle: "incomplete" or "not comparable" where the claim cannot be decided, "" otherwise.
-        reason: of the obstacle.
-    """
-
-    claim: Claim
-    selection: Selection[ArmResult]
-    scores: Scores | None = None
-    obstacle: str = ""
-    reason: str = ""
-
-    @property
-    def effect(self) -> Effect:
-        """The effect; where there is an obstacle one of which nothing is known, which still counts in its family."""
-        if self.obstacle or self.scores is None:
-            return mean_effect([math.nan])
-        return effect_of(self.claim, self.scores)
 
 
 def judge(results: Results, generator_seed: int = 0) -> list[Judgement]:
@@ -70,42 +52,22 @@ def judge(results: Results, generator_seed: int = 0) -> list[Judgement]:
         UserError: a claim that names arms the study does not have, or a look that was not declared.
     """
     study = results.study
-    evidence = [gather(claim, results) for claim in study.asked]
+    read = functools.cache(read_predictions)
+    evidence = [gather(claim, results, read) for claim in study.asked]
     asked = {claim.name for claim in study.asked}
     verdicts: dict[str, Verdict] = {}
     for family in dict.fromkeys(claim.family for claim in study.asked):
-        members = [e for e in evidence if e.claim.family == family and e.claim.form != "identity"]
-        comparisons = [comparison_of(e.claim, e.effect) for e in members]
+        members = [e for e in evidence if e.claim.family == family and e.claim.is_tested]
+        comparisons = [e.in_family() for e in members]
         # Claims of the family that nobody asks for (`only`) count as ones of which nothing is known.
         comparisons += [
             comparison_of(claim, mean_effect([math.nan]))
             for claim in study.claims
-            if claim.family == family and claim.form != "identity" and claim.name not in asked
+            if claim.family == family and claim.is_tested and claim.name not in asked
         ]
         decided = decide(comparisons, alpha=study.alpha, look=results.look, num_looks=study.looks)
         verdicts |= {e.claim.name: verdict for e, verdict in zip(members, decided, strict=False)}
-    read = functools.cache(read_predictions)
     return [conclude(e, verdicts.get(e.claim.name), results, generator_seed, read) for e in evidence]
-
-
-def gather(claim: Claim, results: Results) -> Evidence:
-    """Return what there is to decide a claim by.
-
-    Raises:
-        UserError: the claim names arms that the study does not have.
-    """
-    selection = select(claim, results.arms)
-    if reason := why_not_comparable(selection, results.study.nuisance):
-        return Evidence(claim=claim, selection=selection, obstacle="not comparable", reason=reason)
-    cells = selection.cells
-    samples = [[(arm.chosen or arm.planned.variants[0], arm.records) for arm in cell] for cell in cells]
-    try:
-        scores = read_scores(samples, claim.metric, results.study.seeds)
-    except UserError as error:
-        return Evidence(claim=claim, selection=selection, obstacle="incomplete", reason=str(error))
-    reason = why_missing(cells, results.study) or why_unusable(claim, cells, scores)
-    obstacle = "incomplete" if reason else ""
-    return Evidence(claim=claim, selection=selection, scores=scores, obstacle=obstacle, reason=reason)
 
 
 def conclude(
@@ -126,11 +88,21 @@ def conclude(
     told["mechanisms"] = [mechanism(claim, metric, cells, len(study.seeds)) for metric in claim.explained_by]
     if evidence.scores is not None:
         told |= summarize(claim, evidence.scores)
+    cell_labels = labels_of_cells(claim, evidence.selection)
+    told["trained"] = [
+        Trained(label=label, failed=f.failed, total=f.total, at_most=f.at_most)
+        for label, f in zip(cell_labels, evidence.failures, strict=False)
+    ]
+    told["failure_share"] = study.failure_share if evidence.failures else None
     if evidence.scores is not None and not evidence.obstacle:
-        if verdict is None:
+        if claim.is_timed:
+            told |= measured(claim, evidence.scores, cells)
+        elif verdict is None:
             told["outcome"] = "supported" if holds(claim, evidence.scores) else "contradicted"
         else:
-            told |= report_verdict(claim, verdict)
+            told |= report_verdict(claim, verdict, study.failure_share)
+            if evidence.num_images is not None:
+                told |= {"num_images": evidence.num_images, "further_seeds": None}
             told |= describe_differences(claim, evidence.scores, generator_seed)
             try:
                 told["item_interval"] = item_interval(claim, cells, study.seeds, results.output_dir, read)
@@ -163,6 +135,21 @@ def name_sides(claim: Claim, selection: Selection[ArmResult]) -> dict[str, str]:
         shared = selection.specs[side[0]] if claim.form == "trend" else spec
         labels.append(arms[0].label if len(arms) == 1 else f"{describe(shared)} (mean of {len(arms)} arms)")
     return {"treatment": labels[0], "control": labels[1]}
+
+
+def labels_of_cells(claim: Claim, selection: Selection[ArmResult]) -> list[str]:
+    """Return a label for each cell: that of its arm, or what its arms have in common."""
+    pairs = zip(selection.specs, selection.cells, strict=True)
+    return [cell[0].label if len(cell) == 1 else describe(spec) for spec, cell in pairs]
+
+
+def measured(claim: Claim, scores: Scores, cells: Sequence[Sequence[ArmResult]]) -> dict[str, Any]:
+    """Return the spread over runs of a metric in seconds, which is no replicate of the machine and gets no verdict."""
+    contrast = bounds(claim, scores)[0] if claim.form != "identity" else scores.values[0].ravel()
+    records = [record for cell in cells for arm in cell for record in arm.records.values()]
+    machines = {(r.environment.get("host"), r.environment.get("device_name")) for r in records}
+    spread = (in_unit(claim, float(contrast.min())), in_unit(claim, float(contrast.max())))
+    return {"outcome": "measured", "spread": spread, "num_machines": len(machines)}
 
 
 def mechanism(
@@ -227,7 +214,7 @@ def other_side(claim: Claim, scores: Scores) -> FloatArray:
     return scores.values[1] if claim.value is None else np.full_like(scores.values[0], claim.value)
 
 
-def report_verdict(claim: Claim, verdict: Verdict) -> dict[str, Any]:
+def report_verdict(claim: Claim, verdict: Verdict, failure_share: float) -> dict[str, Any]:
     """Return the numbers of a verdict in the unit of the judgement."""
     return {
         "outcome": verdict.outcome.value,
@@ -236,9 +223,20 @@ def report_verdict(claim: Claim, verdict: Verdict) -> dict[str, Any]:
         "level": verdict.interval.level,
         "p": verdict.p,
         "p_adjusted": verdict.p_adjusted,
+        "equivalence_p": verdict.equivalence_p,
         "equivalence_p_adjusted": verdict.equivalence_p_adjusted,
         "further_seeds": verdict.further_seeds,
+        "stands_to": stands_to(verdict, failure_share),
     }
+
+
+def stands_to(verdict: Verdict, failure_share: float) -> float | None:
+    """Return the share of failing runs up to which a difference stands, None where there is none or it is not known."""
+    if verdict.outcome not in (Outcome.SUPPORTED, Outcome.CONTRADICTED):
+        return None
+    null, exposure = verdict.comparison.null, verdict.comparison.exposure
+    room, move = max((verdict.interval.lower - null, exposure.down), (null - verdict.interval.upper, exposure.up))
+    return min(1.0, failure_share * room / move) if room > 0 and move > 0 else None
 
 
 def describe_differences(claim: Claim, scores: Scores, generator_seed: int) -> dict[str, Any]:

@@ -41,6 +41,22 @@ class Mechanism:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trained:
+    """How many runs of one cell of a claim failed to train, see `ablate.judging.trained`.
+
+    Args:
+        label: of the cell's arm, or what several arms have in common.
+        failed, total: runs (with several arms: seeds in which one of them failed).
+        at_most: upper limit of the share of runs that fail, with 95 %.
+    """
+
+    label: str
+    failed: int
+    total: int
+    at_most: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Judgement:
     """A claim with its verdict and the numbers it rests on, fractions staying fractions.
 
@@ -49,7 +65,8 @@ class Judgement:
 
     Args:
         claim: the claim.
-        outcome: "supported", "contradicted", "no difference", "inconclusive", "incomplete", or "not comparable".
+        outcome: "supported", "contradicted", "no difference", each of them also "... if trained"; "neither trains",
+            "inconclusive", "incomplete", "not comparable"; "measured" of a metric in seconds, which gets no verdict.
         reason: why a claim is incomplete or not comparable; "" otherwise.
         treatment, control: labels of the arms that are compared; of a trend the last and the first of its order.
         treatment_mean, control_mean: means of the metric over complete pairs (of a ratio: geometric means); None where
@@ -58,7 +75,8 @@ class Judgement:
             largest absolute difference, without interval); None where nothing can be estimated; an end is infinite (a
             ratio's lower end 0) where the scores give none.
         level: confidence of the interval, 1 - the claim's Holm level.
-        p, p_adjusted: two-sided, of no effect; adjusted for family and looks.
+        p, p_adjusted: two-sided, of no effect, or of the number that a claim `at_least` names; adjusted for family and
+            looks.
         equivalence_p_adjusted: of the two one-sided tests against the smallest effect.
         num_seeds: complete pairs, those included in which a ratio's value was never reached.
         further_seeds: seeds to add to decide; None where decided, unknown or out of reach.
@@ -76,6 +94,14 @@ class Judgement:
         edges: labels of arms whose best value, tuned here or before, lies on the edge of the grid.
         mechanisms: what the claim is explained by.
         budget: net, images and epochs the verdict was reached at.
+        trained: how many runs of each cell failed; empty where the metric does not depend on training.
+        failure_share: share of failing runs that the verdict stands for, or the seeds exclude.
+        stands_to: share of failing runs up to which a difference of accuracies stands; None where it is not known, or
+            the seeds exclude so many that it need not.
+        equivalence_p: of the two one-sided tests, unadjusted.
+        num_images: test images that decided the claim, where they are the replicates; None where seeds are.
+        spread: least and greatest value of a metric in seconds over the runs, in the unit of the estimate.
+        num_machines: on which these runs were made.
     """
 
     claim: Claim
@@ -106,3 +132,10 @@ class Judgement:
     edges: list[str] = field(default_factory=list)
     mechanisms: list[Mechanism] = field(default_factory=list)
     budget: str = ""
+    trained: list[Trained] = field(default_factory=list)
+    failure_share: float | None = None
+    stands_to: float | None = None
+    equivalence_p: float | None = None
+    num_images: int | None = None
+    spread: tuple[float, float] | None = None
+    num_machines: int | None = None

@@ -9,6 +9,7 @@ from ablate.claim import Claim
 from ablate.identity import flatten
 from ablate.overrides import text
 from ablate.report.circumstances import command_with
+from ablate.report.page_level import cost_sentence, exact_sentence
 from ablate.report.table import of_seeds
 from ablate.report.wording import LOOKS, Look, Unit, mean_score, of_runs, percent, plural, probability, unit_of
 from ablate.results import Results
@@ -44,7 +45,8 @@ class Finding:
         judgement: what is told.
         number: of the claim, from 1; its anchor is claim-<number>.
         unit: of the effect.
-        effect, interval, ours: "" where there is nothing to tell; `ours` is what stands beside the published number.
+        effect, interval, ours: "" where there is nothing to tell; a cost in seconds has a spread for an interval;
+            `ours` is what stands beside the published number.
         notes: most important first.
         seeds: how many pairs of seeds are complete, "2 of 3" where some are not.
         numbers: (what, value) of everything the verdict rests on.
@@ -90,7 +92,7 @@ def finding(results: Results, judgement: "Judgement", number: int) -> Finding:
         number=number,
         unit=unit,
         effect=effect,
-        interval=unit.interval(judgement.low, judgement.high),
+        interval=spread(judgement, unit) or unit.interval(judgement.low, judgement.high),
         ours=" ".join(part for part in (effect, means(judgement)) if part),
         notes=notes(results, judgement),
         seeds=of_seeds(judgement.num_seeds, len(results.study.seeds)),
@@ -100,15 +102,28 @@ def finding(results: Results, judgement: "Judgement", number: int) -> Finding:
 
 
 def answer(judgements: "Sequence[Judgement]") -> str:
-    """Return the counts of outcomes in one sentence, e.g. "3 supported, 1 contradicted"."""
-    counts = count_outcomes(judgements)
-    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count) or "nothing was claimed"
+    """Return the counts of outcomes in one sentence, e.g. "3 supported, 1 contradicted; 2 exact: 2 hold, 0 do not"."""
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in count_outcomes(judgements).items() if count)
+    parts = (counts, cost_sentence(judgements), exact_sentence(judgements))
+    return "; ".join(part for part in parts if part) or "nothing was claimed"
 
 
 def count_outcomes(judgements: "Sequence[Judgement]") -> dict[str, int]:
-    """Return how often each outcome occurs, those that do not included."""
-    counts = Counter(judgement.outcome for judgement in judgements)
+    """Return how often each outcome occurs among the claims that a test decides, those that do not included."""
+    counts = Counter(judgement.outcome for judgement in judgements if judgement.claim.is_tested)
     return {outcome: counts[outcome] for outcome in LOOKS}
+
+
+def failed(judgement: "Judgement") -> str:
+    """Return how many runs failed, e.g. "0 of 6 against 1 of 6 failed, at most 39 % against 58 % with 95 %".
+
+    "" where the metric does not depend on training. Sides that are alike are told once.
+    """
+    sides = list(dict.fromkeys((side.failed, side.total, side.at_most) for side in judgement.trained))
+    if not sides:
+        return ""
+    counts = " against ".join(f"{count} of {total}" for count, total, _ in sides)
+    return f"{counts} failed, at most {' against '.join(f'{100 * most:.0f} %' for *_, most in sides)} with 95 %"
 
 
 def means(judgement: "Judgement") -> str:
@@ -129,6 +144,7 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
     study, claim = results.study, judgement.claim
     found = [Note(judgement.reason, "warning")] if judgement.reason else []
     found += [Note(why) for why in judgement.unread]
+    found += conditions(judgement)
     if judgement.value_sensitive and study.tuning:
         key = study.tuning.key
         found.append(Note(f"{sensitivity(key)}: another answer with one arm at a neighbouring {key}", "warning"))
@@ -161,6 +177,46 @@ def differing_penalties(results: Results, claim: Claim) -> list[str]:
     return [key for key in IN_THE_LOSS if len({own.get(key) or 0 for own in settings}) > 1]
 
 
+def conditions(judgement: "Judgement") -> list[Note]:
+    """Return what a verdict is restricted to: nets that train, other images, or no verdict at all."""
+    from ablate.statistics import seeds_to_exclude
+
+    found, share = [], judgement.failure_share
+    if judgement.outcome.endswith("if trained") and share is not None:
+        told = (
+            f"of nets that train: it would not stand if {100 * share:g} % of the runs failed, which these seeds do not"
+        )
+        found.append(
+            Note(f"{told} exclude ({failed(judgement)}); {seeds_to_exclude(share)} without a failure would", "warning")
+        )
+    elif judgement.stands_to is not None and judgement.stands_to < max(
+        (side.at_most for side in judgement.trained if side.failed < side.total), default=0.0
+    ):
+        told = f"it stands if up to {100 * judgement.stands_to:.0f} % of the runs failed; the seeds leave more open"
+        found.append(Note(f"{told} ({failed(judgement)})"))
+    elif judgement.outcome == "neither trains":
+        found.append(
+            Note("no run of either side is clearly above guessing, so that there is nothing to compare", "warning")
+        )
+    elif judgement.outcome == "inconclusive" and any(0 < side.failed < side.total for side in judgement.trained):
+        told = "some runs failed and others did not: Student's t and the exact sign-flip test would both have to decide"
+        found.append(Note(f"{told} ({failed(judgement)})", "warning"))
+    if judgement.num_images is not None:
+        found.append(
+            Note(f"the same trained nets evaluated in two ways: decided over {judgement.num_images:,} test images")
+        )
+    if judgement.spread is not None:
+        machines = plural(judgement.num_machines or 1, "machine")
+        told = f"{spread(judgement, unit_of(judgement.claim))} over {plural(judgement.num_seeds, 'run')} on {machines}"
+        found.append(Note(f"{told}; more seeds are not more machines, so a cost in seconds gets no verdict"))
+    return found
+
+
+def spread(judgement: "Judgement", unit: Unit) -> str:
+    """Return the least and the greatest value of a cost in seconds, "" of everything else."""
+    return "" if judgement.spread is None else "from {} to {}".format(*(unit.effect(v) for v in judgement.spread))
+
+
 def mechanism(claim: Claim, found: "Mechanism") -> str:
     """Return a diagnostic of both sides, e.g. "saturation/mean 0.91 against 0.02 (2 of 3 runs)".
 
@@ -176,6 +232,8 @@ def mechanism(claim: Claim, found: "Mechanism") -> str:
 
 def further(results: Results, judgement: "Judgement") -> Note:
     """Return what would decide an inconclusive claim."""
+    if judgement.num_images is not None:
+        return Note("more test images would have to decide it (data.test_size), not more seeds", "step")
     if judgement.further_seeds is None:
         return Note("no number of further seeds within reach is expected to decide it", "step")
     seeds = f"about {plural(judgement.further_seeds, 'further seed')} would decide it"
@@ -199,8 +257,16 @@ def numbers(judgement: "Judgement", unit: Unit, num_seeds: int) -> list[tuple[st
             judgement.estimate,
         ),
         (f"{level} interval, adjusted", unit.interval(judgement.low, judgement.high), judgement.low),
-        ("least effect that matters", least(judgement, unit), least(judgement, unit) or None),
-        ("p of no effect, adjusted (alone)", both_p(judgement), judgement.p_adjusted),
+        (
+            "effect that is claimed" if claim.at_least else "least effect that matters",
+            least(judgement, unit),
+            least(judgement, unit) or None,
+        ),
+        (
+            f"p of {'that' if claim.at_least else 'no'} effect, adjusted (alone)",
+            both_p(judgement),
+            judgement.p_adjusted,
+        ),
         (
             "p of a relevant effect, adjusted",
             probability(judgement.equivalence_p_adjusted),
@@ -219,6 +285,7 @@ def numbers(judgement: "Judgement", unit: Unit, num_seeds: int) -> list[tuple[st
             judgement.improvement,
         ),
         ("pairs of seeds", of_seeds(judgement.num_seeds, num_seeds), judgement.num_seeds),
+        ("runs that failed", failed(judgement).replace(" failed", ""), failed(judgement) or None),
     ]
     return [(what or "arm", value) for what, value, known in rows if known is not None]
 
@@ -226,6 +293,9 @@ def numbers(judgement: "Judgement", unit: Unit, num_seeds: int) -> list[tuple[st
 def least(judgement: "Judgement", unit: Unit) -> str:
     """Return the smallest effect of interest, or the tolerance of an identity, as it is shown."""
     claim = judgement.claim
+    if claim.at_least:
+        sign = -1 if claim.form == "smaller" or claim.direction == "smaller" else 1
+        return unit.effect(claim.smallest_effect**sign if unit.is_factor else sign * claim.smallest_effect)
     if unit.is_factor:
         return f"×{claim.smallest_effect:.3g} or ×{1 / claim.smallest_effect:.3g}"
     value = claim.tolerance if claim.form == "identity" else claim.smallest_effect

@@ -13,10 +13,11 @@ from ablate.report.circumstances import (
     setting,
     undeclared,
 )
-from ablate.report.findings import Finding, answer
+from ablate.report.findings import Finding, answer, failed
 from ablate.report.table import shown_rows
 from ablate.report.wording import percent, probability
 from ablate.results import Results
+from ablate.study import Study
 from ablate.tables import markdown
 
 if TYPE_CHECKING:
@@ -30,11 +31,14 @@ def plain_cell(content: str) -> str:
 
 def verdict_rows(findings: Sequence[Finding]) -> list[list[str]]:
     """Return head and rows of the verdicts, escaped."""
-    rows = [["", "claim", "verdict", "effect", "interval", "p adjusted", "seeds", "published", "ours", "notes"]]
+    rows = [
+        ["", "claim", "verdict", "effect", "interval", "p adjusted", "seeds", "failed", "published", "ours", "notes"]
+    ]
     for finding in findings:
         judgement = finding.judgement
         claim = judgement.claim
         interval = f"{finding.interval} at {percent(judgement.level)}" if finding.interval else ""
+        interval = finding.interval if judgement.spread else interval
         notes = "; ".join(
             f"{note.text} {f'`{note.command}`' if note.command else ''}".strip() for note in finding.notes
         )
@@ -46,6 +50,7 @@ def verdict_rows(findings: Sequence[Finding]) -> list[list[str]]:
             interval,
             probability(judgement.p_adjusted),
             finding.seeds,
+            failed(judgement).replace(" failed", ""),
             claim.published,
             finding.ours if claim.published else "",
             notes,
@@ -53,6 +58,14 @@ def verdict_rows(findings: Sequence[Finding]) -> list[list[str]]:
         rows.append([plain_cell(cell) for cell in row])
     kept = [i for i, name in enumerate(rows[0]) if i < 7 or any(row[i] for row in rows[1:]) or name == "notes"]
     return [[row[i] for i in kept] for row in rows]
+
+
+def stands(study: Study) -> str:
+    """Return what every verdict of a study withstands."""
+    return (
+        f"A verdict has to stand if {100 * study.failure_share:g} % of the runs failed to train, or the seeds exclude "
+        'so many; otherwise it says "if trained".'
+    )
 
 
 def to_markdown(results: Results, judgements: "Sequence[Judgement]", findings: Sequence[Finding]) -> str:
@@ -67,7 +80,7 @@ def to_markdown(results: Results, judgements: "Sequence[Judgement]", findings: S
         parts.append(f"> **Unfinished**: {state.sentence()}. The rest: `{command_with(results)}`")
     parts.append("\n".join(f"- {what}: {plain_cell(value)}" for what, value in setting(results, judgements)))
     if findings:
-        parts += ["## Verdicts", markdown(verdict_rows(findings))]
+        parts += ["## Verdicts", markdown(verdict_rows(findings)), stands(study)]
     parts += ["## Arms", markdown([[plain_cell(cell) for cell in row] for row in shown_rows(results)])]
     for title, rows in (("Failures", failures(results)), ("Undeclared differences between arms", undeclared(results))):
         if len(rows) > 1:

@@ -12,9 +12,19 @@ from ablate.collection import Collection, others
 from ablate.errors import UserError
 from ablate.manifest import Manifest, read_manifest
 from ablate.report.circumstances import Progress, progress, unsound
-from ablate.report.findings import Finding, answer, count_outcomes, finding, findings, mechanism
+from ablate.report.findings import Finding, answer, finding, findings, mechanism
 from ablate.report.overview_markdown import to_markdown
 from ablate.report.page import csv_rows, write_report
+from ablate.report.page_level import (
+    AGREEMENTS,
+    CONTRADICTIONS,
+    DIFFERENCES,
+    Key,
+    Told,
+    all_of,
+    page_level,
+    summarize,
+)
 from ablate.report.rendering import render
 from ablate.report.table import write_text
 from ablate.report.terminal import unusable_lines, verdict_line
@@ -25,8 +35,7 @@ from ablate.tables import comma_separated
 if TYPE_CHECKING:
     from ablate.judging import Judgement
 
-Told = Sequence[tuple[Results, "Sequence[Judgement]"]]  # of each study its results and one judgement a claim
-DECIDED = ("supported", "contradicted", "no difference")
+DECIDED = (*DIFFERENCES, *AGREEMENTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +59,14 @@ class Entry:
         anchor: unique on the page.
         link: to its evidence.
         elsewhere: what studies at other budgets say.
+        q: value over the whole page of the test that the verdict rests on; None where nothing is tested.
     """
 
     finding: Finding
     anchor: str
     link: str
     elsewhere: list[Elsewhere]
+    q: float | None = None
 
     @property
     def identifier(self) -> str:
@@ -82,11 +93,28 @@ class Entry:
 
     @property
     def remark(self) -> str:
-        """Of a contradiction: at which other budgets there is one too; an identity does not hang on a budget."""
-        if self.finding.judgement.outcome != "contradicted" or self.finding.judgement.claim.form == "identity":
+        """Of a verdict: at which other budgets it is the same and where it flips; an identity hangs on no budget.
+
+        That there is one budget only is said of contradictions alone: a second one is asked of them.
+        """
+        judgement = self.finding.judgement
+        if judgement.outcome not in DECIDED or judgement.claim.form == "identity":
             return ""
-        alike = dict.fromkeys(e.budget for e in self.elsewhere if e.finding.judgement.outcome == "contradicted")
-        return f"also at {'; '.join(alike)}" if alike else "at one budget only"
+        alike = dict.fromkeys(e.budget for e in self.elsewhere if same(e.finding.judgement.outcome, judgement.outcome))
+        told = [f"also at {'; '.join(alike)}"] if alike else []
+        if judgement.outcome in CONTRADICTIONS:
+            return told[0] if told else "at one budget only"
+        flips = [e for e in self.elsewhere if not same(e.finding.judgement.outcome, judgement.outcome)]
+        return "; ".join([*told, *(f"flips at {e.budget}: {e.finding.judgement.outcome}" for e in flips)])
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether a second budget agrees, or none is asked for: what is measured before training hangs on no budget."""
+        from ablate.judging.trained import depends_on_training
+
+        judgement = self.finding.judgement
+        alike = any(same(e.finding.judgement.outcome, judgement.outcome) for e in self.elsewhere)
+        return alike or not depends_on_training(judgement.claim.metric)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,15 +151,25 @@ class Part:
         return f"{plural(len(self.results.arms), 'arm')} × {plural(len(self.results.study.seeds), 'seed')}"
 
 
-def collection_summary(told: Told) -> str:
-    """Return one paragraph a study, its title and one line a claim, and the counts of outcomes over all studies."""
+def same(one: str, other: str) -> bool:
+    """Return whether two outcomes say the same, "if trained" or not."""
+    return one.removesuffix(" if trained") == other.removesuffix(" if trained")
+
+
+def collection_summary(told: Told, summary: str = "") -> str:
+    """Return one paragraph a study, its title and one line a claim, and the page's headline.
+
+    Args:
+        told: of each study.
+        summary: the headline; the counts of outcomes over all studies where it is "".
+    """
     paragraphs = []
     for results, judgements in told:
         state = progress(results)
         title = (results.study.title or results.study.name) + (f" ({state.sentence()})" * (not state.is_complete))
         lines = [*unsound(results), *map(verdict_line, judgements), *unusable_lines(results, judgements)]
         paragraphs.append("\n".join([title, *lines]))
-    return "\n\n".join([*paragraphs, answer(all_of(told))])
+    return "\n\n".join([*paragraphs, summary or answer(all_of(told))])
 
 
 def report_collection(collection: Collection, studies: Sequence[tuple[Manifest, Path]]) -> tuple[str, Path]:
@@ -149,8 +187,11 @@ def report_collection(collection: Collection, studies: Sequence[tuple[Manifest, 
     told = [(found, judge(found)) for found in (collect(manifest, folder) for manifest, folder in studies)]
     for results, judgements in told:
         write_report(results, judgements)
-    output_dir = told[0][0].output_dir
-    return collection_summary(told), write_overview(collection, told, collection.home(output_dir))
+    folder = collection.home(told[0][0].output_dir)
+    elsewhere, unread = at_other_budgets(collection, told, folder)
+    parts = as_parts(told, elsewhere)
+    path = write_page(collection, told, parts, unread, folder)
+    return collection_summary(told, summarize(told, confirmed(parts))["text"]), path
 
 
 def write_overview(collection: Collection, told: Told, folder: Path) -> Path:
@@ -165,27 +206,33 @@ def write_overview(collection: Collection, told: Told, folder: Path) -> Path:
         The path of report.html.
     """
     elsewhere, unread = at_other_budgets(collection, told, folder)
-    parts = as_parts(told, elsewhere)
-    rows = [["study", *csv_rows([])[0]]]
-    rows += [[results.study.name, *row] for results, judgements in told for row in csv_rows(judgements)[1:]]
+    return write_page(collection, told, as_parts(told, elsewhere), unread, folder)
+
+
+def write_page(
+    collection: Collection, told: Told, parts: "Sequence[Part]", unread: Sequence[str], folder: Path
+) -> Path:
+    """Write the files of `write_overview`, with what is known of other budgets in the parts."""
+    rows = [["study", *csv_rows([])[0], "q"]]
+    for part in parts:
+        for row, entry in zip(csv_rows(part.judgements)[1:], part.entries, strict=True):
+            rows.append([part.results.study.name, *row, "" if entry.q is None else str(entry.q)])
     path = folder / "report.html"
+    found = summarize(told, confirmed(parts))
     write_text(folder / "verdicts.csv", comma_separated(rows))
-    write_text(folder / "report.md", to_markdown(collection, parts, unread))
-    content = render(
-        "overview.html",
-        collection=collection,
-        answer=answer(all_of(told)),
-        counts=count_outcomes(all_of(told)),
-        parts=parts,
-        unread=unread,
-    )
+    write_text(folder / "report.md", to_markdown(collection, parts, unread, found))
+    content = render("overview.html", collection=collection, page=found, parts=parts, unread=unread)
     write_text(path, content)
     return path
 
 
-def all_of(told: Told) -> "list[Judgement]":
-    """Return the judgements of all studies."""
-    return [judgement for _, judgements in told for judgement in judgements]
+def confirmed(parts: "Sequence[Part]") -> dict[Key, bool]:
+    """Return of each claim whether a second budget agrees with its verdict, see `Entry.is_confirmed`."""
+    return {
+        (part.results.study.name, entry.finding.judgement.claim.name): entry.is_confirmed
+        for part in parts
+        for entry in part.entries
+    }
 
 
 def as_parts(told: Told, elsewhere: Mapping[tuple[str, str], list[Elsewhere]]) -> list[Part]:
@@ -195,7 +242,7 @@ def as_parts(told: Told, elsewhere: Mapping[tuple[str, str], list[Elsewhere]]) -
         told: of each study.
         elsewhere: see `at_other_budgets`; what is of the claim's own budget is left out.
     """
-    parts = []
+    parts, q = [], page_level(told).q
     for number, (results, judgements) in enumerate(told, start=1):
         folder = f"../{quote(results.folder.name)}"
         entries = [
@@ -208,6 +255,7 @@ def as_parts(told: Told, elsewhere: Mapping[tuple[str, str], list[Elsewhere]]) -
                     for other in elsewhere.get((results.study.name, found.judgement.claim.name), [])
                     if other.budget != found.judgement.budget
                 ],
+                q=q.get((results.study.name, found.judgement.claim.name)),
             )
             for found in findings(results, judgements)
         ]

@@ -1,25 +1,31 @@
 """The first page of a collection as Markdown."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ablate.collection import Collection
-from ablate.report.findings import answer, count_outcomes
+from ablate.report.findings import answer, failed
 from ablate.report.markdown import plain_cell
-from ablate.report.wording import LOOKS
+from ablate.report.wording import LOOKS, probability
 from ablate.tables import markdown
 
 if TYPE_CHECKING:
     from ablate.report.overview import Part
 
 
-def to_markdown(collection: Collection, parts: "Sequence[Part]", unread: Sequence[str]) -> str:
-    """Return the page as Markdown."""
-    told = [judgement for part in parts for judgement in part.judgements]
-    seen = count_outcomes(told)
+def to_markdown(collection: Collection, parts: "Sequence[Part]", unread: Sequence[str], page: Mapping[str, Any]) -> str:
+    """Return the page as Markdown.
+
+    Args:
+        collection: what ties the studies together.
+        parts: one a study.
+        unread: why a study at another budget could not be read, one line each.
+        page: what is said of all claims together, see `page_level.summarize`.
+    """
     lines = [f"# {plain_cell(collection.title or collection.name)}", plain_cell(collection.source)]
-    lines += [f"Profile: {plain_cell(collection.profile)}" if collection.profile else "", f"**{answer(told)}**"]
-    lines.append("; ".join(f"{LOOKS[name].symbol} {LOOKS[name].meaning}" for name, count in seen.items() if count))
+    lines += [f"Profile: {plain_cell(collection.profile)}" if collection.profile else "", f"**{page['text']}**"]
+    lines += [page["rule"], page["errors"]]
+    lines.append("; ".join(f"{LOOKS[name].symbol} {LOOKS[name].meaning}" for name in page["seen"]))
     if unfinished := [part for part in parts if not part.progress.is_complete]:
         states = "; ".join(f"{plain_cell(part.title)}: {part.progress.sentence()}" for part in unfinished)
         lines.append(f"> **Unfinished**: {states}. The rest: `{collection.command}`")
@@ -45,7 +51,22 @@ def glance_rows(parts: "Sequence[Part]") -> list[list[str]]:
 
 def claim_rows(part: "Part") -> list[list[str]]:
     """Return head and one row a claim, escaped; a column that is empty is left out."""
-    rows = [["id", "claim", "verdict", "effect", "interval", "budget", "why", "published", "other budgets", "notes"]]
+    rows = [
+        [
+            "id",
+            "claim",
+            "verdict",
+            "effect",
+            "interval",
+            "q",
+            "failed",
+            "budget",
+            "why",
+            "published",
+            "other budgets",
+            "notes",
+        ]
+    ]
     for entry in part.entries:
         told = entry.finding
         judgement = told.judgement
@@ -57,6 +78,8 @@ def claim_rows(part: "Part") -> list[list[str]]:
             f"{told.look.symbol} {judgement.outcome}" + (f", {entry.remark}" if entry.remark else ""),
             f"{told.effect} of {entry.metric}" if told.effect and entry.metric else told.effect,
             told.interval,
+            probability(entry.q) if entry.q is not None else "",
+            failed(judgement).replace(" failed", ""),
             "" if part.budget else judgement.budget,
             "; ".join(" ".join(measured) for measured in entry.why),
             claim.published,

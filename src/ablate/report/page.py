@@ -16,8 +16,9 @@ from ablate.report.circumstances import (
     undeclared,
 )
 from ablate.report.curves import band, pair_tables
-from ablate.report.findings import Finding, answer, count_outcomes, findings
+from ablate.report.findings import Finding, answer, count_outcomes, failed, findings
 from ablate.report.markdown import to_markdown
+from ablate.report.page_level import cost_sentence, exact_sentence
 from ablate.report.rendering import render
 from ablate.report.table import shown_rows, study_rows, write_text
 from ablate.results import Results
@@ -26,11 +27,11 @@ from ablate.tables import comma_separated
 if TYPE_CHECKING:
     from ablate.judging import Judgement
 
-CSV_CLAIM = ("name", "text", "form", "metric", "smallest_effect", "family", "source", "published")
+CSV_CLAIM = ("name", "text", "form", "metric", "smallest_effect", "at_least", "family", "source", "published")
 CSV_NUMBERS = (
     "outcome", "reason", "treatment", "control", "treatment_mean", "control_mean", "estimate", "low", "high", "level",
-    "p", "p_adjusted", "equivalence_p_adjusted", "num_seeds", "further_seeds", "sign_flip_p", "sign_flip_smallest_p",
-    "improvement", "value_sensitive", "budget",
+    "p", "p_adjusted", "equivalence_p", "equivalence_p_adjusted", "num_seeds", "further_seeds", "sign_flip_p",
+    "sign_flip_smallest_p", "improvement", "value_sensitive", "budget", "num_images", "failed",
 )  # fmt: skip
 
 
@@ -58,7 +59,7 @@ def csv_rows(judgements: "Sequence[Judgement]") -> list[list[str]]:
     rows = [[*CSV_CLAIM, *CSV_NUMBERS]]
     for judgement in judgements:
         values = [getattr(judgement.claim, name) for name in CSV_CLAIM]
-        values += [getattr(judgement, name) for name in CSV_NUMBERS]
+        values += [failed(judgement) if name == "failed" else getattr(judgement, name) for name in CSV_NUMBERS]
         rows.append(["" if value is None else str(value) for value in values])
     return rows
 
@@ -73,6 +74,7 @@ def to_html(results: Results, judgements: "Sequence[Judgement]", told: Sequence[
         study=results.study,
         answer=answer(judgements),
         counts=count_outcomes(judgements),
+        exact="; ".join(s for s in (cost_sentence(judgements), exact_sentence(judgements)) if s),
         progress=progress(results),
         setting=setting(results, judgements),
         command=command_with(results),

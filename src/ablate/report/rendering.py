@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from ablate.report.findings import failed
 from ablate.report.wording import LOOKS, percent, probability
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -24,7 +25,7 @@ def render(template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environ.filters |= {"probability": probability, "percent": percent, "breakable": breakable}
+    environ.filters |= {"probability": probability, "percent": percent, "breakable": breakable, "failed": failed}
     return environ.get_template(template).render(looks=LOOKS, **content)
 
 

@@ -23,6 +23,7 @@ HEAD = (
     "not finite",
     "seconds a run",
 )
+FAILED = "failed to train"
 
 
 def arm_labels(records: Iterable[Record]) -> dict[str, str]:
@@ -79,17 +80,17 @@ def arm_rows(records: Sequence[Record], num_seeds: int = 0) -> list[list[str]]:
 def study_rows(results: Results) -> list[list[str]]:
     """Return the head and one row an arm of a study, as `arm_rows`, under the study's names.
 
-    Where there is a nuisance, the value that each arm is judged at is the last column; arms without a finished run come
-    last.
+    How many runs failed to train comes behind, with the upper limit of their share (95 %). Where there is a nuisance,
+    the value that each arm is judged at is the last column; arms without a finished run come last.
     """
     study = results.study
     arms = sorted(
         results.arms, key=lambda arm: -mean_percent(list(arm.records.values()), "test/accuracy") if arm.records else 1.0
     )
-    rows = [["arm", *HEAD, *([study.nuisance] if study.nuisance else [])]]
+    rows = [["arm", *HEAD, FAILED, *([study.nuisance] if study.nuisance else [])]]
     for arm in arms:
         value = [nuisance_value(arm, study)] if study.nuisance else []
-        rows.append([arm.label, *cells(list(arm.records.values())), *value])
+        rows.append([arm.label, *cells(list(arm.records.values())), failed_runs(results, arm), *value])
     return rows
 
 
@@ -102,6 +103,17 @@ def shown_rows(results: Results) -> list[list[str]]:
 def of_seeds(known: int, asked: int) -> str:
     """Return "3", or "2 of 3" where fewer are there than were asked for."""
     return f"{known} of {asked}" if known < asked else str(known)
+
+
+def failed_runs(results: Results, arm: ArmResult) -> str:
+    """Return how many runs of an arm failed to train and how large a share may, "" without a finished run."""
+    from ablate.judging.items import labels_of, read_predictions
+    from ablate.judging.trained import failures_of, which_trained
+
+    if not arm.records:
+        return ""
+    found = failures_of([which_trained(arm.records, labels_of([arm], results.output_dir, read_predictions))])
+    return f"{found.failed} of {found.total}, ≤ {100 * found.at_most:.0f} %"
 
 
 def nuisance_value(arm: ArmResult, study: Study) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from ablate.manifest import coinciding, same_runs
 from ablate.report.circumstances import REMADE, records_of, unsound
-from ablate.report.findings import answer
+from ablate.report.findings import answer, failed
 from ablate.report.table import arm_rows
 from ablate.report.wording import LOOKS, unit_of
 from ablate.results import Results
@@ -47,6 +47,8 @@ def verdict_line(judgement: "Judgement") -> str:
     interval = unit.interval(judgement.low, judgement.high)
     shown = f"  {effect} {interval}".rstrip() if effect != "–" else ""
     more = f"  ({judgement.reason})" if judgement.reason else ""
+    if any(side.failed for side in judgement.trained) or judgement.outcome.endswith("if trained"):
+        more += f"  ({failed(judgement)})"
     if judgement.further_seeds:
         more += f"  (about {judgement.further_seeds} more seeds would decide)"
     return f"{LOOKS[judgement.outcome].symbol} {judgement.outcome}: {judgement.claim.text}{shown}{more}"

@@ -28,10 +28,17 @@ class Look:
 
 LOOKS = {
     "supported": Look("✓", "o", "#00704f", "it holds here"),
+    "supported if trained": Look("+", "P", "#3f6b1f", "it holds of nets that train; runs that fail are not excluded"),
     "contradicted": Look("✗", "X", "#b5400d", "the runs say otherwise"),
+    "contradicted if trained": Look(
+        "−", "<", "#96341f", "nets that train say otherwise; failing runs are not excluded"
+    ),
     "no difference": Look("≈", "s", "#0a63a5", "any difference is too small to matter"),
+    "no difference if trained": Look("~", "d", "#33618c", "too small to matter among nets that train; runs may fail"),
+    "neither trains": Look("∅", "p", "#6b4a3a", "no arm is better than guessing"),
     "inconclusive": Look("?", "D", "#7d5c00", "these runs cannot tell"),
-    "incomplete": Look("…", "P", "#5b6470", "runs are missing"),
+    "incomplete": Look("…", "h", "#5b6470", "runs are missing"),
+    "measured": Look("#", "*", "#49566b", "a cost in seconds: reported, not judged"),
     "not comparable": Look("≠", "v", "#8a3a76", "its arms cannot be compared"),
 }
 
@@ -118,9 +125,9 @@ def percent(level: float) -> str:
     return f"{100 * level:.4g} %"
 
 
-def plural(count: int, noun: str) -> str:
-    """Return "1 run", "2 runs"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def plural(count: int, noun: str, several: str = "") -> str:
+    """Return "1 run", "2 runs"; `several` is the plural where it does not end in "s" alone."""
+    return f"{count:,} {noun if count == 1 else several or noun + 's'}"
 
 
 def of_runs(known: int, shown: int) -> str:

@@ -13,8 +13,10 @@ from ablate.statistics.description import (
 )
 from ablate.statistics.effects import Interval, MeanEffect, mean_effect
 from ablate.statistics.factorial import Change, Contrast, factorial_contrasts
-from ablate.statistics.families import Holm, holm, look_alpha
-from ablate.statistics.items import AccuracyDifference, accuracy_difference, hit_difference
+from ablate.statistics.failures import Exposure, Failures, clopper_pearson, seeds_to_exclude
+from ablate.statistics.families import Holm, false_discovery, holm, look_alpha
+from ablate.statistics.guarded import GuardedEffect, guarded_effect
+from ablate.statistics.items import AccuracyDifference, accuracy_difference, hit_difference, image_differences
 from ablate.statistics.power import (
     SeedsNeeded,
     VerdictProbabilities,
@@ -33,6 +35,9 @@ __all__ = [
     "Description",
     "Direction",
     "Effect",
+    "Exposure",
+    "Failures",
+    "GuardedEffect",
     "Holm",
     "Identity",
     "Improvement",
@@ -46,21 +51,26 @@ __all__ = [
     "VerdictProbabilities",
     "accuracy_difference",
     "bca_interval",
+    "clopper_pearson",
     "decide",
     "describe",
     "difference",
     "difference_power",
     "equivalence_power",
     "factorial_contrasts",
+    "false_discovery",
+    "guarded_effect",
     "hit_difference",
     "holm",
     "identity",
+    "image_differences",
     "improvement",
     "look_alpha",
     "mean_effect",
     "rank_effect",
     "ratio",
     "seeds_needed",
+    "seeds_to_exclude",
     "sign_flip",
     "trend",
     "verdict_probabilities",

@@ -42,17 +42,17 @@ class RankEffect:
         low, high = float(np.median(self.lower_walsh)), float(np.median(self.upper_walsh))
         return max(low, 0.0) + min(high, 0.0)
 
-    def p_value(self) -> float:
-        """Return the two-sided p value of "the differences are symmetric about 0", the worst over all completions."""
+    def p_value(self, value: float = 0.0) -> float:
+        """Return the two-sided p value of "the differences are symmetric about `value`", the worst completion."""
         if not self.is_complete:
             return 1.0
-        return min(1.0, 2 * min(self._p_above(0.0), self._p_below(0.0)))
+        return min(1.0, 2 * min(self._p_above(value), self._p_below(value)))
 
     def interval(self, alpha: float) -> Interval:
         """Return the interval of level at least 1 - `alpha` that inverts the test.
 
         Args:
-            alpha: error level in (0, 1); the interval excludes 0 exactly when `p_value()` does not exceed it.
+            alpha: error level in (0, 1); the interval excludes a value exactly when its `p_value` does not exceed it.
         """
         check_alpha(alpha)
         k = int(np.searchsorted(2 * signed_rank_cdf(self.num_seeds), alpha, side="right")) if self.is_complete else 0

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 
 from ablate.statistics.censoring import RankEffect, rank_effect
 from ablate.statistics.effects import FloatArray, MeanEffect, check_margin, check_vector, mean_effect
+from ablate.statistics.guarded import GuardedEffect
 
-Effect = MeanEffect | RankEffect
+Effect = MeanEffect | RankEffect | GuardedEffect
 
 
 def difference(treatment: ArrayLike, control: ArrayLike) -> MeanEffect:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import stats
 
 from ablate.statistics.effects import FloatArray, Interval, check_alpha, check_vector, has_no_spread, mean_effect
+from ablate.statistics.failures import clopper_pearson
 
 # 2^20 sign patterns are summed in some ten milliseconds; beyond, patterns are drawn.
 MAX_EXACT_SEEDS = 20
@@ -156,9 +157,7 @@ def improvement(differences: ArrayLike, alpha: float = 0.05) -> Improvement:
     check_alpha(alpha)
     d = _complete(differences)
     n, k = d.size, float(np.sum(d > 0) + np.sum(d == 0) / 2)
-    lower = float(special.betaincinv(k, n - k + 1, alpha / 2)) if k > 0 else 0.0
-    upper = float(special.betaincinv(k + 1, n - k, 1 - alpha / 2)) if k < n else 1.0
-    return Improvement(k / n, Interval(lower, upper, 1 - alpha))
+    return Improvement(k / n, clopper_pearson(k, n, alpha))
 
 
 def _complete(differences: ArrayLike) -> FloatArray:

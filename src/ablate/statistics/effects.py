@@ -45,18 +45,23 @@ class MeanEffect:
     """The mean of paired differences, judged by Student's t with num_seeds - 1 degrees of freedom.
 
     One seed says nothing about the spread: p is 1 and the interval is the whole line. The same holds where a difference
-    is missing. Where all differences are equal, t would be infinite however few they are; the exact sign-flip test
-    takes its place, whose p is 2 / 2^num_seeds two-sided and whose interval is the common value or the whole line.
+    is missing. The standard error is never below the resolution of the metric, which more seeds do not improve, as all
+    of them are measured on the same test images: a difference of one image is then no verdict with any number of seeds,
+    and equal differences have a finite t. Where all differences are equal and the resolution is not known (0), the
+    exact sign-flip test decides, whose p is 2 / 2^num_seeds two-sided and whose interval is the common value or the
+    whole line.
 
     Args:
         estimate: mean difference; nan where a difference is missing.
         sd: standard deviation of the differences, ddof = 1; nan with fewer than two seeds, 0 where all are equal.
         num_seeds: number of pairs, missing ones included.
+        resolution: least standard error of the mean, at least 0, in the unit of the differences.
     """
 
     estimate: float
     sd: float
     num_seeds: int
+    resolution: float = 0.0
 
     @property
     def is_complete(self) -> bool:
@@ -65,27 +70,29 @@ class MeanEffect:
 
     @property
     def standard_error(self) -> float:
-        """sd / sqrt(num_seeds)."""
-        return self.sd / self.num_seeds**0.5 if self.num_seeds else float("nan")
+        """sd / sqrt(num_seeds), or the resolution where that is larger; nan where the spread is not known."""
+        if np.isnan(self.sd) or not self.num_seeds:
+            return float("nan")
+        return max(self.sd / self.num_seeds**0.5, self.resolution)
 
-    def p_value(self) -> float:
-        """Return the two-sided p value of "the mean difference is 0"."""
-        if np.isnan(self.sd) or self.estimate == 0:
+    def p_value(self, value: float = 0.0) -> float:
+        """Return the two-sided p value of "the mean difference is `value`"."""
+        if np.isnan(self.sd) or self.estimate == value:
             return 1.0
-        if self.sd == 0:
+        if self.standard_error == 0:
             return 2.0 ** (1 - self.num_seeds)
-        return float(2 * special.stdtr(self.num_seeds - 1, -abs(self.estimate) / self.standard_error))
+        return float(2 * special.stdtr(self.num_seeds - 1, -abs(self.estimate - value) / self.standard_error))
 
     def interval(self, alpha: float) -> Interval:
-        """Return the interval estimate +- t_{1 - alpha/2} sd / sqrt(num_seeds), of level 1 - `alpha`.
+        """Return the interval estimate +- t_{1 - alpha/2} standard_error, of level 1 - `alpha`.
 
         Args:
-            alpha: error level in (0, 1); the interval excludes 0 exactly when `p_value()` does not exceed it.
+            alpha: error level in (0, 1); the interval excludes a value exactly when its `p_value` does not exceed it.
         """
         check_alpha(alpha)
         if np.isnan(self.sd):
             half_width = np.inf
-        elif self.sd == 0:
+        elif self.standard_error == 0:
             half_width = 0.0 if 2.0 ** (1 - self.num_seeds) <= alpha else np.inf
         else:
             half_width = -float(special.stdtrit(self.num_seeds - 1, alpha / 2)) * self.standard_error
@@ -104,16 +111,17 @@ class MeanEffect:
         if np.isnan(self.sd):
             return 1.0
         room = margin - abs(self.estimate)
-        if self.sd == 0:
+        if self.standard_error == 0:
             return 2.0**-self.num_seeds if room > 0 else 1.0
         return float(special.stdtr(self.num_seeds - 1, -room / self.standard_error))
 
 
-def mean_effect(differences: ArrayLike) -> MeanEffect:
+def mean_effect(differences: ArrayLike, resolution: float = 0.0) -> MeanEffect:
     """Return the effect that paired differences show.
 
     Args:
         differences: treatment minus control of equal seeds, shape (num_seeds,); nan marks a missing pair.
+        resolution: least standard error of their mean, in their unit: 1 / num_images for an accuracy, see `MeanEffect`.
 
     Raises:
         ValueError: not one-dimensional, or infinite.
@@ -125,12 +133,12 @@ def mean_effect(differences: ArrayLike) -> MeanEffect:
             "score diverged runs before comparing them"
         )
     if d.size == 0 or np.isnan(d).any():
-        return MeanEffect(float("nan"), float("nan"), d.size)
+        return MeanEffect(float("nan"), float("nan"), d.size, resolution)
     if d.size == 1:
-        return MeanEffect(float(d[0]), float("nan"), 1)
+        return MeanEffect(float(d[0]), float("nan"), 1, resolution)
     if has_no_spread(d):
-        return MeanEffect(float(d[0]), 0.0, d.size)
-    return MeanEffect(float(d.mean()), float(d.std(ddof=1)), d.size)
+        return MeanEffect(float(d[0]), 0.0, d.size, resolution)
+    return MeanEffect(float(d.mean()), float(d.std(ddof=1)), d.size, resolution)
 
 
 def has_no_spread(differences: FloatArray) -> bool:

@@ -1,4 +1,4 @@
-"""One error level shared out: over the claims of a family (Holm) and over the looks at growing data."""
+"""One error level shared out: over a family (Holm), over looks at growing data, over a page (Benjamini-Hochberg)."""
 
 from dataclasses import dataclass
 
@@ -62,6 +62,30 @@ def holm(p_values: ArrayLike, alpha: float) -> Holm:
         levels=np.take_along_axis(np.where(passed, steps, steps[stop]), rank, axis=-1),
         rejected=np.take_along_axis(passed, rank, axis=-1),
     )
+
+
+def false_discovery(p_values: ArrayLike) -> FloatArray:
+    """Return the q value of each of m tests: the least level at which Benjamini and Hochberg's procedure rejects it.
+
+    q_(k) = min over j >= k of p_(j) m / j. Of the tests with q <= alpha, the expected share of false ones is at most
+    alpha where the p values are independent or positively dependent (tests that share a control arm are).
+
+    Args:
+        p_values: values in [0, 1], shape (..., m); leading axes are independent pages. m may be 0.
+
+    Raises:
+        ValueError: a p value outside [0, 1] or nan.
+
+    Source: Benjamini & Hochberg 1995; Benjamini & Yekutieli 2001 for positive dependence.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if p.ndim == 0 or not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"`p_values` must lie in [0, 1] and have shape (..., num_tests), got {p}")
+    num_tests = p.shape[-1]
+    order = np.argsort(p, axis=-1, kind="stable")
+    scaled = np.take_along_axis(p, order, axis=-1) * num_tests / np.arange(1, num_tests + 1)
+    ordered = np.minimum.accumulate(scaled[..., ::-1], axis=-1)[..., ::-1]
+    return np.take_along_axis(np.minimum(ordered, 1.0), np.argsort(order, axis=-1, kind="stable"), axis=-1)
 
 
 def look_alpha(alpha: float, look: int, num_looks: int) -> float:

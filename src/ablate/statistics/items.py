@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from ablate.statistics.effects import Interval, check_alpha
+from ablate.statistics.effects import FloatArray, Interval, check_alpha
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,7 @@ def hit_difference(treatment: ArrayLike, control: ArrayLike, alpha: float = 0.05
         ValueError: shapes that do not fit, fewer than two images, or no seed.
     """
     check_alpha(alpha)
-    t, c = np.asarray(treatment, dtype=np.float64), np.asarray(control, dtype=np.float64)
-    if t.ndim != 2 or t.shape != c.shape or t.shape[0] < 1 or t.shape[1] < 2:
-        raise ValueError(
-            "hits must both have shape (num_seeds, num_images), with at least one seed and two images, got "
-            f"{t.shape} and {c.shape}"
-        )
-    e = t - c
+    e = _differences(treatment, control)
     num_seeds, num_images = e.shape
     by_seed, by_image, estimate = e.mean(axis=1), e.mean(axis=0), float(e.mean())
     item_variance = by_image.var(ddof=1) / num_images
@@ -103,3 +97,33 @@ def hit_difference(treatment: ArrayLike, control: ArrayLike, alpha: float = 0.05
         item_interval=interval(item_variance, num_images - 1),
         total_interval=interval(total_variance, num_seeds - 1),
     )
+
+
+def image_differences(treatment: ArrayLike, control: ArrayLike) -> FloatArray:
+    """Return, image by image, what the treatment's answers count more than the control's: mean over nets, in [-1, 1].
+
+    Their mean is the difference of accuracies. Where both arms are the same trained nets, evaluated in two ways, images
+    are the replicates, and these differences are what an effect is judged by.
+
+    Args:
+        treatment, control: see `hit_difference`.
+
+    Returns:
+        Shape (num_images,).
+
+    Raises:
+        ValueError: shapes that do not fit, fewer than two images, or no seed.
+    """
+    return _differences(treatment, control).mean(axis=0)
+
+
+def _differences(treatment: ArrayLike, control: ArrayLike) -> FloatArray:
+    """Return treatment - control, shape (num_seeds, num_images)."""
+    t, c = np.asarray(treatment, dtype=np.float64), np.asarray(control, dtype=np.float64)
+    if t.ndim != 2 or t.shape != c.shape or t.shape[0] < 1 or t.shape[1] < 2:
+        raise ValueError(
+            "hits must both have shape (num_seeds, num_images), with at least one seed and two images, got "
+            f"{t.shape} and {c.shape}"
+        )
+    difference: FloatArray = t - c
+    return difference

@@ -4,18 +4,29 @@ Two kinds of false verdict are held at the family's alpha, each on its own: that
 contradicted whose effect is 0, and that any is called equivalent whose effect reaches the smallest effect. The claims'
 t (or signed-rank) tests against 0 form one Holm family, their two one-sided tests the other. No claim can suffer both
 errors, as its effect cannot be 0 and large at once; a family that holds claims of both kinds errs with at most 2 alpha.
+
+These tests see the runs that were made. A run that fails to train in one seed of ten is seldom among four to six seeds,
+so a verdict has to stand even if a declared share of the runs failed, unless the seeds exclude so many failures
+(`Exposure`). What does not stand is said "if trained": of nets that train, and of no others.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, get_args
 
+from ablate.statistics.censoring import RankEffect
 from ablate.statistics.claims import Effect
 from ablate.statistics.effects import ROUNDING, Interval, MeanEffect, check_margin
+from ablate.statistics.failures import Exposure
 from ablate.statistics.families import holm, look_alpha
+from ablate.statistics.guarded import GuardedEffect
 from ablate.statistics.power import MAX_SEEDS, seeds_needed
+
+# Two seeds agree by chance now and then, whatever their spread: equivalence needs one more.
+MIN_SEEDS_OF_EQUIVALENCE = 3
+NO_EXPOSURE = Exposure()
 
 Direction = Literal["greater", "smaller", "equivalent"]
 
@@ -24,10 +35,21 @@ class Outcome(StrEnum):
     """What is said about a claim."""
 
     SUPPORTED = "supported"
+    SUPPORTED_IF_TRAINED = "supported if trained"
     CONTRADICTED = "contradicted"
+    CONTRADICTED_IF_TRAINED = "contradicted if trained"
     NO_DIFFERENCE = "no difference"
+    NO_DIFFERENCE_IF_TRAINED = "no difference if trained"
+    NEITHER_TRAINS = "neither trains"
     INCONCLUSIVE = "inconclusive"
     INCOMPLETE = "incomplete"
+
+
+IF_TRAINED = {
+    Outcome.SUPPORTED: Outcome.SUPPORTED_IF_TRAINED,
+    Outcome.CONTRADICTED: Outcome.CONTRADICTED_IF_TRAINED,
+    Outcome.NO_DIFFERENCE: Outcome.NO_DIFFERENCE_IF_TRAINED,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +60,22 @@ class Comparison:
         effect: treatment against control, from `difference`, `ratio`, `trend` or a factorial contrast.
         direction: what is claimed of the effect: "greater" than 0, "smaller" than 0, or "equivalent" to 0.
         smallest_effect: least size that matters, at least 0, in the effect's unit (a ratio's: log k).
+        at_least: whether the sentence names the smallest effect ("at least four times"): the effect is then tested
+            against that number in place of 0 (a minimal-effect test), and there is nothing to call equivalent.
+        exposure: how far the effect would move if runs failed that the seeds do not exclude.
+        neither_trains: whether no run of any arm trained.
 
     Raises:
-        ValueError: unknown direction, or a smallest effect that is negative, or 0 for "equivalent".
+        ValueError: unknown direction; a smallest effect that is negative, or 0 for "equivalent"; or `at_least` for
+            "equivalent".
     """
 
     effect: Effect
     direction: Direction
     smallest_effect: float
+    at_least: bool = False
+    exposure: Exposure = NO_EXPOSURE
+    neither_trains: bool = False
 
     def __post_init__(self) -> None:
         check_margin(self.smallest_effect)
@@ -56,6 +86,15 @@ class Comparison:
                 "`smallest_effect` must be above 0 for an equivalent claim, got 0; "
                 "for runs that must agree to the last bit use identity"
             )
+        if self.direction == "equivalent" and self.at_least:
+            raise ValueError("`at_least` is for a claim that one side is greater or smaller, got it for equivalent")
+
+    @property
+    def null(self) -> float:
+        """The value that the effect is tested against."""
+        if not self.at_least:
+            return 0.0
+        return self.smallest_effect if self.direction == "greater" else -self.smallest_effect
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +104,9 @@ class Verdict:
     Args:
         outcome: see `decide`.
         comparison: the claim.
-        interval: of the effect, at the claim's Holm level; excludes 0 exactly when `p_adjusted` is within alpha.
-        p: two-sided p value of "no effect", unadjusted.
+        interval: of the effect, at the claim's Holm level; excludes the null (0, or the number that the sentence names)
+            exactly when `p_adjusted` is within alpha.
+        p: two-sided p value of the null, unadjusted.
         p_adjusted: the same, adjusted for the family and the looks; comparable with the study's alpha.
         equivalence_interval: of the effect, at 1 - 2 x the claim's Holm level; inside the smallest effect exactly when
             `equivalence_p_adjusted` is within alpha.
@@ -98,14 +138,20 @@ def decide(
     look: int = 1,
     num_looks: int = 1,
     power: float = 0.8,
+    plan: bool = True,
 ) -> list[Verdict]:
     """Return the verdict of every claim of one family, in order of precedence:
 
     incomplete: a run is missing; the claim still counts in the family, with the p value 1;
+    neither trains: no run of any arm trained, so that there is nothing to compare;
     supported or contradicted: the interval excludes 0 and the estimate reaches the smallest effect, on the claimed or
-    on the other side (an "equivalent" claim is contradicted on both sides, and supported by equivalence);
-    no difference: the equivalence interval lies inside the smallest effect;
+    on the other side (an "equivalent" claim is contradicted on both sides, and supported by equivalence); of a claim
+    `at_least`, the interval lies wholly beyond the number or wholly short of it;
+    no difference: the equivalence interval lies inside the smallest effect, with three seeds or more;
     inconclusive: anything else, also an effect that is surely not 0 but perhaps too small to matter.
+
+    The three verdicts in the middle are said "if trained" where they would not stand after the effect's exposure to
+    runs that fail; where runs did fail (a mixture), they are inconclusive then.
 
     Args:
         comparisons: the family.
@@ -113,6 +159,7 @@ def decide(
         look: which look at the growing data this is, from 1.
         num_looks: looks declared before the first run.
         power: probability with which `seeds_needed` seeds shall decide, in (0, 1).
+        plan: whether to work out the seeds needed, which takes longer than all else.
 
     Raises:
         ValueError: alpha or power outside its range, or a look that was not declared.
@@ -124,13 +171,13 @@ def decide(
     spent = look_alpha(alpha, look, num_looks)
     if not comparisons:
         return []
-    p = [c.effect.p_value() for c in comparisons]
-    equivalence_p = [c.effect.equivalence_p_value(c.smallest_effect) for c in comparisons]
+    p = [c.effect.p_value(c.null) for c in comparisons]
+    equivalence_p = [_equivalence_p(c) for c in comparisons]
     differ, agree = holm(p, spent), holm(equivalence_p, spent)
     verdicts = []
     for i, c in enumerate(comparisons):
         level, equivalence_level = float(differ.levels[i]), float(agree.levels[i])
-        interval, equivalence_interval = c.effect.interval(level), c.effect.interval(2 * equivalence_level)
+        interval, equivalence_interval = c.effect.interval(level), _equivalence_interval(c, equivalence_level)
         outcome = _outcome(c, interval, equivalence_interval)
         inconclusive = outcome is Outcome.INCONCLUSIVE
         verdicts.append(
@@ -143,25 +190,53 @@ def decide(
                 equivalence_interval=equivalence_interval,
                 equivalence_p=equivalence_p[i],
                 equivalence_p_adjusted=min(1.0, float(agree.adjusted[i]) * num_looks),
-                seeds_needed=_seeds_needed(c, level, equivalence_level, power) if inconclusive else None,
+                seeds_needed=_seeds_needed(c, level, equivalence_level, power) if plan and inconclusive else None,
             )
         )
     return verdicts
 
 
+def _equivalence_p(comparison: Comparison) -> float:
+    """Return the p value of the two one-sided tests; 1 where equivalence is not what could be said."""
+    if comparison.at_least or comparison.effect.num_seeds < MIN_SEEDS_OF_EQUIVALENCE:
+        return 1.0
+    return comparison.effect.equivalence_p_value(comparison.smallest_effect)
+
+
+def _equivalence_interval(comparison: Comparison, level: float) -> Interval:
+    """Return the interval that shows equivalence; the whole line where that is not what could be said."""
+    effect = comparison.effect
+    is_mixture = isinstance(effect, GuardedEffect) and effect.is_mixture
+    if is_mixture or comparison.at_least or effect.num_seeds < MIN_SEEDS_OF_EQUIVALENCE:
+        return Interval(-math.inf, math.inf, 1 - 2 * level)
+    return effect.interval(2 * level)
+
+
 def _outcome(comparison: Comparison, interval: Interval, equivalence_interval: Interval) -> Outcome:
     """Return the outcome by the precedence that `decide` documents."""
-    effect, smallest = comparison.effect, comparison.smallest_effect
-    claims_equivalence = comparison.direction == "equivalent"
+    effect, smallest, null, exposure = (
+        comparison.effect, comparison.smallest_effect, comparison.null, comparison.exposure
+    )  # fmt: skip
     if not effect.is_complete:
         return Outcome.INCOMPLETE
+    if comparison.neither_trains:
+        return Outcome.NEITHER_TRAINS
     # 0.7 - 0.68 is a little less than 0.02.
-    if interval.excludes(0) and abs(effect.estimate) >= smallest * (1 - ROUNDING):
-        claimed = {"greater": effect.estimate > 0, "smaller": effect.estimate < 0, "equivalent": False}
-        return Outcome.SUPPORTED if claimed[comparison.direction] else Outcome.CONTRADICTED
-    if equivalence_interval.within(smallest):
-        return Outcome.SUPPORTED if claims_equivalence else Outcome.NO_DIFFERENCE
-    return Outcome.INCONCLUSIVE
+    if interval.excludes(null) and (comparison.at_least or abs(effect.estimate) >= smallest * (1 - ROUNDING)):
+        side = "greater" if effect.estimate > null else "smaller"
+        outcome = Outcome.SUPPORTED if comparison.direction == side else Outcome.CONTRADICTED
+        stands = interval.lower - exposure.down > null if side == "greater" else interval.upper + exposure.up < null
+    elif equivalence_interval.within(smallest):
+        outcome = Outcome.SUPPORTED if comparison.direction == "equivalent" else Outcome.NO_DIFFERENCE
+        exposed = Interval(equivalence_interval.lower - exposure.down, equivalence_interval.upper + exposure.up, 0.5)
+        stands = exposure.is_known and exposed.within(smallest)
+        if not stands:
+            return Outcome.NO_DIFFERENCE_IF_TRAINED
+    else:
+        return Outcome.INCONCLUSIVE
+    if stands:
+        return outcome
+    return Outcome.INCONCLUSIVE if isinstance(effect, GuardedEffect) and effect.is_mixture else IF_TRAINED[outcome]
 
 
 def _seeds_needed(comparison: Comparison, level: float, equivalence_level: float, power: float) -> int | None:
@@ -172,12 +247,20 @@ def _seeds_needed(comparison: Comparison, level: float, equivalence_level: float
     estimate and spread stay what they are.
     """
     effect, smallest = comparison.effect, comparison.smallest_effect
-    if not isinstance(effect, MeanEffect) or effect.sd == 0:
-        # The least p value of signed ranks and of equal differences is 2 / 2^num_seeds.
-        least = math.ceil(1 - math.log2(min(level, 2 * equivalence_level)))
+    # The least p value of signed ranks, of sign flips and of equal differences is 2 / 2^num_seeds.
+    least = math.ceil(1 - math.log2(min(level, 2 * equivalence_level)))
+    planned_by_flips = isinstance(effect, GuardedEffect) or (isinstance(effect, MeanEffect) and not effect.resolution)
+    if isinstance(effect, RankEffect) or (effect.sd == 0 and planned_by_flips):
         return least if least > effect.num_seeds else None
+    if isinstance(effect, GuardedEffect):
+        planned = (
+            seeds_needed(effect.sd, smallest, level, equivalence_level, power).either_way if smallest > 0 else None
+        )
+        return None if planned is None or max(planned, least) <= effect.num_seeds else max(planned, least)
     if math.isnan(effect.sd):
         return None
+    if comparison.at_least or effect.sd == 0:
+        return _seeds_if_unchanged(comparison, level, equivalence_level)
     planned = seeds_needed(effect.sd, smallest, level, equivalence_level, power).either_way if smallest > 0 else None
     if planned is not None and planned > effect.num_seeds:
         return planned
@@ -190,12 +273,8 @@ def _seeds_if_unchanged(comparison: Comparison, level: float, equivalence_level:
     assert isinstance(effect, MeanEffect)
 
     def decides(num_seeds: int) -> bool:
-        grown = MeanEffect(effect.estimate, effect.sd, num_seeds)
-        outcome = _outcome(
-            Comparison(effect=grown, direction=comparison.direction, smallest_effect=comparison.smallest_effect),
-            grown.interval(level),
-            grown.interval(2 * equivalence_level),
-        )
+        grown = replace(comparison, effect=replace(effect, num_seeds=num_seeds))
+        outcome = _outcome(grown, grown.effect.interval(level), _equivalence_interval(grown, equivalence_level))
         return outcome is not Outcome.INCONCLUSIVE
 
     low, high = effect.num_seeds, MAX_SEEDS

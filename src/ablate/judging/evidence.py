@@ -1,0 +1,109 @@
+"""What there is to decide a claim by: its arms, their scores, which of their runs trained, and the effect."""
+
+import math
+from dataclasses import dataclass, field, replace
+
+from ablate.claim import Claim
+from ablate.errors import Unusable, UserError
+from ablate.judging.effects import Scores, comparison_of, effect_of, null_of, read_scores, resolution
+from ablate.judging.gaps import why_missing, why_unusable
+from ablate.judging.items import (
+    IntArray,
+    Reader,
+    are_same_nets,
+    image_effect,
+    labels_of,
+    num_images,
+    paired_hits,
+    read_predictions,
+)
+from ablate.judging.selection import Selection, select, why_not_comparable
+from ablate.judging.trained import (
+    depends_on_training,
+    exposure,
+    failures_of,
+    guessing,
+    neither_trains,
+    which_trained,
+)
+from ablate.results import ArmResult, Results
+from ablate.statistics import Comparison, Failures, mean_effect
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What there is to decide a claim by.
+
+    Args:
+        claim, selection: the claim and its arms.
+        scores: of the report runs; None where the arms are not comparable or have no such metric.
+        obstacle: "incomplete" or "not comparable" where the claim cannot be decided, "" otherwise.
+        reason: of the obstacle.
+        failures: of each cell, where the metric depends on training.
+        comparison: the claim as the statistics see it; None where there is an obstacle, or nothing is tested.
+        num_images: see `Judgement`.
+    """
+
+    claim: Claim
+    selection: Selection[ArmResult]
+    scores: Scores | None = None
+    obstacle: str = ""
+    reason: str = ""
+    failures: list[Failures] = field(default_factory=list)
+    comparison: Comparison | None = None
+    num_images: int | None = None
+
+    def in_family(self) -> Comparison:
+        """Return the claim as its family sees it: one of which nothing is known where there is an obstacle."""
+        return self.comparison or comparison_of(self.claim, mean_effect([math.nan]))
+
+
+def gather(claim: Claim, results: Results, read: Reader = read_predictions) -> Evidence:
+    """Return what there is to decide a claim by.
+
+    Args:
+        claim: of the study.
+        results: of the study.
+        read: see `items.item_interval`.
+
+    Raises:
+        UserError: the claim names arms that the study does not have.
+    """
+    selection = select(claim, results.arms)
+    if reason := why_not_comparable(selection, results.study.nuisance):
+        return Evidence(claim=claim, selection=selection, obstacle="not comparable", reason=reason)
+    cells = selection.cells
+    samples = [[(arm.chosen or arm.planned.variants[0], arm.records) for arm in cell] for cell in cells]
+    try:
+        scores = read_scores(samples, claim.metric, results.study.seeds)
+    except UserError as error:
+        return Evidence(claim=claim, selection=selection, obstacle="incomplete", reason=str(error))
+    labels = labels_of([arm for cell in cells for arm in cell], results.output_dir, read)
+    failures = []
+    if depends_on_training(claim.metric):
+        failures = [failures_of([which_trained(arm.records, labels) for arm in cell]) for cell in cells]
+    found = Evidence(claim=claim, selection=selection, scores=scores, failures=failures)
+    if reason := why_missing(cells, results.study) or why_unusable(claim, cells, scores):
+        return replace(found, obstacle="incomplete", reason=reason)
+    return compare(found, results, labels, read) if claim.is_tested else found
+
+
+def compare(evidence: Evidence, results: Results, labels: IntArray | None, read: Reader) -> Evidence:
+    """Return complete evidence with the claim's effect: over seeds or, of the same trained nets, over test images."""
+    claim, cells, scores, failures = evidence.claim, evidence.selection.cells, evidence.scores, evidence.failures
+    study = results.study
+    assert scores is not None
+    neither = neither_trains(claim, failures)
+    if are_same_nets(cells, study.seeds):
+        try:
+            hits = paired_hits(claim, cells, study.seeds, results.output_dir, read)
+        except Unusable:  # the judgement names the file; seeds decide
+            hits = None
+        if hits is not None:
+            effect = image_effect(hits, null_of(claim))
+            comparison = comparison_of(claim, effect, neither_trains=neither)
+            return replace(evidence, comparison=comparison, num_images=hits[0].shape[1])
+    is_mixture = any(f.is_mixture for f in failures)
+    effect = effect_of(claim, scores, resolution(claim, scores, num_images(claim, cells, labels)), is_mixture)
+    exposed = exposure(claim, scores, failures, guessing(labels), study.failure_share)
+    return replace(evidence, comparison=comparison_of(claim, effect, exposed, neither))
