@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ablate.manifest import read_manifest
-from ablate.results import Results, collect
 from ablate.statistics import Comparison, Outcome, decide, difference
+from ablate.study.manifest import read_manifest
+from ablate.study.results import Results, collect
 
 METRIC = "test/accuracy"
 ALPHA = 0.05

@@ -187,7 +187,7 @@ def timed(words: Sequence[str], **environment: str) -> tuple[float, str]:
 
 
 PEAK = """import sys
-from ablate.cli import main
+from ablate.cli.main import main
 try:
     main()
 finally:
@@ -273,9 +273,9 @@ def looks(args: argparse.Namespace) -> list[Row]:
     sys.path.insert(0, str(HERE))
     import contenders
 
-    from ablate.jobs import observers
-    from ablate.run import prepare
-    from ablate.tracking import Track
+    from ablate.cli.jobs import observers
+    from ablate.diagnostics.track import Track
+    from ablate.training.run import prepare
 
     rows: list[Row] = []
     for net, num_images, epochs, batch in (
@@ -316,9 +316,9 @@ def start(args: argparse.Namespace) -> list[Row]:
     timed([*ABLATE, "-m", "data=cifar10", *SHORT, *where, "seed=0,1,2"])
     study = next(Path(home, "studies").iterdir())
     code = (
-        "import sys, time; begun = float(sys.argv.pop(1)); from ablate import training; from ablate.cli import main\n"
+        "import sys, time; begun = float(sys.argv.pop(1)); from ablate.cli.main import main\n"
         "def show(self, state):\n    print('first step', time.time() - begun, flush=True)\n    raise SystemExit\n"
-        "import ablate.tensorboard as t; t.TensorBoard.on_step_end = show; main()"
+        "import ablate.training.tensorboard as t; t.TensorBoard.on_step_end = show; main()"
     )
     found: dict[str, list[float]] = {}
     for i in range(args.repeats):
@@ -405,7 +405,7 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("ABLATE_DATA", "data"))
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
-    from ablate import hardware
+    from ablate.training import hardware
 
     rows = BENCHMARKS[args.what](args)
     found = {

@@ -45,9 +45,9 @@ def ablate(args: argparse.Namespace) -> Train:
 
     The images are one epoch, so that all of these come several times as often as in a whole epoch of CIFAR-10.
     """
-    from ablate.callbacks import Checkpoint, Progress
-    from ablate.jobs import observers
-    from ablate.run import prepare, train
+    from ablate.cli.jobs import observers
+    from ablate.training.callbacks import Checkpoint, Progress
+    from ablate.training.run import prepare, train
 
     plan, run = planned(args)
     dataset = run.data.load()
@@ -79,7 +79,7 @@ def without_validation(examine: Any) -> Iterator[None]:
 
 def bare(args: argparse.Namespace) -> Train:
     """A loop written by hand with the trainer's numerics: images in memory, augmented as a batch, nothing logged."""
-    from ablate.training import autocast
+    from ablate.training.loop import autocast
 
     _, run = planned(args)
     dataset = run.data.load()
@@ -194,7 +194,9 @@ def planned(args: argparse.Namespace) -> tuple[Any, Any]:
     from hydra import compose, initialize_config_dir
     from omegaconf import open_dict
 
-    from ablate import catalog, hardware, planning
+    from ablate.cli import planning
+    from ablate.config import catalog
+    from ablate.training import hardware
 
     overrides = [
         "data=cifar10",

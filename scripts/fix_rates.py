@@ -14,10 +14,10 @@ import json
 import statistics
 from pathlib import Path
 
-from ablate.collection import read_collection
-from ablate.manifest import read_manifest
-from ablate.overrides import text
-from ablate.results import ArmResult, Results, collect, score
+from ablate.config.overrides import text
+from ablate.study.collection import read_collection
+from ablate.study.manifest import read_manifest
+from ablate.study.results import ArmResult, Results, collect, score
 from ablate.tables import comma_separated
 
 HEAD = ["study", "arm", "setting", "value", "seed", "validation accuracy", "chosen"]

@@ -18,12 +18,12 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from ablate import jobs, planning
-from ablate.catalog import conf_dir
+from ablate.cli import jobs, planning
+from ablate.config.catalog import conf_dir
+from ablate.config.overrides import text
+from ablate.config.schema import HYDRA_KEYS, shown
 from ablate.errors import UserError
-from ablate.overrides import text
-from ablate.run import start
-from ablate.schema import HYDRA_KEYS, shown
+from ablate.training.run import start
 
 TINY = (
     "data=shapes net=micro data.train_size=200 data.val_size=50 data.test_size=50 data.num_train=300 data.num_test=60 "

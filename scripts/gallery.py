@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ablate import catalog
+from ablate.config import catalog
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, PICTURES = ROOT / "docs" / "gallery.md", ROOT / "docs" / "images" / "figures"
@@ -59,7 +59,7 @@ def write_page(names: list[str]) -> None:
     for name in names:
         if not (PICTURES / f"{name}.png").exists():
             continue
-        description, source = catalog.caption(catalog.conf_dir() / "figure" / f"{name}.yaml")
+        description, source = catalog.caption(catalog.folders()[1] / "figure" / f"{name}.yaml")
         made = " " + " ".join(MADE) if name in MADE_IMAGES else ""
         lines += ["", f"## {name}", "", f"{description} Source: {source}", "", f"`ablate figure {name}{made}`", ""]
         lines += [f"![{description}](images/figures/{name}.png)", "", captions[name]]
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("ABLATE_DATA", "data"))
     parser.add_argument("--output-dir", default=str(ROOT / "outputs"))
     args = parser.parse_args()
-    known = list(catalog.levels([catalog.conf_dir()], "figure"))
+    known = list(catalog.levels(catalog.folders(), "figure"))
     for name in args.names or known:
         make(name, args.data, args.output_dir)
     write_page(known)

@@ -10,10 +10,10 @@ import argparse
 import re
 from pathlib import Path
 
-from ablate.collection import Collection, read_collection
-from ablate.manifest import Manifest
 from ablate.report import report_collection
-from ablate.results import Results, collect, missing_runs
+from ablate.study.collection import Collection, read_collection
+from ablate.study.manifest import Manifest
+from ablate.study.results import Results, collect, missing_runs
 
 
 def commits(results: list[Results]) -> list[str]:

@@ -32,19 +32,20 @@ from scipy.special import stdtrit
 from torch import Tensor
 from torch.nn import functional as F
 
-from ablate import catalog, hardware
-from ablate.arguments import check, expand
+from ablate.cli.arguments import check, expand
+from ablate.cli.figure import composing
+from ablate.cli.planning import make_run, plan
+from ablate.config import catalog
 from ablate.data.dataset import Dataset, Split
-from ablate.drafting import composing
 from ablate.optimization import parameter_groups, set_initial_lr
-from ablate.planning import make_run, plan
-from ablate.run import Run, prepare, to_device, train
-from ablate.training import autocast, score
+from ablate.training import hardware
+from ablate.training.loop import autocast, score
+from ablate.training.run import Run, prepare, to_device, train
 
 
 def make_runs(words: Sequence[str], num_seeds: int) -> Iterator[Run]:
     """Yield the recipe's run for each seed from 0, changed by the overrides `words`."""
-    where = [catalog.conf_dir()]
+    where = catalog.folders()
     recipe = [] if any(word.startswith("recipe=") for word in words) else ["recipe=speedrun"]
     overrides = expand([*recipe, *words], where)
     check(overrides, where, [])

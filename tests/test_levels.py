@@ -10,11 +10,12 @@ import pytest
 from allpairspy import AllPairs
 from PIL import Image
 
-from ablate import catalog, planning
-from ablate.run import start
+from ablate.cli import planning
+from ablate.config import catalog
+from ablate.training.run import start
 
 GROUPS = OrderedDict(
-    (group, list(catalog.levels([catalog.conf_dir()], group)))
+    (group, list(catalog.levels(catalog.folders(), group)))
     for group in catalog.default_levels()
     if group not in ("data", "trainer")
 )

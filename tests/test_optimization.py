@@ -94,3 +94,7 @@ def test_a_factor_of_one_leaves_the_groups_as_they_are():
         [id(net[0].weight)],
         [id(net[0].bias), id(net[1].weight), id(net[1].bias)],
     ]
+
+
+def test_a_rate_that_no_float_holds_is_infinite_and_no_error():
+    assert Geometric(growth=1000.0)(103.0, 200) == math.inf

@@ -9,12 +9,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ablate.data.augmentation import Augmentation
 from ablate.diagnostics.dead_units import dead_units
+from ablate.diagnostics.track import Track
 from ablate.layers.dropout import Dropout, Positions
 from ablate.regularization import Regularizer
-from ablate.run import start
-from ablate.tensorboard import TensorBoard
-from ablate.tracking import Track
-from ablate.training import Callback
+from ablate.training.loop import Callback
+from ablate.training.run import start
+from ablate.training.tensorboard import TensorBoard
 
 # On a GPU each of these makes the host wait: the size or the value of what comes out is not known before.
 WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "_unique2", "equal", "is_nonzero", "lift_fresh")

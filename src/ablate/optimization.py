@@ -152,4 +152,7 @@ class Geometric:
             raise UserError(f"`schedule.growth` must be above 0, got {self.growth}")
 
     def __call__(self, epoch: float, num_epochs: int) -> float:
-        return self.growth ** math.floor(epoch + ROUNDING * num_epochs)
+        try:
+            return self.growth ** math.floor(epoch + ROUNDING * num_epochs)
+        except OverflowError:  # more than a float holds: training diverges, as it would with any such lr
+            return math.inf

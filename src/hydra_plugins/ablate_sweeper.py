@@ -17,7 +17,7 @@ from omegaconf import DictConfig, open_dict
 from ablate.errors import CannotWrite, UserError
 
 if TYPE_CHECKING:
-    from ablate.collection import Collection
+    from ablate.study.collection import Collection
 
 NOT_IN_BASE = ("output_dir", "rerun", "dry_run", "wait", "seed")  # a study's own, or the command line's
 
@@ -46,7 +46,7 @@ ConfigStore.instance().store(group="hydra/sweeper", name="ablate", node=AblateSw
 
 
 class AblateSweeper(BasicSweeper):
-    """Turns the command line into a study, and has `ablate.sweep` do it with Hydra's launcher."""
+    """Turns the command line into a study, and has `ablate.sweep.loop` do it with Hydra's launcher."""
 
     def __init__(
         self, study: str | None, profile: str | None, changes: Sequence[str], extra_seeds: int, command: str | None
@@ -57,7 +57,7 @@ class AblateSweeper(BasicSweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Give the launcher a loader that composes an arm once."""
-        from ablate.composition import ComposeOnce
+        from ablate.cli.composition import ComposeOnce
 
         loader = ComposeOnce(hydra_context.config_loader.get_search_path())
         once = HydraContext(config_loader=loader, callbacks=hydra_context.callbacks)
@@ -65,7 +65,7 @@ class AblateSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Do what is missing of the study and write its report; end with status 1 where runs failed."""
-        from ablate.cli import end_with
+        from ablate.cli.main import end_with
 
         try:
             self.do_study(arguments)
@@ -76,24 +76,26 @@ class AblateSweeper(BasicSweeper):
 
     def do_study(self, arguments: list[str]) -> None:
         """Plan, run, judge, report."""
-        from ablate import forecast, report, sweep
-        from ablate.arguments import applicable, split_folders
-        from ablate.catalog import conf_dir
+        from ablate import report
+        from ablate.cli.arguments import applicable, split_folders
+        from ablate.config import catalog
+        from ablate.config.overrides import key_of, text
         from ablate.judging import check_claims, check_recorded, judge
-        from ablate.manifest import check_validated, plan_arms
-        from ablate.overrides import key_of, text
-        from ablate.results import Job
-        from ablate.study import Study
+        from ablate.study.manifest import check_validated, plan_arms
+        from ablate.study.results import Job
+        from ablate.study.study import Study
+        from ablate.sweep import forecast
+        from ablate.sweep import loop as sweep
 
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
-        where = [conf_dir(), *split_folders(sys.argv[1:])[0]]
+        where = [*catalog.folders(), *split_folders(sys.argv[1:])[0]]
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides(list(arguments))
         asked = [self.as_study(overrides)] if self.study is None else self.read(overrides, where)
         for study, _, _ in asked:
             check_claims(study)
             self.check_arms(study, where)
-        from ablate import planning  # loads torch
+        from ablate.cli import planning
 
         decided, num_workers, gpus, local = self.decide([study for study, _, _ in asked])
         command = again(self.command)
@@ -177,9 +179,9 @@ class AblateSweeper(BasicSweeper):
         Raises:
             UserError: one is refused; the arm is named.
         """
-        from ablate.arguments import applicable
-        from ablate.composition import checked
-        from ablate.overrides import text
+        from ablate.cli.arguments import applicable
+        from ablate.cli.composition import checked
+        from ablate.config.overrides import text
 
         tuned = [f"{study.tuning.key}={text(value)}" for value in study.tuning.values] if study.tuning else []
         arms = study.arms()
@@ -196,10 +198,10 @@ class AblateSweeper(BasicSweeper):
         Raises:
             UserError: something is swept, or a file has what belongs to the command line.
         """
-        from ablate import catalog
-        from ablate.overrides import key_of
-        from ablate.study import parse
-        from ablate.study_files import parts_of, patch, read_study, with_claims, with_profile, without_idle
+        from ablate.config import catalog
+        from ablate.config.overrides import key_of
+        from ablate.study.files import parts_of, patch, read_study, with_claims, with_profile, without_idle
+        from ablate.study.study import parse
 
         assert self.study is not None
         shared = [str(override.input_line) for override in overrides]
@@ -225,9 +227,9 @@ class AblateSweeper(BasicSweeper):
 
     def collect_studies(self, studies: Sequence[Any], where: Sequence[Path]) -> "Collection | None":
         """Write down which studies belong together, where the study that is asked for consists of others."""
-        from ablate import catalog
-        from ablate.collection import Collection, write_collection
-        from ablate.study_files import parts_of
+        from ablate.config import catalog
+        from ablate.study.collection import Collection, write_collection
+        from ablate.study.files import parts_of
 
         assert self.config is not None
         files = catalog.levels(where, "study")
@@ -251,11 +253,11 @@ class AblateSweeper(BasicSweeper):
         Raises:
             UserError: what is swept does not tell runs apart.
         """
-        from ablate import catalog
-        from ablate.grammar import values_of
-        from ablate.identity import is_unscientific
-        from ablate.overrides import text
-        from ablate.study import TUNING_SEED, parse
+        from ablate.cli.grammar import values_of
+        from ablate.config import catalog
+        from ablate.config.overrides import text
+        from ablate.study.study import TUNING_SEED, parse
+        from ablate.training.identity import is_unscientific
 
         assert self.config is not None
         swept = [override for override in overrides if override.is_sweep_override()]
@@ -292,8 +294,8 @@ class AblateSweeper(BasicSweeper):
         Raises:
             UserError: precision is left to the nodes of a cluster, which may not agree, or studies name two devices.
         """
-        from ablate import hardware
-        from ablate.overrides import key_of
+        from ablate.config.overrides import key_of
+        from ablate.training import hardware
 
         assert self.config is not None
         launcher = self.config.hydra.launcher

@@ -8,11 +8,11 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from ablate import planning
+from ablate.cli import planning
+from ablate.cli.jobs import observers
 from ablate.data.dataset import Dataset
 from ablate.data.polygon import CLASS_NAMES, Polygon, corners, inside
-from ablate.jobs import observers
-from ablate.run import start
+from ablate.training.run import start
 
 DEFAULTS: dict[str, Any] = {
     "num_train": 5000,

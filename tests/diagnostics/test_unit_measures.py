@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from ablate.diagnostics.activation_cost import activation_cost
-from ablate.diagnostics.algebra import algebra
 from ablate.diagnostics.batch_mates import batch_mates
 from ablate.diagnostics.dead_units import dead_units
 from ablate.diagnostics.linearity import linearity
@@ -20,6 +19,7 @@ from ablate.diagnostics.saturation import saturation
 from ablate.diagnostics.symmetry import symmetry
 from ablate.layers.activation import Maxout
 from ablate.layers.normalization import Batch
+from ablate.lecture.algebra import algebra
 from ablate.regularization import InputNoise
 
 SHARED = [dead_units, saturation, pre_activation, symmetry, linearity]

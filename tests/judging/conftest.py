@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from ablate.identity import fingerprint
-from ablate.manifest import Manifest, PlannedArm, Variant
-from ablate.record import Record
-from ablate.results import ArmResult, Results, choose
-from ablate.study import Study, parse
+from ablate.study.manifest import Manifest, PlannedArm, Variant
+from ablate.study.results import ArmResult, Results, choose
+from ablate.study.study import Study, parse
+from ablate.training.identity import fingerprint
+from ablate.training.record import Record
 
 # (axes, seed, value of the nuisance) -> metrics, one number for test/accuracy, or None where the run is missing.
 Metrics = Callable[[dict[str, Any], int, Any], Mapping[str, float | None] | float | None]

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ablate.claim import Claim
 from ablate.judging.effects import Scores, bounds, effect_of, in_unit, unusable
 from ablate.statistics import RankEffect, ratio
+from ablate.study.claim import Claim
 
 INF, NAN = np.inf, np.nan
 

@@ -3,10 +3,10 @@
 from types import SimpleNamespace
 from typing import Any
 
-from ablate.claim import Claim
 from ablate.judging import Mechanism
 from ablate.judging.judge import mechanism
-from ablate.report.findings import mechanism as told
+from ablate.report.verdicts import mechanism as told
+from ablate.study.claim import Claim
 
 CLAIM = Claim(
     name="c",

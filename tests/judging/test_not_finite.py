@@ -83,7 +83,7 @@ def test_an_accuracy_of_such_runs_is_judged(make_results):
 
 def test_train_cross_entropy_may_be_claimed(make_results):
     from ablate.judging import check_claims
-    from ablate.study import parse
+    from ablate.study.study import parse
 
     check_claims(parse("toy", {**TUNED, "claims": {"it": {**CLAIM, "metric": "train/cross_entropy"}}}))
     with pytest.raises(ValueError, match="train/cross_entropy"):

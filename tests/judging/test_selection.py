@@ -7,7 +7,7 @@ import pytest
 
 from ablate.judging import check_claims, check_recorded, judge
 from ablate.judging.selection import select
-from ablate.study import Study, parse
+from ablate.study.study import Study, parse
 
 PRODUCT = [{"product": {"activation": ["relu", "tanh"], "normalization": ["none", "batch"]}}]
 RELU_OVER_TANH = {"treatment": {"activation": "relu"}, "control": {"activation": "tanh"}}

@@ -8,8 +8,8 @@ import pytest
 
 from ablate.judging import judge
 from ablate.judging.trained import guessing, which_trained
-from ablate.record import PREDICTIONS_NAME, Record
 from ablate.statistics import mean_effect, seeds_to_exclude
+from ablate.training.record import PREDICTIONS_NAME, Record
 
 NUM_IMAGES = 2000
 SIDES = {"treatment": {"activation": "relu"}, "control": {"activation": "tanh"}}

@@ -7,7 +7,7 @@ import pytest
 
 from ablate.judging import judge
 from ablate.statistics import mean_effect
-from ablate.study import TUNING_SEED
+from ablate.study.study import TUNING_SEED
 
 VALUES = [1, 2, 4, 8]
 JITTER = [0.0, 0.001, -0.001]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ablate.errors import UserError
 from ablate.layers.dropout import SELU_SATURATION, AlphaDropout, Dropout, Positions, SpatialDropout
 
 MODULES = [
@@ -226,7 +227,7 @@ def test_positions_refuse_a_list_of_the_wrong_length() -> None:
 
 
 def test_positions_refuse_a_wrong_keyword_of_the_layer_at_once() -> None:
-    with pytest.raises(TypeError, match="scale"):
+    with pytest.raises(UserError, match=r"`dropout.layer` cannot be made from its settings: .*scale"):
         Positions(layer=partial(Dropout, scale="inverted"))
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from ablate.judging import AtValue, Judgement
-from ablate.manifest import Manifest, PlannedArm, Variant
-from ablate.record import Record
-from ablate.results import ArmResult, Results
 from ablate.statistics import describe, improvement, mean_effect
-from ablate.study import parse
+from ablate.study.manifest import Manifest, PlannedArm, Variant
+from ablate.study.results import ArmResult, Results
+from ablate.study.study import parse
+from ablate.training.record import Record
 
 ENVIRONMENT = {
     "device": "cpu",

@@ -2,9 +2,9 @@ import re
 
 import pytest
 
-from ablate.plotting import limits
 from ablate.report.arm_plots import axis_positions, heat_map, ink_on, learning_curves, tuning_curves
 from ablate.report.curves import PairTable
+from ablate.report.plotting import limits
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ablate.judging import judge
 from ablate.report import summary, write_report
-from ablate.report.circumstances import failures, progress
-from ablate.report.findings import findings
+from ablate.report.provenance import failures, progress
 from ablate.report.table import arm_rows
+from ablate.report.verdicts import findings
 
 MARK = "not finite at inference: 2 of 6 seeds (up to 40"
 

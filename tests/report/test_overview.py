@@ -3,16 +3,16 @@ import re
 from dataclasses import replace
 
 import pytest
-from test_page import Page
 
-from ablate.collection import Collection, write_collection
 from ablate.judging import Judgement, Mechanism, judge
-from ablate.manifest import MANIFEST_NAME, write_manifest
-from ablate.record import write_record
 from ablate.report import collection_summary, write_overview, write_report
 from ablate.report.overview import as_parts
+from ablate.report.phrases import LOOKS
 from ablate.report.terminal import verdict_line
-from ablate.report.wording import LOOKS
+from ablate.study.collection import Collection, write_collection
+from ablate.study.manifest import MANIFEST_NAME, write_manifest
+from ablate.training.record import write_record
+from builders.html import Page
 
 WITH = {"relu": 0.61, "tanh": 0.52}  # a difference of about 0.09, as is claimed
 AGAINST = {"relu": 0.52, "tanh": 0.61}

@@ -6,10 +6,10 @@ import pytest
 from scipy import stats
 
 from ablate.judging import Trained
-from ablate.report.findings import answer, failed, findings
 from ablate.report.page_level import FAMILY_ALONE, ONE_BUDGET, headline, page_level, summarize
+from ablate.report.phrases import LOOKS
 from ablate.report.terminal import verdict_line
-from ablate.report.wording import LOOKS
+from ablate.report.verdicts import answer, failed, findings
 
 
 @pytest.fixture

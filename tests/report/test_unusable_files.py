@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from ablate import report
-from ablate.report.circumstances import failures
 from ablate.report.overview import collection_summary
+from ablate.report.provenance import failures
 
 WHY = "no interval over test images: seed-0/predictions.npz is missing; rerun=true for this run makes them again"
 

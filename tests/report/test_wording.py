@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from ablate.claim import Claim
-from ablate.report.wording import LOOKS, Unit, mean_score, percent, plural, probability, short_names, signed, unit_of
+from ablate.report.phrases import LOOKS, Unit, mean_score, percent, plural, probability, short_names, signed, unit_of
+from ablate.study.claim import Claim
 
 
 def claim(**changes):

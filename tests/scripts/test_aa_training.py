@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablate.manifest import Manifest, PlannedArm, Variant, write_manifest
-from ablate.record import Record, write_record
-from ablate.results import collect
+from ablate.study.manifest import Manifest, PlannedArm, Variant, write_manifest
+from ablate.study.results import collect
+from ablate.training.record import Record, write_record
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {"data": {"train_size": 2000}, "trainer": {"epochs": 8}}

@@ -4,16 +4,16 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from ablate import catalog
-from ablate.study import parse
-from ablate.study_files import parts_of, read_study, with_claims, with_profile
+from ablate.config import catalog
+from ablate.study.files import parts_of, read_study, with_claims, with_profile
+from ablate.study.study import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def families() -> Counter[tuple[str, str]]:
     """How many claims are tested in each family of the lecture."""
-    studies, files = (catalog.levels([catalog.conf_dir()], group) for group in ("study", "claim"))
+    studies, files = (catalog.levels(catalog.folders(), group) for group in ("study", "claim"))
     found: Counter[tuple[str, str]] = Counter()
     for name in parts_of("lecture", studies):
         content = with_profile(name, read_study(studies[name]), "quick", studies)

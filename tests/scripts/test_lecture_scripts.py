@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from ablate.collection import Collection, write_collection
+from ablate.config.overrides import from_yaml
 from ablate.judging import judge
-from ablate.overrides import from_yaml
 from ablate.report import write_overview, write_report
-from ablate.results import collect, missing_runs
-from ablate.sweep import begin
-from test_sweep import BEST, TUNING, finish, manifest
+from ablate.study.collection import Collection, write_collection
+from ablate.study.results import collect, missing_runs
+from ablate.sweep.loop import begin
+from builders.studies import BEST, TUNING, finish, manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,7 +14,7 @@ from filelock import FileLock
 from ablate.data.cache import BESIDE, Arrays, cached_arrays, user_cache_folder
 from ablate.data.dataset import Dataset, Source, split_source
 from ablate.errors import UserError
-from ablate.paths import local
+from ablate.storage.paths import local
 
 FOLDER = "cifar-10-batches-py"
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -46,7 +46,7 @@ class Cifar10:
         root: folder that holds `cifar-10-batches-py`, or that folder itself.
         download: download into `root` where it is absent.
         train_size: number of training images; None takes all that `val_size` leaves.
-        val_size: number of validation images, taken from the training images; 0 for none.
+        val_size: number of validation images, taken from the training images; 0 for none; None as in `ImageFolder`.
         test_size: number of test images; None takes all.
         split_seed: seed of the split, at least 0.
         cache_dir: folder of the cache, or None.
@@ -59,7 +59,7 @@ class Cifar10:
     root: str
     download: bool = True
     train_size: int | None = None
-    val_size: int = 5000
+    val_size: int | None = 5000
     test_size: int | None = None
     split_seed: int = 0
     cache_dir: str | None = None

@@ -16,7 +16,7 @@ from ablate.data.cache import BESIDE, Arrays, cached_arrays, user_cache_folder
 from ablate.data.dataset import Dataset, Source, split_source
 from ablate.data.image_file import SUFFIXES, decode_image, read_content
 from ablate.errors import UserError, explain, notice
-from ablate.paths import local
+from ablate.storage.paths import local
 
 READ = "png, jpg, bmp, webp, gif, tif, ppm"
 

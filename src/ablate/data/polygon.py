@@ -48,7 +48,7 @@ class Polygon:
         num_edges: E, at least 3.
         radius: of the circle through the corners, in (0, 1].
         train_size: number of training points; None takes all that `val_size` leaves.
-        val_size: number of validation points, taken from the training points; 0 for none.
+        val_size: number of validation points, taken from the training points; 0 for none; None as in `ImageFolder`.
         test_size: number of test points; None takes all.
         split_seed: seed of the split, at least 0.
         bits: of a coordinate; 16.
@@ -63,7 +63,7 @@ class Polygon:
     num_edges: int
     radius: float
     train_size: int | None = None
-    val_size: int = 1000
+    val_size: int | None = 1000
     test_size: int | None = None
     split_seed: int = 0
     bits: int = BITS

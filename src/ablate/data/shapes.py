@@ -13,7 +13,7 @@ from ablate.data.cache import Arrays, cached_arrays, user_cache_folder
 from ablate.data.dataset import Dataset, Source, split_source
 from ablate.data.drawing import FIGURES, TEXTURES, Array, coverage, disk, pink_noise
 from ablate.errors import UserError
-from ablate.paths import local
+from ablate.storage.paths import local
 
 VERSION = 1
 """Raised whenever the same fields give other images."""
@@ -51,7 +51,7 @@ class Shapes:
         min_radius, max_radius: of a figure, as fractions of half the image's side, above 0 and at most 1.
         window_center, window_width: the narrow window, as fractions of the range; unused up to 8 bits.
         train_size: number of training images; None takes all that `val_size` leaves.
-        val_size: number of validation images, taken from the training images; 0 for none.
+        val_size: number of validation images, taken from the training images; 0 for none; None as in `ImageFolder`.
         test_size: number of test images; None takes all.
         split_seed: seed of the split, at least 0.
         cache_dir: folder of the cache; None takes the user's cache folder.
@@ -72,7 +72,7 @@ class Shapes:
     window_center: float
     window_width: float
     train_size: int | None = None
-    val_size: int = 1000
+    val_size: int | None = 1000
     test_size: int | None = None
     split_seed: int = 0
     cache_dir: str | None = None

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from ablate.diagnostics.probe import Probe, probing
 from ablate.errors import UserError
-from ablate.scoring import answers
+from ablate.training.scoring import answers
 
 
 def spread_over_batches(log_probs: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from ablate.diagnostics.probe import Probe, probing
 from ablate.errors import UserError
-from ablate.scoring import hits
+from ablate.training.scoring import hits
 
 BATCH_SIZE = 500  # images a pass; changes the speed only
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from ablate.diagnostics.calibration import log_probabilities
 from ablate.diagnostics.probe import Probe, probing
 from ablate.errors import UserError
-from ablate.scoring import answers, hits
+from ablate.training.scoring import answers, hits
 
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # down and right count positive
 

@@ -8,13 +8,13 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.claim import DIFFERENCE_FORMS, Claim
-from ablate.manifest import Variant
-from ablate.record import Record
-from ablate.results import score
 from ablate.statistics import Comparison, Direction, Effect, Exposure, guarded_effect, mean_effect, rank_effect, trend
 from ablate.statistics.effects import FloatArray
 from ablate.statistics.verdicts import NO_EXPOSURE
+from ablate.study.claim import DIFFERENCE_FORMS, Claim
+from ablate.study.manifest import Variant
+from ablate.study.results import score
+from ablate.training.record import Record
 
 # An arm's runs as they are compared: its variant, and the records by seed.
 Sample = tuple[Variant, Mapping[int, Record]]

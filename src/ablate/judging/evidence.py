@@ -3,11 +3,9 @@
 import math
 from dataclasses import dataclass, field, replace
 
-from ablate.claim import Claim
 from ablate.errors import Unusable, UserError
 from ablate.judging.effects import Scores, comparison_of, effect_of, null_of, read_scores, resolution
-from ablate.judging.gaps import why_missing, why_unusable
-from ablate.judging.items import (
+from ablate.judging.image_interval import (
     IntArray,
     Reader,
     are_same_nets,
@@ -26,8 +24,10 @@ from ablate.judging.trained import (
     neither_trains,
     which_trained,
 )
-from ablate.results import ArmResult, Results
+from ablate.judging.undecided import why_missing, why_unusable
 from ablate.statistics import Comparison, Failures, mean_effect
+from ablate.study.claim import Claim
+from ablate.study.results import ArmResult, Results
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ablate.claim import Claim
 from ablate.errors import Unusable
 from ablate.judging import tuning
 from ablate.judging.effects import (
@@ -20,10 +19,9 @@ from ablate.judging.effects import (
     unusable,
 )
 from ablate.judging.evidence import Evidence, gather
-from ablate.judging.items import Reader, item_interval, read_predictions
+from ablate.judging.image_interval import Reader, item_interval, read_predictions
 from ablate.judging.judgement import Judgement, Mechanism, Trained
 from ablate.judging.selection import Selection, describe
-from ablate.results import ArmResult, Results
 from ablate.statistics import (
     Outcome,
     Verdict,
@@ -35,6 +33,8 @@ from ablate.statistics import (
     sign_flip,
 )
 from ablate.statistics.effects import FloatArray
+from ablate.study.claim import Claim
+from ablate.study.results import ArmResult, Results
 
 
 def judge(results: Results, generator_seed: int = 0) -> list[Judgement]:

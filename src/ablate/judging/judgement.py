@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablate.claim import Claim
+from ablate.study.claim import Claim
 
 
 @dataclass(frozen=True, kw_only=True)

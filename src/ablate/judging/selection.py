@@ -5,14 +5,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from ablate.claim import Axes, Claim
-from ablate.declaration import undeclared
+from ablate.config.overrides import text
 from ablate.errors import UserError
-from ablate.identity import measures
-from ablate.manifest import PlannedArm, same_runs
-from ablate.overrides import text
-from ablate.results import ArmResult, Job, Results
-from ablate.study import Study
+from ablate.study.claim import Axes, Claim
+from ablate.study.declaration import undeclared
+from ablate.study.manifest import PlannedArm, same_runs
+from ablate.study.results import ArmResult, Job, Results
+from ablate.study.study import Study
+from ablate.training.identity import measures
 
 NO_MEASURE = ("train", "train_eval", "val", "test", "best", "epochs_to", "initial")
 SCORE = re.compile(

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.claim import Claim
 from ablate.judging.effects import Scores, is_accuracy, weights
-from ablate.record import Record
 from ablate.statistics import Exposure, Failures
+from ablate.study.claim import Claim
+from ablate.training.record import Record
 
 IntArray = NDArray[np.int_]
 

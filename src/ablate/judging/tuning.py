@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ablate.claim import Claim
 from ablate.errors import UserError
 from ablate.judging.effects import Scores, effect_of, in_unit, read_scores, smallest_effect, unusable
 from ablate.judging.judgement import AtValue
-from ablate.results import ArmResult
 from ablate.statistics import Effect
 from ablate.statistics.effects import ROUNDING
-from ablate.study import Study
+from ablate.study.claim import Claim
+from ablate.study.results import ArmResult
+from ablate.study.study import Study
 
 Cells = Sequence[Sequence[ArmResult]]
 

@@ -5,11 +5,11 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ablate.overrides import text
-from ablate.plotting import COLOURS, INK, MUTED, RULE, new_figure, style, to_svg
+from ablate.config.overrides import text
 from ablate.report.curves import Band, PairTable, averaged_over, band, history
-from ablate.report.wording import LOOKS, short_names
-from ablate.results import ArmResult, Results
+from ablate.report.phrases import LOOKS, short_names
+from ablate.report.plotting import COLOURS, INK, MUTED, RULE, new_figure, style, to_svg
+from ablate.study.results import ArmResult, Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,16 +15,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablate.identity import flatten, scientific
-from ablate.overrides import text
-from ablate.record import Record
-from ablate.report.circumstances import progress, records_of, unsound
+from ablate.config.overrides import text
 from ablate.report.curves import averaged_over, band, history
-from ablate.report.findings import answer, findings
 from ablate.report.links import folder_names, link_runs
 from ablate.report.markdown import verdict_rows
-from ablate.results import ArmResult, Results
+from ablate.report.provenance import progress, records_of, unsound
+from ablate.report.verdicts import answer, findings
+from ablate.study.results import ArmResult, Results
 from ablate.tables import markdown
+from ablate.training.identity import flatten, scientific
+from ablate.training.record import Record
 
 if TYPE_CHECKING:
     from ablate.judging import Judgement

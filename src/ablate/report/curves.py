@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ablate.overrides import text
-from ablate.record import Record
-from ablate.report.wording import of_runs
-from ablate.results import Results
+from ablate.config.overrides import text
+from ablate.report.phrases import of_runs
+from ablate.study.results import Results
+from ablate.training.record import Record
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,9 +5,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ablate.plotting import INK, MUTED, RULE, SHADE, factor_ticks, limits, new_figure, style, to_svg, whisker
-from ablate.report.findings import Finding
+from ablate.report.plotting import INK, MUTED, RULE, SHADE, factor_ticks, limits, new_figure, style, to_svg, whisker
 from ablate.report.table import of_seeds
+from ablate.report.verdicts import Finding
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

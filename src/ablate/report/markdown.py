@@ -4,7 +4,8 @@ import html
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ablate.report.circumstances import (
+from ablate.report.phrases import percent, probability
+from ablate.report.provenance import (
     command_with,
     environment,
     failures,
@@ -13,11 +14,10 @@ from ablate.report.circumstances import (
     setting,
     undeclared,
 )
-from ablate.report.findings import Finding, answer, failed
 from ablate.report.table import shown_rows
-from ablate.report.wording import percent, probability
-from ablate.results import Results
-from ablate.study import Study
+from ablate.report.verdicts import Finding, answer, failed
+from ablate.study.results import Results
+from ablate.study.study import Study
 from ablate.tables import markdown
 
 if TYPE_CHECKING:

@@ -8,11 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ablate.collection import Collection, others
 from ablate.errors import UserError
-from ablate.manifest import Manifest, read_manifest
-from ablate.report.circumstances import Progress, progress, unsound
-from ablate.report.findings import Finding, answer, finding, findings, mechanism
 from ablate.report.overview_markdown import to_markdown
 from ablate.report.page import csv_rows, write_report
 from ablate.report.page_level import (
@@ -25,11 +21,15 @@ from ablate.report.page_level import (
     page_level,
     summarize,
 )
+from ablate.report.phrases import plural
+from ablate.report.provenance import Progress, progress, unsound
 from ablate.report.rendering import render
 from ablate.report.table import write_text
 from ablate.report.terminal import unusable_lines, verdict_line
-from ablate.report.wording import plural
-from ablate.results import Results, collect
+from ablate.report.verdicts import Finding, answer, finding, findings, mechanism
+from ablate.study.collection import Collection, others
+from ablate.study.manifest import Manifest, read_manifest
+from ablate.study.results import Results, collect
 from ablate.tables import comma_separated
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ablate.collection import Collection
-from ablate.report.findings import answer, failed
 from ablate.report.markdown import plain_cell
-from ablate.report.wording import LOOKS, probability
+from ablate.report.phrases import LOOKS, probability
+from ablate.report.verdicts import answer, failed
+from ablate.study.collection import Collection
 from ablate.tables import markdown
 
 if TYPE_CHECKING:

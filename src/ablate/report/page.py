@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.report import arm_plots, effect_plots
 from ablate.report.board import link_study, write_arm_board
-from ablate.report.circumstances import (
+from ablate.report.curves import band, pair_tables
+from ablate.report.markdown import to_markdown
+from ablate.report.page_level import cost_sentence, exact_sentence
+from ablate.report.provenance import (
     command_with,
     environment,
     failures,
@@ -15,13 +18,10 @@ from ablate.report.circumstances import (
     setting,
     undeclared,
 )
-from ablate.report.curves import band, pair_tables
-from ablate.report.findings import Finding, answer, count_outcomes, failed, findings
-from ablate.report.markdown import to_markdown
-from ablate.report.page_level import cost_sentence, exact_sentence
 from ablate.report.rendering import render
 from ablate.report.table import shown_rows, study_rows, write_text
-from ablate.results import Results
+from ablate.report.verdicts import Finding, answer, count_outcomes, failed, findings
+from ablate.study.results import Results
 from ablate.tables import comma_separated
 
 if TYPE_CHECKING:

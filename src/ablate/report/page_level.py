@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ablate.report.wording import LOOKS, plural
-from ablate.results import Results
+from ablate.report.phrases import LOOKS, plural
+from ablate.study.results import Results
 
 if TYPE_CHECKING:
     from ablate.judging import Judgement

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from ablate.report.findings import failed
-from ablate.report.wording import LOOKS, percent, probability
+from ablate.report.phrases import LOOKS, percent, probability
+from ablate.report.verdicts import failed
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -5,13 +5,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ablate.identity import flatten, plain, scientific
-from ablate.integrity import replacing
-from ablate.overrides import text
-from ablate.record import Record
-from ablate.report.wording import of_runs
-from ablate.results import ArmResult, Results
-from ablate.study import Study
+from ablate.config.overrides import text
+from ablate.report.phrases import of_runs
+from ablate.storage.integrity import replacing
+from ablate.study.results import ArmResult, Results
+from ablate.study.study import Study
+from ablate.training.identity import flatten, plain, scientific
+from ablate.training.record import Record
 
 HEAD = (
     "seeds",
@@ -107,7 +107,7 @@ def of_seeds(known: int, asked: int) -> str:
 
 def failed_runs(results: Results, arm: ArmResult) -> str:
     """Return how many runs of an arm failed to train and how large a share may, "" without a finished run."""
-    from ablate.judging.items import labels_of, read_predictions
+    from ablate.judging.image_interval import labels_of, read_predictions
     from ablate.judging.trained import failures_of, which_trained
 
     if not arm.records:

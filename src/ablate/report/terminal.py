@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ablate.manifest import coinciding, same_runs
-from ablate.report.circumstances import REMADE, records_of, unsound
-from ablate.report.findings import answer, failed
+from ablate.report.phrases import LOOKS, unit_of
+from ablate.report.provenance import REMADE, records_of, unsound
 from ablate.report.table import arm_rows
-from ablate.report.wording import LOOKS, unit_of
-from ablate.results import Results
+from ablate.report.verdicts import answer, failed
+from ablate.study.manifest import coinciding, same_runs
+from ablate.study.results import Results
 from ablate.tables import aligned
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from ablate.statistics.factorial import Change, Contrast, factorial_contrasts
 from ablate.statistics.failures import Exposure, Failures, clopper_pearson, seeds_to_exclude
 from ablate.statistics.families import Holm, false_discovery, holm, look_alpha
 from ablate.statistics.guarded import GuardedEffect, guarded_effect
-from ablate.statistics.items import AccuracyDifference, accuracy_difference, hit_difference, image_differences
+from ablate.statistics.image_interval import AccuracyDifference, accuracy_difference, hit_difference, image_differences
 from ablate.statistics.power import (
     SeedsNeeded,
     VerdictProbabilities,

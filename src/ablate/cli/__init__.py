@@ -1,0 +1,1 @@
+"""The command `ablate`, and all that knows of Hydra: from words to a run, a sweep, a study or a figure."""

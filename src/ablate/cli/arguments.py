@@ -1,0 +1,191 @@
+"""The words of a command line before Hydra sees them: brought into order, and refused early where they are mistaken."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from ablate.cli.grammar import parse
+from ablate.cli.options import check_options, value_follows
+from ablate.cli.words import OF_A_STUDY, check_bare, check_hydra, check_key, check_level, check_of_study, check_sweep
+from ablate.config import catalog
+from ablate.config.keys import check_levels
+from ablate.config.overrides import key_of, quoted
+from ablate.errors import UserError
+from ablate.training.identity import is_unscientific
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
+CONFIG_DIR = ("--config-dir", "-cd")
+
+
+def split_folders(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Return the folders given as --config-dir, and the other words in order."""
+    folders: list[Path] = []
+    words: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if name not in CONFIG_DIR:
+            words.append(argument)
+            continue
+        value = value if equals else next(rest, "")
+        if not value or not Path(value).is_dir():
+            raise UserError(f"{name} needs an existing folder, got {value!r}")
+        folders.append(Path(value))
+    return folders, words
+
+
+def options_first(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with options, and what belongs to them, before the overrides, as Hydra needs them."""
+    options: list[str] = []
+    overrides: list[str] = []
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if not argument.startswith("-"):
+            overrides.append(argument)
+            continue
+        options.append(argument)
+        if rest and (argument in CONFIG_DIR or value_follows(argument, rest[0])):
+            options.append(rest.pop(0))
+    return [*options, *overrides]
+
+
+def expand(words: Sequence[str], where: Sequence[Path]) -> list[str]:
+    """Return the words with the overrides of conf/recipe/NAME.yaml in the place of `recipe=NAME`.
+
+    What the other words say stands, whatever their order: a key or a level of theirs takes the place of the recipe's,
+    and a level also of what the recipe sets within that group.
+
+    Args:
+        words: the command line without --config-dir.
+        where: the conf folders.
+
+    Raises:
+        UserError: there is no such recipe, several are named, or one stands beside a study.
+    """
+    named = [word for word in words if word.startswith("recipe=")]
+    if not named:
+        return list(words)
+    name = named[0].removeprefix("recipe=")
+    if len(named) > 1 or "," in name:
+        raise UserError(f"one recipe at a time, got {' '.join(named)}")
+    if any(word.startswith("study=") for word in words):
+        raise UserError(
+            f"{named[0]} cannot stand beside a study, whose file has settings of its own; copy what you want of the "
+            "recipe into the study's `base`"
+        )
+    check_levels("recipe", [name], list(recipes := catalog.levels(where, "recipe")))
+    content = yaml.safe_load(recipes[name].read_text(encoding="utf-8"))
+    overrides = content.get("overrides") if isinstance(content, dict) else None
+    if not isinstance(overrides, list) or not all(isinstance(line, str) and "=" in line for line in overrides):
+        raise UserError(
+            f"{recipes[name]} must hold `overrides`, a list of KEY=VALUE; put quotes around what YAML reads"
+        )
+    taken = {key_of(word) for word in words if not word.startswith("-")}
+    kept = [line for line in overrides if not {key_of(line), key_of(line).partition(".")[0]} & taken]
+    place = words.index(named[0])
+    return [*words[:place], *kept, *words[place + 1 :]]
+
+
+def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str], *, may_sweep: bool = True) -> None:
+    """Refuse a word that means nothing before anything is composed, and say what it may have been meant for.
+
+    Args:
+        words: the command line without --config-dir.
+        where: the conf folders.
+        subcommands: the words that may stand first.
+        may_sweep: whether `-m` could be given.
+
+    Raises:
+        UserError: for instance `activation=rleu`, `activaton=relu`, `optimizer.learning_rate=1`, `lst`,
+            `activation relu`, `--lr 0.1`, `seed=range(5)` without -m.
+    """
+    settings = check_options(words)
+    studies = [word for word in settings if word.startswith("study=")]
+    if len(studies) > 1 or (studies and "," in studies[0]):
+        raise UserError(f"one study at a time, got {' '.join(studies)}")
+    read: list[tuple[str, Override]] = []
+    for place, word in enumerate(settings):
+        name, equals, value = word.partition("=")
+        if not equals and not word.startswith("~"):
+            check_bare(settings, place, where, subcommands)
+        group = name.lstrip("+~").partition(".")[0]
+        if group in OF_A_STUDY:
+            check_of_study(word, bool(studies), where)
+        elif equals and not value and settings[place + 1 :] and "=" not in settings[place + 1]:
+            meant = shlex.quote(f"{name}={settings[place + 1]}")
+            raise UserError(f"{word!r} has no value; did you mean {meant}, without a space?")
+        elif equals and not value and name in catalog.default_levels():
+            check_levels(name, [value], list(catalog.levels(where, name)))
+        else:
+            read.append((word, parse(word)))
+    groups = catalog.default_levels()
+    chosen = {**groups, **{o.key_or_group: str(o.value()) for _, o in read if o.key_or_group in groups}}
+    multirun = bool({"-m", "--multirun"} & set(words)) or "hydra.mode=MULTIRUN" in words
+    for word, override in read:
+        if override.is_hydra_override() or override.key_or_group == "hydra":
+            check_hydra(override, word)
+            continue
+        check_key(override, word, chosen, where, in_study=bool(studies))
+        if override.is_sweep_override() and not studies:  # a study says itself what it sweeps
+            check_sweep(override, word, where, multirun=multirun, may_sweep=may_sweep)
+            twice = [other for other, found in read if found.key_or_group == override.key_or_group]
+            if len(twice) > 1:
+                raise UserError(f"{override.key_or_group} is given more than once ({' '.join(twice)}); leave one")
+        if override.key_or_group in groups and not override.is_delete():
+            check_level(override, word, where)
+
+
+def applicable(overrides: Sequence[str], where: Sequence[Path]) -> list[str]:
+    """Return the overrides of an arm without those that say where data lie, if its data lie nowhere.
+
+    Arms of one study may have different data, and `data.root=FOLDER` is said for those that are read from a folder.
+
+    Args:
+        overrides: of one arm, in order.
+        where: the conf folders.
+    """
+    level = next((o.partition("=")[2] for o in reversed(overrides) if key_of(o) == "data"), "")
+    path = catalog.levels(where, "data").get(level or catalog.default_levels()["data"])
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path else None
+    if not isinstance(content, dict) or "defaults" in content:
+        return list(overrides)
+    known = {f"data.{key}" for key in content}
+    placing = {key_of(o) for o in overrides if o.startswith("data.") and is_unscientific(key_of(o))}
+    return [override for override in overrides if key_of(override) not in placing - known]
+
+
+def as_sweep(arguments: Sequence[str], command: Sequence[str]) -> list[str]:
+    """Return the command line of a study as that of a multirun: no job ever sees what is the study's own.
+
+    Args:
+        arguments: the command line, recipes expanded.
+        command: the same as it was typed, for the record.
+    """
+    name, profile, extra_seeds = "", "null", "0"
+    changes, rest = [], []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key == "study":
+            name = value
+        elif key == "profile":
+            profile = quoted(value)
+        elif key == "extra_seeds":
+            extra_seeds = value
+        elif key.startswith("study."):
+            changes.append(argument.removeprefix("study."))
+        elif argument not in ("-m", "--multirun"):
+            rest.append(argument)
+    own = {
+        "study": quoted(name),
+        "profile": profile,
+        "changes": f"[{','.join(map(quoted, changes))}]",
+        "extra_seeds": extra_seeds,
+        "command": quoted(shlex.join(["ablate", *command])),
+    }
+    return ["-m", *rest, *(f"hydra.sweeper.{key}={value}" for key, value in own.items())]

@@ -1,0 +1,269 @@
+"""`ablate figure NAME`: compute a figure's arrays unless they are there, draw them, and say where they are.
+
+A figure is one module and one file figure/NAME.yaml in a conf folder; the lecture's are in `ablate.lecture.figures`:
+
+    compute: package.NAME               module with compute(lab, **knobs) -> arrays, draw(arrays), caption(arrays)
+    uses: [data, net]                   groups whose level the caption names
+    base: [net=micro, ...]              settings of the nets that it makes
+    knobs: {num_epochs: 4, ...}         arguments of compute; figure.num_epochs=8 changes one
+    profiles:                           profile=full puts these in the place of the above
+      full: {base: [...], knobs: {...}}
+"""
+
+import contextlib
+import hashlib
+import importlib
+import io
+import json
+import textwrap
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ablate.cli import arguments
+from ablate.cli.composition import checked
+from ablate.cli.grammar import parse, plainly
+from ablate.cli.planning import make_run, plan
+from ablate.config import catalog, notation, schema
+from ablate.config.overrides import quoted, text
+from ablate.errors import Unusable, UserError
+from ablate.report import plotting
+from ablate.storage.integrity import read_bytes, replacing
+from ablate.training import sources
+from ablate.training.identity import NUMERICS_VERSION, canonical, canonical_name, present_name, scientific
+from ablate.training.lab import Arrays, Lab
+from ablate.training.run import Run
+
+ARRAYS_NAME, CAPTION_NAME = "arrays.npz", "caption.txt"
+Compose = Callable[[Sequence[str]], tuple[Any, dict[str, Any]]]  # overrides -> configuration, chosen levels
+OWN = ("profile", "rerun")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sketch:
+    """A figure as its file and the command line describe it.
+
+    Args:
+        name: the file's stem.
+        module: the dotted name of its module.
+        base: overrides of the nets that it makes.
+        knobs: arguments of its `compute`.
+        uses: groups whose level its caption names.
+    """
+
+    name: str
+    module: str
+    base: list[str]
+    knobs: dict[str, Any]
+    uses: list[str]
+
+
+def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate figure NAME [KEY=VALUE ...]`: compute, draw and log a figure.
+
+    Raises:
+        UserError: no or an unknown name, an unknown knob, profile or setting, or a value that the figure refuses.
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    known = catalog.levels(where, "figure")
+    if {"-h", "--help"} & set(words):
+        print("usage: ablate figure NAME [figure.KNOB=VALUE ...] [KEY=VALUE ...]")
+        print(catalog.describe(where, ["figure"]))
+        return
+    if option := next((word for word in words if word.startswith("-")), None):
+        raise UserError(f"`ablate figure` has no option {option!r}; settings are given as KEY=VALUE, without a dash")
+    names = [word for word in words if "=" not in word and not word.startswith("~")]
+    if len(names) != 1 or names[0] not in known:
+        unknown = next((name for name in names if name not in known), "")
+        problem = f"there is no figure {unknown!r}; {catalog.nearest(unknown, list(known))}" if unknown else ""
+        got = " ".join(names) or "none"
+        raise UserError(problem or f"`ablate figure NAME` needs one name, got {got}; there are {', '.join(known)}")
+    others = [word for word in words if word not in names]
+    knobs = yaml.safe_load(known[names[0]].read_text(encoding="utf-8")).get("knobs", {})
+    for word in others:
+        if (knob := word.partition("=")[0]) in knobs:
+            raise UserError(f"{word!r}: {knob} is a knob of the figure; write figure.{word}")
+        if knob.partition(".")[0] in ("study", "extra_seeds"):
+            raise UserError(f"{word!r} belongs to a study, and a figure is none; leave it out")
+    own = [word for word in others if word.startswith("figure.") or word.split("=")[0] in OWN]
+    overrides = [word for word in others if word not in own]
+    if any(word.startswith("seed=") for word in overrides):
+        raise UserError("`seed` is not a figure's: it draws what it needs itself; look at its knobs for one")
+    arguments.check(overrides, where, [], may_sweep=False)
+    try:
+        sketch, rerun = read_sketch(known[names[0]], own)
+        do_figure(sketch, overrides, where, rerun=rerun)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(plainly(error, where, words)) from error
+
+
+def do_figure(sketch: Sketch, overrides: Sequence[str], where: Sequence[Path], *, rerun: bool) -> None:
+    """Compute the arrays unless they are there, draw them, and print what came of it."""
+    module = importlib.import_module(present_name(sketch.module))
+    with composing(where) as compose:
+        settings, choices = compose([*sketch.base, *overrides])
+        folder = figure_folder(sketch, checked(settings, choices, where)[0])
+        path = folder / ARRAYS_NAME
+        arrays = None if rerun else stored_arrays(path)
+        if arrays is not None:
+            print(f"the arrays are there already; rerun=true computes them anew and keeps these\n{path}")
+        else:
+            start = time.perf_counter()
+            make = run_maker(compose, sketch, overrides, where)
+            lab = Lab(make, say=lambda line: print(f"  {line}", flush=True), folder=folder.parent, rerun=rerun)
+            arrays = module.compute(lab, **sketch.knobs)
+            folder.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                path.rename(path.with_stem(f"arrays.{1 + len(list(folder.glob('arrays.*.npz')))}"))
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+            print(f"computed in {time.perf_counter() - start:.1f} s")
+    on = ", ".join(f"{group} {choices[group]}" for group in sketch.uses)
+    caption = f"{module.caption(arrays)} Made with {on}." if on else module.caption(arrays)
+    for line in publish(module, arrays, caption, folder, sketch.name):
+        print(line)
+
+
+def stored_arrays(path: Path) -> Arrays | None:
+    """Return the arrays in a file, None where there is none, or where it is damaged, which is said in one line."""
+    try:
+        data = read_bytes(path)
+        if data is None:
+            return None
+        with np.load(io.BytesIO(data)) as stored:
+            return dict(stored)
+    except (Unusable, OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        print(f"{path} cannot be read ({error}); it is kept under another name, and the arrays are computed anew")
+        return None
+
+
+def read_sketch(path: Path, own: Sequence[str]) -> tuple[Sketch, bool]:
+    """Return the figure of a file with the user's profile and knobs, and whether it is to be computed anew.
+
+    Args:
+        own: words such as figure.KNOB=VALUE, profile=NAME, rerun=true.
+
+    Raises:
+        UserError: an unknown profile or knob, or a value of another type than the knob's default.
+    """
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    options: dict[str, Any] = {(found := parse(word)).key_or_group: found.value() for word in own}
+    base, knobs = list(content.get("base", [])), dict(content.get("knobs", {}))
+    profiles: Mapping[str, Any] = content.get("profiles", {})
+    if (profile := options.pop("profile", None)) is not None:
+        if schema.accept("profile", profile, notation.parse("text")) not in profiles:
+            there = f"it has {', '.join(profiles)}" if profiles else "it has one setting only"
+            raise UserError(f"figure {path.stem} has no profile {profile!r}; {there}")
+        base += profiles[profile].get("base", [])
+        knobs |= profiles[profile].get("knobs", {})
+    rerun = schema.accept("rerun", options.pop("rerun", False), notation.parse("true or false"))
+    rules = schema.read_rules((catalog.conf_dir(), path.parent.parent)).get(f"figure.{path.stem}", {})
+    for key, value in options.items():
+        knob = key.removeprefix("figure.")
+        if knob not in knobs:
+            raise UserError(f"figure {path.stem} has no knob {knob!r}; {catalog.nearest(knob, list(knobs))}")
+        if knob in rules:
+            default = f"the figure has {text(knobs[knob])}"
+            value = schema.accept(key, value, rules[knob], {key: default}.__getitem__)
+        elif not alike(value, knobs[knob]):
+            raise UserError(f"`figure.{knob}` must be like its default {knobs[knob]!r}, got {value!r}")
+        knobs[knob] = value
+    uses = list(content.get("uses", []))
+    return Sketch(name=path.stem, module=content["compute"], base=base, knobs=knobs, uses=uses), rerun
+
+
+def alike(value: Any, default: Any) -> bool:
+    """Return whether a value may stand where a default stands: of its type, a whole number for a real one, and lists
+    of such."""
+    if isinstance(default, list):
+        kinds = default[:1]
+        return isinstance(value, list) and all(alike(item, kind) for item in value for kind in kinds)
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, float):
+        return isinstance(value, int | float)
+    return default is None or isinstance(value, type(default))
+
+
+@contextlib.contextmanager
+def composing(where: Sequence[Path]) -> Iterator[Compose]:
+    """Let configurations be composed while the block runs."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import open_dict
+
+    folders = [str(folder.resolve()) for folder in where[1:]]
+
+    def go(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+        last = {word.split("=", 1)[0]: word for word in overrides}  # the last word on a key holds
+        found = [f"hydra.searchpath=[{','.join(map(quoted, folders))}]"] if folders else []
+        cfg = compose("config", overrides=[*last.values(), *found], return_hydra_config=True)
+        choices = dict(cfg.hydra.runtime.choices)
+        with open_dict(cfg):
+            del cfg["hydra"]
+        return cfg, choices
+
+    with initialize_config_dir(str(catalog.conf_dir()), version_base="1.3"):
+        yield go
+
+
+def run_maker(
+    compose: Compose, sketch: Sketch, overrides: Sequence[str], where: Sequence[Path] = ()
+) -> Callable[[Sequence[str]], Run]:
+    """Return the function by which a figure gets its runs: what it sets itself, the user may not set."""
+    taken = {word.split("=", 1)[0] for word in overrides}
+
+    def make(own: Sequence[str]) -> Run:
+        if clash := sorted(taken & {word.split("=", 1)[0] for word in own}):
+            raise UserError(f"figure {sketch.name} sets {clash[0]} itself; leave it out, or look at its knobs")
+        return make_run(plan(*compose([*sketch.base, *overrides, *own]), where))
+
+    return make
+
+
+def figure_folder(sketch: Sketch, settings: Mapping[str, Any]) -> Path:
+    """Return outputs/figures/<name>-<hash8>: figures of other knobs or settings have other folders."""
+    where = {"device": settings["device"], "root": settings["data"].get("root")}
+    knobs = {name: canonical(value) for name, value in sketch.knobs.items()}
+    meant = {"knobs": knobs, "settings": scientific(settings), "where": where, "module": canonical_name(sketch.module)}
+    content = {**meant, "numerics": NUMERICS_VERSION}
+    code = sources.find({**settings, "figure": {"_target_": sketch.module, "knobs": sketch.knobs}})
+    if identity := sources.as_identity(code):
+        content["sources"] = identity
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return Path(settings["output_dir"]) / "figures" / f"{sketch.name}-{digest[:8]}"
+
+
+def publish(module: ModuleType, arrays: Arrays, caption: str, folder: Path, name: str) -> list[str]:
+    """Draw the arrays as PNG, SVG and a TensorBoard image, the caption below; return what there is to read and see."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    with plotting.style():
+        figure = module.draw(arrays)
+        width = int(figure.get_figwidth() * 17.2)
+        figure.supxlabel(textwrap.fill(caption, width), x=0.012, ha="left", fontsize=8.5, color=plotting.INK)
+        for kind in ("png", "svg"):
+            with replacing(folder / f"{name}.{kind}") as temporary:
+                figure.savefig(
+                    temporary,
+                    format=kind,
+                    dpi=150,
+                    facecolor="white",
+                    metadata={"Date": None} if kind == "svg" else None,
+                )
+        (folder / CAPTION_NAME).write_text(caption + "\n", encoding="utf-8")
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        with SummaryWriter(str(folder)) as writer:
+            writer.add_figure(f"figure/{name}", figure)
+            writer.add_text(f"figure/{name}", caption)
+    return [caption, "", *(str(folder / f"{name}.{kind}") for kind in ("png", "svg")), str(folder / ARRAYS_NAME)]

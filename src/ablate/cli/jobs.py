@@ -1,0 +1,126 @@
+"""A planned run as the command line does it: alone, with all that a person wants to see, or as a job of a sweep."""
+
+import contextlib
+import shlex
+import sys
+import traceback
+from pathlib import Path
+
+from ablate.cli.planning import Plan, make, make_run
+from ablate.errors import CannotWrite, UserError
+from ablate.nets import format_layer_table, layer_table
+from ablate.training.callbacks import Progress, left_out
+from ablate.training.directory import CONFIG_NAME
+from ablate.training.identity import measures
+from ablate.training.loop import Callback
+from ablate.training.record import FAILURE_NAME, RECORD_NAME, Record, is_finished
+from ablate.training.run import Busy, Run, start
+from ablate.training.sources import Source, earlier_run, edited
+from ablate.training.tensorboard import TensorBoard
+
+
+def do_alone(plan: Plan) -> None:
+    """Do a run, show its progress and its result; where it is a dry run, show what it would be."""
+    run = make_run(plan)
+    if plan.settings["dry_run"]:
+        show(run, plan.folder)
+        return
+    progress = Progress()
+    if not (plan.folder / CONFIG_NAME).exists() and (
+        told := earlier_run(plan.settings, plan.sources, plan.folder.parent)
+    ):
+        print(told)
+    print(f"run {plan.folder}", flush=True)
+    try:
+        record, fresh = start(
+            run,
+            plan.folder,
+            [progress, *observers(plan)],
+            rerun=plan.settings["rerun"],
+            wait=plan.settings["wait"],
+        )
+    except KeyboardInterrupt:
+        command = shlex.join(["ablate", *sys.argv[1:]])
+        print(f"\ninterrupted; to go on from the last checkpoint:\n  {command}", file=sys.stderr)
+        sys.exit(130)
+    except CannotWrite as error:
+        raise UserError(f"{error}:\n  {shlex.join(['ablate', *sys.argv[1:]])}") from error
+    finally:
+        progress.close()
+    print(conclusion(record, plan.folder, fresh=fresh), flush=True)
+    if lacking := [name for name in measures(plan.settings) if name not in measures(record.settings)]:
+        print(f"it was finished without measuring {', '.join(lacking)}; rerun=true measures them")
+    then = [Source(**source) for source in record.sources]
+    if told := edited(then, plan.sources, plan.folder, scientific=False):
+        print(f"since it was finished, code of its diagnostics changed: {told}; rerun=true measures anew")
+
+
+def do_in_sweep(plan: Plan) -> None:
+    """Do a run without a word: the sweep tells of it. A failure is noted in the run's folder, and raised.
+
+    A run that another process is doing is left to it; the sweep comes back and waits for it.
+    """
+    try:
+        start(make_run(plan), plan.folder, observers(plan), rerun=plan.settings["rerun"], wait=plan.settings["wait"])
+    except Busy:
+        return
+    except Exception as error:
+        with contextlib.suppress(OSError):
+            plan.folder.mkdir(parents=True, exist_ok=True)
+            name = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            lines = [traceback.format_exc(), name + " ".join(str(error).split())]
+            (plan.folder / FAILURE_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        raise
+
+
+def observers(plan: Plan) -> list[Callback]:
+    """Return the callbacks that the settings ask for."""
+    diagnostics = plan.settings["diagnostics"]
+    asked = {name: diagnostics["known"].get(name) for name in measures(plan.settings)}
+    if None not in asked.values():  # making those that nobody asked for costs more than a short run can spare
+        diagnostics = {**diagnostics, "known": asked}
+    track: Callback = make("diagnostics", diagnostics)
+    options = dict(plan.settings["tensorboard"])
+    if not options.pop("enabled"):
+        return [track]
+    return [
+        track,  # first, so that what it measures is there to be shown
+        TensorBoard(
+            plan.folder, group=plan.group, levels=plan.levels, settings=plan.settings, changed=plan.changed, **options
+        ),
+    ]
+
+
+def show(run: Run, folder: Path) -> None:
+    """Print the net's layers and where the run would go."""
+    dataset = run.data.load()
+    print(format_layer_table(layer_table(run.build(dataset), dataset.image_shape)))
+    finished = " (finished)" if is_finished(folder) else ""
+    num_images = len(dataset.train.labels)
+    print(f"{num_images} training images, {run.epochs} epochs")
+    if line := left_out(num_images % run.batch_size, num_images):
+        print(line)
+    print(f"run {folder}{finished}")
+
+
+def conclusion(record: Record, folder: Path, *, fresh: bool) -> str:
+    """Return the result of a run in full."""
+    metrics = record.metrics
+    lines = [] if fresh else ["this run is finished already; rerun=true does it anew and keeps the old one"]
+    if record.status == "diverged":
+        lines.append(f"diverged in epoch {len(record.history)}: scored as guessing; a lower optimizer.lr may cure it")
+    for split, name in (("train_eval", "train"), ("val", "val"), ("test", "test")):
+        if f"{split}/accuracy" not in metrics:  # data.val_size=0
+            continue
+        loss = metrics[f"{split}/loss"]
+        shown = "-" if loss is None else f"{loss:.4f}"
+        line = f"{name:<6} accuracy {100 * (metrics[f'{split}/accuracy'] or 0):.2f} %  loss {shown}"
+        if unknown := metrics.get(f"{split}/non_finite"):
+            line += f"  not finite at inference: {100 * unknown:.2f} % of the images, counted as wrong"
+        lines.append(line)
+    speed = f"{record.wall_seconds:.1f} s, {record.images_per_second:.0f} images/s"
+    lines += [f"{speed}, {record.environment['device_name']}, {record.environment['threads']} threads"]
+    lines.append(f"record {folder / RECORD_NAME}")
+    if any(folder.glob("events.out.tfevents.*")):
+        lines.append(f"tensorboard --logdir {shlex.quote(str(folder))}")
+    return "\n".join(lines)

@@ -1,0 +1,249 @@
+"""The command `ablate`: from the command line to a run, a sweep or a study, and back to what came of it.
+
+Bare overrides train (`ablate activation=tanh optimizer.lr=0.01`), `-m` sweeps, `study=` does a study, and a first word
+from `SUBCOMMANDS` does something else without importing what training needs. Hydra composes and instantiates; only
+this module, `planning`, `composition`, `drafting` and the sweeper plugin know of it.
+"""
+
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ablate.cli import console
+from ablate.cli.arguments import as_sweep, check, expand, options_first, split_folders
+from ablate.cli.options import COMPLETION
+from ablate.config import catalog
+from ablate.config.overrides import quoted
+from ablate.errors import Unusable, UserError, explain
+from ablate.storage.paths import localized
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+USAGE = """\
+usage: ablate [KEY=VALUE ...]                train one net; what is not said is the default
+       ablate -m KEY=V1,V2 'seed=range(5)'   train every combination and compare them
+       ablate study=NAME [profile=NAME] [KEY=VALUE ...]   do a study: runs, verdicts, report
+       ablate report FOLDER                  write the report of a study, finished or not
+       ablate figure NAME [KEY=VALUE ...]    compute and draw one of the lecture's figures, on your net and data
+       ablate list [GROUP]                   what the levels, studies and recipes are and where they come from
+
+  ablate activation=tanh initializer=xavier_normal normalization=none
+  ablate data=shapes trainer.epochs=3 optimizer.lr=0.01
+  ablate -m activation=relu,tanh 'seed=range(5)' hydra/launcher=joblib hydra.launcher.n_jobs=2
+  ablate study=activation data=shapes study.seeds=6 hydra/launcher=joblib
+  ablate study=lecture profile=quick hydra/launcher=joblib hydra.launcher.n_jobs=-1
+  ablate study=activation 'study.only=[relu_beats_tanh]' trainer.epochs=20
+  ablate recipe=speedrun activation=relu
+
+Any key of any level can be set; `ablate --cfg job` prints them all. `dry_run=true` shows what would be done: a run's
+layers and folder, a sweep's arms, runs and time. `extra_seeds=3` adds seeds to a finished study, as one of the looks
+that it declares. `recipe=NAME` stands for the settings in conf/recipe/NAME.yaml; what you say beside it holds.
+--config-dir DIR adds a folder of your own levels, studies and recipes (DIR/activation/mine.yaml).
+HYDRA_FULL_ERROR=1 in the environment shows the traceback of an error.
+
+groups and their levels (* is the default):
+"""
+SHOW_ALL = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    console.prepare()
+    try:
+        if (here := current_folder()) not in sys.path:
+            sys.path.append(here)  # a level of one's own may name a module that lies in the current folder
+        sys.argv[1:] = localized(sys.argv[1:])
+        folders, words = split_folders(sys.argv[1:])
+        where = [*catalog.folders(), *folders]
+        if words and words[0] in SUBCOMMANDS:
+            SUBCOMMANDS[words[0]](words[1:], where)
+        elif {"-h", "--help"} & set(words):
+            print(USAGE + catalog.overview(where))
+        elif set(COMPLETION) & set(words):
+            compose_and_train()  # the words after it are the completion's own
+        elif "--version" in words:
+            print(f"ablate {version('ablate')}")
+        else:
+            typed = options_first(sys.argv[1:])
+            arguments = expand(typed, where)
+            check(expand(words, where), where, list(SUBCOMMANDS))
+            is_study = any(word.startswith("study=") for word in words)
+            if len(folders) > 1:  # Hydra's own option takes one: the last
+                others = ",".join(quoted(str(folder.resolve())) for folder in folders[:-1])
+                arguments = [*arguments, f"hydra.searchpath=[{others}]"]
+            sys.argv[1:] = as_sweep(arguments, typed) if is_study else arguments
+            compose_and_train()
+        console.flush()
+    except Exception as error:
+        end_with(error)
+    except KeyboardInterrupt:
+        print("interrupted; the same command does what is left", file=sys.stderr)
+        sys.exit(130)
+
+
+def list_levels(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate list [GROUP ...]`: print each level, what it is and where it comes from."""
+    print(catalog.describe(where, words))
+
+
+def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate report FOLDER ...`: write the report of each study and say where it is.
+
+    Raises:
+        UserError: no folder, or one that holds no study.
+    """
+    from ablate import report
+    from ablate.judging import judge
+    from ablate.study.collection import read_collection
+    from ablate.study.manifest import read_manifest
+    from ablate.study.results import collect
+
+    if not words:
+        raise UserError("`ablate report` needs the folder of a study, e.g. outputs/studies/activation-1a2b3c4d")
+    for word in words:
+        folder = Path(word).resolve()
+        try:
+            collection = read_collection(folder)
+        except Unusable as error:
+            raise UserError(f"{error}; the command that began it (ablate study=...) makes it again") from error
+        if collection is not None:
+            print("{}\n\n{}".format(*report.report_collection(collection, collection.studies(folder))))
+            continue
+        manifest = read_manifest(folder)
+        if manifest is None:
+            raise UserError(no_study(word, folder))
+        study = collect(manifest, folder)
+        judgements = judge(study)
+        page = report.write_report(study, judgements)
+        print(f"{report.summary(study, judgements)}\n\n{page}")
+
+
+def no_study(word: str, folder: Path) -> str:
+    """Return that there is no study in a folder, and where there may be one."""
+    from ablate.study.collection import COLLECTION_NAME
+    from ablate.study.manifest import MANIFEST_NAME
+    from ablate.training.record import RECORD_NAME
+
+    what = "is not there" if not folder.exists() else "is a file" if folder.is_file() else f"has no {MANIFEST_NAME}"
+    parent = folder.parent if folder.is_file() else folder
+    if (parent / RECORD_NAME).is_file():
+        what = f"holds one run, whose result is in its {RECORD_NAME}"
+    found = [p.parent for name in (MANIFEST_NAME, COLLECTION_NAME) for p in parent.glob(f"**/{name}")][:3]
+    if not found and parent == folder and (folder.parent / MANIFEST_NAME).is_file():
+        found = [folder.parent]
+    hint = f"did you mean {' or '.join(map(str, found))}?" if found else "it is in outputs/studies/NAME"
+    return f"`ablate report` needs the folder of a study, and {word} {what}; {hint}"
+
+
+def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate figure NAME [KEY=VALUE ...]`: see `drafting`."""
+    from ablate.cli import figure as drafting
+
+    drafting.make_figure(expand(words, where), where)
+
+
+SUBCOMMANDS = {"list": list_levels, "report": write_report, "figure": make_figure}
+
+
+def compose_and_train() -> None:
+    """Hand the command line to Hydra, which calls `train` once, or once a job of a multirun.
+
+    Raises:
+        UserError: the configuration cannot be composed.
+    """
+    import hydra
+    from hydra._internal import utils
+    from hydra.errors import HydraException, InstantiationException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from ablate.cli.grammar import plainly
+
+    utils.run_and_report = call  # Hydra's own prints each error itself, over several lines, and ends with status 1
+    decorate = hydra.main(version_base="1.3", config_path=str(catalog.conf_dir()), config_name="config")
+    try:
+        decorate(train)()
+    except InstantiationException:
+        raise  # not of the words: what a level's code raised
+    except (HydraException, OmegaConfBaseException) as error:
+        folders, words = split_folders(sys.argv[1:])
+        raise UserError(plainly(error, [*catalog.folders(), *folders], words)) from error
+
+
+def call(func: Any) -> Any:
+    """Return what `func` returns."""
+    return func()
+
+
+def train(cfg: "DictConfig") -> None:
+    """Do the run that `cfg` describes; Hydra's task function, in this process or a worker."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from ablate.cli.composition import checked, conf_folders
+
+    hydra = HydraConfig.get()
+    where = conf_folders(hydra.runtime.config_sources)
+    try:
+        checked(cfg, hydra.runtime.choices, where)  # before torch is loaded, which takes seconds
+        from ablate.cli import jobs, planning
+
+        plan = planning.plan(cfg, hydra.runtime.choices, where)
+        if hydra.mode != RunMode.MULTIRUN:
+            jobs.do_alone(plan)
+    except Exception as error:
+        if hydra.mode == RunMode.MULTIRUN:
+            raise
+        end_with(error)
+    if hydra.mode == RunMode.MULTIRUN:
+        jobs.do_in_sweep(plan)
+
+
+def end_with(error: Exception) -> NoReturn:
+    """End the process: what the user can put right in one line, a fault with its traceback and how to report it."""
+    if SHOW_ALL:
+        traceback.print_exception(error)
+    if isinstance(error, UserError):
+        fail(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        fail_system(error)
+    if not SHOW_ALL:
+        traceback.print_exception(error)
+    command = shlex.join(["ablate", *sys.argv[1:]])
+    fail(
+        f"this is a fault, not a matter of your input. If the last file above is your own, it lies there; otherwise "
+        f"please report it to ablate's authors with the lines above, this command and the versions: {command}  "
+        f"(ablate {version('ablate')}, Python {sys.version.split()[0]}, torch {version('torch')})",
+        status=1,
+    )
+
+
+def current_folder() -> str:
+    """Return the folder that the command was started in.
+
+    Raises:
+        UserError: it was removed meanwhile.
+    """
+    try:
+        return os.getcwd()
+    except FileNotFoundError as error:
+        raise UserError("the current folder does not exist any more; change to another one with cd") from error
+
+
+def fail_system(error: OSError) -> NoReturn:
+    """End the process with one line for what the system refused: a file, a full disk, a reader that closed the pipe."""
+    console.abandon()
+    if isinstance(error, BrokenPipeError):
+        sys.exit(console.BROKEN_PIPE)
+    fail(explain(error))
+
+
+def fail(message: object, status: int = 2) -> NoReturn:
+    """End the process with an error message."""
+    print(f"ablate: {message}", file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,96 @@
+"""Hydra's options on the command line: refused where there is no such option, or where its value is missing."""
+
+import difflib
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from ablate.config import catalog
+from ablate.config.keys import every_key, nearest_keys
+from ablate.errors import UserError
+
+FLAGS = ("-h", "--help", "--hydra-help", "--version", "--resolve", "-r", "--run", "-m", "--multirun")
+COMPLETION = ("-sc", "--shell-completion")
+CHOICES = {
+    "--cfg": ("job", "hydra", "all"),
+    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+}
+SHORT = {"-c": "--cfg", "-i": "--info", "-m": "--multirun", "-r": "--run", "-sc": "--shell-completion"}
+WITH_VALUE = ("--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--experimental-rerun")
+ALONE = ("--run", "--multirun", "--cfg", "--info", "--shell-completion")  # one of them at a time
+
+
+def value_follows(option: str, after: str) -> bool:
+    """Return whether the word after an option is its value; that of --info may be left out."""
+    long = SHORT.get(option, option)
+    return option in WITH_VALUE or (long in CHOICES and (long != "--info" or after in CHOICES[long]))
+
+
+def check_options(words: Sequence[str]) -> list[str]:
+    """Return the words that are neither an option nor the value of one.
+
+    Raises:
+        UserError: an option that there is not, one without its value, or two that exclude each other.
+    """
+    settings: list[str] = []
+    given: list[str] = []
+    place = 0
+    while place < len(words):
+        word = words[place]
+        place += 1
+        if not word.startswith("-") or word == "-":
+            settings.append(word)
+            continue
+        name, equals, value = word.partition("=")
+        long = SHORT.get(name, name)
+        given.append(long)
+        if name in (*FLAGS, *COMPLETION) and not equals:
+            continue
+        if long not in CHOICES and name not in WITH_VALUE:
+            raise UserError(no_option(word, words[place : place + 1]))
+        if not equals:
+            value = words[place] if place < len(words) else ""
+            if not value_follows(name, value):
+                continue
+            place += 1
+        if long in CHOICES and value not in CHOICES[long]:
+            raise UserError(f"{name} needs one of {', '.join(CHOICES[long])}, got {value!r}")
+        if not value:
+            raise UserError(f"{name} needs a value")
+        if long == "--experimental-rerun":
+            check_pickle(Path(value))
+    together = [name for name in ALONE if name in given]
+    if len(together) > 1:
+        raise UserError(f"{' and '.join(together)} exclude each other; leave one of them out")
+    if "--resolve" in given and "--cfg" not in given:
+        raise UserError("--resolve belongs to --cfg: ablate --cfg job --resolve")
+    if any(word.startswith("study=") for word in settings) and (one := [n for n in together if n != "--multirun"]):
+        raise UserError(f"{one[0]} is for one run, and a study is many; leave it out, or see dry_run=true")
+    return settings
+
+
+def no_option(word: str, after: Sequence[str]) -> str:
+    """Return what is wrong with an option that there is not, where `after` may be its value."""
+    name, equals, value = word.partition("=")
+    bare = name.lstrip("-")
+    every = [*FLAGS, *COMPLETION, *CHOICES, *WITH_VALUE, "--config-dir", "-cd"]
+    value = value if equals else (after[0] if after and "=" not in after[0] else "VALUE")
+    keys = every_key(catalog.folders())
+    if settings := [bare] if bare in keys else nearest_keys(bare, keys) if len(bare) > 1 else []:
+        return (
+            f"there is no option {name!r}; settings have no dash: did you mean {shlex.quote(f'{settings[0]}={value}')}?"
+        )
+    close = difflib.get_close_matches(name, every, n=2)
+    hint = f"did you mean {' or '.join(close)}?" if close else "`ablate --help` shows what there is"
+    return f"there is no option {name!r}; {hint} Settings are given as KEY=VALUE, without a dash"
+
+
+def check_pickle(path: Path) -> None:
+    """Refuse a file that Hydra could not run again."""
+    if not path.is_file():
+        raise UserError(f"--experimental-rerun needs the config.pickle of an earlier run, and there is no {path}")
+    with path.open("rb") as file:
+        if file.read(1) != b"\x80":
+            raise UserError(
+                f"--experimental-rerun needs a config.pickle that Hydra's PickleJobInfoCallback wrote, got {path}"
+            )

@@ -1,0 +1,117 @@
+"""The levels of every group as they stand in the conf folders, read as text: quick, and nothing heavy is imported."""
+
+import difflib
+import functools
+import shutil
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from ablate.errors import UserError
+
+Levels = dict[str, Path]
+PACKAGE = Path(__file__).resolve().parents[1]
+NO_FACTOR = ("study", "claim", "figure", "recipe")  # folders of conf/ whose files are no levels of a run
+
+
+def conf_dir() -> Path:
+    """Return the folder of the configuration: inside the installed package, or in the repository it lies in."""
+    installed = PACKAGE / "conf"
+    return installed if installed.is_dir() else PACKAGE.parents[1] / "conf"
+
+
+def folders() -> list[Path]:
+    """Return the conf folders that come with the program: its own, and the lecture's, which is one like a user's."""
+    return [conf_dir(), PACKAGE / "lecture" / "conf"]
+
+
+@functools.cache
+def default_levels() -> dict[str, str]:
+    """Return the level of every group that is chosen when nothing is said, in the groups' order; not to be changed."""
+    content = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))
+    entries = [entry for entry in content["defaults"] if isinstance(entry, dict)]
+    return {k: v for entry in entries for k, v in entry.items() if not k.startswith("override ")}
+
+
+@functools.cache
+def keys() -> list[str]:
+    """Return the keys of the configuration's first level, groups and settings of config.yaml; not to be changed."""
+    content = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))
+    return [*default_levels(), *(key for key in content if key != "defaults")]
+
+
+def levels(where: Sequence[Path], group: str) -> Levels:
+    """Return {level: its file} of a group, in alphabetical order.
+
+    Raises:
+        UserError: two folders have a level of the same name, of which Hydra would take the first without a word.
+    """
+    found: Levels = {}
+    for path in sorted((path for folder in where for path in (folder / group).glob("*.yaml")), key=lambda p: p.stem):
+        if path.stem in found:
+            raise UserError(f"{path} has the name of a level that is there already ({found[path.stem]}); rename it")
+        found[path.stem] = path
+    return found
+
+
+def caption(path: Path) -> tuple[str, str]:
+    """Return the description and the source that the first comment lines of a level's file give."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comments = [line.removeprefix("#").strip() for line in lines[:2] if line.startswith("#")]
+    description, source = [*comments, "", ""][:2]
+    return description, source.removeprefix("Source:").strip()
+
+
+def overview(where: Sequence[Path]) -> str:
+    """Return one paragraph a group with the names of its levels, defaults starred; of `NO_FACTOR` too."""
+    lines = []
+    for group, default in {**default_levels(), **dict.fromkeys(NO_FACTOR, "")}.items():
+        names = (f"{level}*" if level == default else level for level in levels(where, group))
+        lines += textwrap.wrap(", ".join(names), 118, initial_indent=f"  {group:<14} ", subsequent_indent=" " * 17)
+    return "\n".join(lines)
+
+
+def describe(where: Sequence[Path], groups: Sequence[str] = ()) -> str:
+    """Return what every level of `groups` (all, when none is named) is and where it comes from.
+
+    Args:
+        where: the conf folders.
+        groups: names of groups, or of levels: of a level, what it is in each group that has it.
+
+    Raises:
+        UserError: there is neither a group nor a level of that name.
+    """
+    known = {**default_levels(), **dict.fromkeys(NO_FACTOR, "")}
+    named = {word: [group for group in known if word in levels(where, group)] for word in groups if word not in known}
+    for word, having in named.items():
+        if not having:
+            every = [*known, *(level for group in known for level in levels(where, group))]
+            close = difflib.get_close_matches(word, dict.fromkeys(every), n=3)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}, and their levels"
+            raise UserError(f"there is no group {word!r}; {hint}")
+    shown = list(dict.fromkeys(group for word in groups or known for group in named.get(word, [word])))
+    width = min(118, shutil.get_terminal_size((118, 24)).columns)
+    lines = []
+    for group in shown:
+        lines.append(group)
+        for level, path in levels(where, group).items():
+            if groups and group not in groups and level not in groups:
+                continue
+            description, source = caption(path)
+            name = f"{level}{'*' if level == known[group] else ''}"
+            lines += textwrap.wrap(
+                f"{description} [{source}]" if source and source != "none." else description,
+                width,
+                initial_indent=f"  {name:<22} ",
+                subsequent_indent=" " * 25,
+                break_on_hyphens=False,
+            )
+    return "\n".join(lines)
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """Return a sentence with the nearest of `names`, or all of them where none is near."""
+    close = difflib.get_close_matches(name, names, n=3)
+    return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names)}"

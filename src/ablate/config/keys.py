@@ -1,0 +1,109 @@
+"""The keys that can be set, read from the files of the levels, and which of them a mistaken one may be meant for."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ablate.config import catalog
+from ablate.errors import UserError
+
+ELSEWHERE = {  # what other programs call it
+    "aug": "augmentation",
+    "dataset": "data",
+    "init": "initializer",
+    "learning_rate": "optimizer.lr",
+    "model": "net",
+    "norm": "normalization",
+    "optim": "optimizer",
+    "scheduler": "schedule",
+    "weight_decay": "regularizer.l2",
+    "wd": "regularizer.l2",
+}
+
+
+def content_of(group: str, level: str, where: Sequence[Path]) -> dict[str, Any] | None:
+    """Return the settings of a level as its file has them, None where there is no such level or no mapping in it."""
+    path = catalog.levels(where, group).get(level)
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path else None
+    if not isinstance(content, dict):
+        return None
+    found: dict[str, Any] = {}
+    for other in content.pop("defaults", []):  # the settings of other levels, one after the other
+        if isinstance(other, str) and other != "_self_":
+            found = merged(found, content_of(group, other, where) or {})
+    return merged(found, content)
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested mappings, one laid over the other."""
+    both = {
+        k: merged(base[k], changes[k]) for k in base if isinstance(base[k], dict) and isinstance(changes.get(k), dict)
+    }
+    return {**base, **changes, **both}
+
+
+def every_key(where: Sequence[Path], chosen: Mapping[str, str] | None = None) -> list[str]:
+    """Return the dotted keys of the chosen levels (of the default ones where none are given), groups and all."""
+    found = list(catalog.keys())
+    settings = yaml.safe_load((catalog.conf_dir() / "config.yaml").read_text(encoding="utf-8"))
+    nested = {key: value for key, value in settings.items() if key not in ("hydra", "defaults")}
+    nested |= {g: content_of(g, level, where) or {} for g, level in (chosen or catalog.default_levels()).items()}
+    return [*found, *(key for key in dotted(nested) if "." in key)]
+
+
+def dotted(content: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted name of every setting, mappings included, but for Hydra's own such as _target_."""
+    for key, value in content.items():
+        if not str(key).startswith("_"):
+            yield f"{prefix}{key}"
+            if isinstance(value, dict):
+                yield from dotted(value, f"{prefix}{key}.")
+
+
+def nearest_keys(name: str, keys: Sequence[str]) -> list[str]:
+    """Return the keys that `name` may be meant for, the likeliest first: `lr` is optimizer.lr, `dry-run` is dry_run."""
+    wanted = name.lower().replace("-", "_").strip("_.")
+    parent, _, last = wanted.rpartition(".")
+    if not last:
+        return []
+    elsewhere = ELSEWHERE.get(last, "")
+    if elsewhere in keys and parent in ("", elsewhere.rpartition(".")[0]):
+        return [elsewhere]
+    if same := [key for key in keys if key.lower() == wanted and key != name]:
+        return same
+    ends = [key for key in keys if key.lower().rpartition(".")[2] == last]
+    depth = min((key.count(".") for key in ends), default=0)
+    found = [key for key in ends if key.count(".") == depth][:2]
+    beside = [key for key in keys if key.rpartition(".")[0].lower() == parent]
+    for pool in (beside, [] if parent else keys):  # a key of the same place before one of another
+        tails: dict[str, str] = {}
+        for key in sorted(pool, key=lambda key: key.count(".")):
+            tails.setdefault(key.rpartition(".")[2].lower(), key)
+        found += [tails[tail] for tail in difflib.get_close_matches(last, tails, n=2, cutoff=0.7)] if not found else []
+        parts = set(last.split("_")) - {"num"}
+        found += [key for tail, key in tails.items() if parts & set(tail.split("_"))] if not found else []
+    return list(dict.fromkeys(found))[:2]
+
+
+def no_key(name: str, keys: Sequence[str]) -> str:
+    """Return that there is no key of this name, and the nearest ones."""
+    parts = name.split(".")
+    for place in range(len(parts), 0, -1):  # the mistake may lie in a part before the last
+        if near := nearest_keys(".".join(parts[:place]), keys):
+            return f"there is no key {name!r}; did you mean {' or '.join(near)}?"
+        parent = ".".join(parts[: place - 1])
+        if siblings := [key for key in keys if key.rpartition(".")[0] == parent]:
+            return f"there is no key {name!r}; there are {', '.join(siblings)}"
+    return f"there is no key {name!r}"
+
+
+def check_levels(group: str, levels: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse a level that the group has not."""
+    for level in levels:
+        if level not in known:
+            near = difflib.get_close_matches(level.lower(), known, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
+            raise UserError(f"{group} has no level {level!r}; {hint}")

@@ -1,0 +1,164 @@
+"""Test images as replicates: what their draw adds to an accuracy difference, and nets that are only evaluated anew."""
+
+import contextlib
+import hashlib
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate.errors import Unusable, UserError
+from ablate.statistics import Effect, guarded_effect, hit_difference, image_differences, mean_effect
+from ablate.statistics.description import MAX_EXACT_SEEDS
+from ablate.storage.integrity import read_bytes
+from ablate.study.claim import DIFFERENCE_FORMS, Claim
+from ablate.study.results import ArmResult
+from ablate.training.record import PREDICTIONS_NAME
+
+HitArray = NDArray[np.float64]
+IntArray = NDArray[np.int_]
+Reader = Callable[[Path, str], tuple[HitArray, IntArray]]
+
+
+def item_interval(
+    claim: Claim, cells: Sequence[Sequence[ArmResult]], seeds: Sequence[int], output_dir: Path, read: Reader
+) -> tuple[float, float] | None:
+    """Return the 95 % interval of a test accuracy difference for these nets and other test images.
+
+    Args:
+        claim: any; only differences of test/accuracy have such an interval.
+        cells: treatment and control, matched.
+        seeds: of the runs.
+        output_dir: folder that the runs' homes are relative to.
+        read: (folder of a run, checksum) -> what its answers count and the true classes, see `read_predictions`.
+
+    Returns:
+        (low, high) as fractions; None where a run diverged, or the test images are not the same.
+
+    Raises:
+        Unusable: predictions are missing or damaged; the file is named.
+    """
+    found = paired_hits(claim, cells, seeds, output_dir, read)
+    if found is None:
+        return None
+    interval = hit_difference(*found).item_interval
+    return interval.lower, interval.upper
+
+
+def paired_hits(
+    claim: Claim, cells: Sequence[Sequence[ArmResult]], seeds: Sequence[int], output_dir: Path, read: Reader
+) -> tuple[HitArray, HitArray] | None:
+    """Return what each answer of treatment and control counts, in [0, 1], shape (num_nets, num_images) each.
+
+    Matched arms count as further nets. None where a run diverged, the test images are not the same, or the claim is not
+    about a difference of test accuracies.
+
+    Raises:
+        Unusable: predictions are missing or damaged; the file is named.
+    """
+    if claim.form not in DIFFERENCE_FORMS or claim.metric != "test/accuracy" or claim.value is not None:
+        return None
+    all_hits: list[HitArray] = []
+    all_labels: list[IntArray] = []
+    for arm in (arm for cell in cells for arm in cell):
+        for seed in seeds:
+            assert arm.chosen is not None, "a claim that can be decided has all its runs"
+            found = read(output_dir / arm.chosen.home / f"seed-{seed}", arm.records[seed].predictions)
+            if arm.records[seed].status == "diverged":
+                return None
+            all_hits.append(found[0])
+            all_labels.append(found[1])
+    if not all(np.array_equal(labels, all_labels[0]) for labels in all_labels):
+        return None
+    half = len(all_hits) // 2
+    return np.array(all_hits[:half]), np.array(all_hits[half:])
+
+
+def labels_of(arms: Sequence[ArmResult], output_dir: Path, read: Reader) -> IntArray | None:
+    """Return the true classes of the test images, shape (num_images,); None where no run's can be read."""
+    for arm in arms:
+        for seed in arm.records if arm.chosen else ():
+            assert arm.chosen is not None
+            with contextlib.suppress(Unusable):
+                return read(output_dir / arm.chosen.home / f"seed-{seed}", arm.records[seed].predictions)[1]
+    return None
+
+
+def num_images(claim: Claim, cells: Sequence[Sequence[ArmResult]], labels: IntArray | None) -> int | None:
+    """Return how many images the claim's metric is measured on, the least of all arms; None where it is not known."""
+    split = claim.metric.removeprefix("best/").partition("/")[0]
+    if split == "test" and labels is not None:
+        return len(labels)
+    settings = [(arm.chosen or arm.planned.variants[0]).settings.get("data", {}) for cell in cells for arm in cell]
+    sizes = [data.get(f"{split.removesuffix('_eval')}_size") for data in settings]
+    return min(sizes) if sizes and all(sizes) else None
+
+
+def are_same_nets(cells: Sequence[Sequence[ArmResult]], seeds: Sequence[int]) -> bool:
+    """Return whether two cells hold the same trained nets, evaluated in two ways.
+
+    They are the same if the training loss of every epoch agrees to the last bit in every pair of runs, none of which
+    diverged. On a device whose sums are not repeatable they may not be told to be the same; then seeds decide.
+    """
+    if len(cells) != 2:
+        return False
+    for mine, other in zip(*cells, strict=True):
+        for seed in seeds:
+            pair = [arm.records.get(seed) for arm in (mine, other)]
+            losses = [[row.get("train/loss") for row in record.history] for record in pair if record is not None]
+            known = len(losses) == 2 and all(loss is not None for loss in losses[0]) and len(losses[0]) > 0
+            if not known or losses[0] != losses[1]:
+                return False
+    return True
+
+
+def image_effect(hits: tuple[HitArray, HitArray], null: float) -> Effect:
+    """Return the effect of which test images are the replicates.
+
+    Where few images are answered differently, the exact sign-flip test over these has to agree with t.
+
+    Args:
+        hits: see `paired_hits`.
+        null: what the effect is tested against.
+    """
+    d = image_differences(*hits)
+    few = np.count_nonzero(d) <= MAX_EXACT_SEEDS
+    return guarded_effect(d, 1 / d.size, null, is_mixture=False) if few else mean_effect(d, 1 / d.size)
+
+
+def read_predictions(folder: Path, checksum: str) -> tuple[HitArray, IntArray]:
+    """Return what the answer for every test image counts, in [0, 1], and its true class, shape (num_images,) each.
+
+    An output that is not finite is no hit, and where m classes share the largest output it is 1/m of one, as in the
+    test accuracy.
+
+    Args:
+        folder: of the run.
+        checksum: SHA-256 of the file, from the run's record; "" where it is not known, and the check sums of the npz
+            format alone are verified.
+
+    Raises:
+        Unusable: the file is missing, or is not the one that the run wrote.
+    """
+    path = folder / PREDICTIONS_NAME
+    cure = "rerun=true for this run makes them again"
+    try:
+        data = read_bytes(path)
+    except UserError as error:
+        raise Unusable(f"no interval over test images: {error}; {cure}") from error
+    if data is None:
+        raise Unusable(f"no interval over test images: {path} is missing; {cure}")
+    if checksum and hashlib.sha256(data).hexdigest() != checksum:
+        raise Unusable(
+            f"no interval over test images: {path} is damaged or of another run: its content does not agree with the "
+            f"checksum in the run's record; {cure}"
+        )
+    try:
+        with np.load(io.BytesIO(data)) as arrays:
+            return arrays["hits"], arrays["labels"]
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise Unusable(f"no interval over test images: {path} is damaged ({error}); {cure}") from error

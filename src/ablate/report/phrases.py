@@ -1,0 +1,146 @@
+"""How verdicts, effects and numbers are put into words, and into signs that need no colour."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ablate.config.overrides import text
+from ablate.study.claim import Claim
+from ablate.study.results import ArmResult
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an outcome is marked.
+
+    Args:
+        symbol: tells the outcome apart without colour.
+        marker: the same for a plot, as matplotlib names it.
+        colour: ink, dark enough on white to be read (contrast above 4.5), apart for the colour-blind.
+        meaning: what the outcome says, in few words.
+    """
+
+    symbol: str
+    marker: str
+    colour: str
+    meaning: str
+
+
+LOOKS = {
+    "supported": Look("✓", "o", "#00704f", "it holds here"),
+    "supported if trained": Look("+", "P", "#3f6b1f", "it holds of nets that train; runs that fail are not excluded"),
+    "contradicted": Look("✗", "X", "#b5400d", "the runs say otherwise"),
+    "contradicted if trained": Look(
+        "−", "<", "#96341f", "nets that train say otherwise; failing runs are not excluded"
+    ),
+    "no difference": Look("≈", "s", "#0a63a5", "any difference is too small to matter"),
+    "no difference if trained": Look("~", "d", "#33618c", "too small to matter among nets that train; runs may fail"),
+    "neither trains": Look("∅", "p", "#6b4a3a", "no arm is better than guessing"),
+    "inconclusive": Look("?", "D", "#7d5c00", "these runs cannot tell"),
+    "incomplete": Look("…", "h", "#5b6470", "runs are missing"),
+    "measured": Look("#", "*", "#49566b", "a cost in seconds: reported, not judged"),
+    "not comparable": Look("≠", "v", "#8a3a76", "its arms cannot be compared"),
+}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What the effect of a claim is measured in.
+
+    Args:
+        name: "points" for accuracies, "factor" for ratios, else what follows the number, or nothing.
+        scale: from the metric's unit to what is shown.
+    """
+
+    name: str
+    scale: float = 1.0
+
+    @property
+    def is_factor(self) -> bool:
+        return self.name == "factor"
+
+    def number(self, value: float | None) -> str:
+        """Return one effect without its unit, "–" where there is none."""
+        if value is None or math.isnan(value):
+            return "–"
+        if math.isinf(value):
+            return "∞" if value > 0 else "−∞"
+        return f"×{value:.3g}" if self.is_factor else signed(self.scale * value, 2 if self.name == "points" else None)
+
+    def effect(self, value: float | None) -> str:
+        """Return one effect with its unit."""
+        shown = self.number(value)
+        return shown if shown == "–" or self.is_factor or not self.name else f"{shown} {self.name}"
+
+    def interval(self, low: float | None, high: float | None) -> str:
+        """Return an interval without its unit, "" where there is none."""
+        if low is None or high is None:
+            return ""
+        return f"[{self.number(low)}, {self.number(high)}]"
+
+
+def is_accuracy(metric: str) -> bool:
+    """Return whether a metric is a fraction that people read in percent."""
+    return metric.rpartition("/")[2] == "accuracy"
+
+
+def unit_of(claim: Claim) -> Unit:
+    """Return what the effect of a claim is measured in."""
+    if claim.form == "ratio":
+        return Unit("factor")
+    if is_accuracy(claim.metric):
+        return Unit("points", 100.0)
+    return Unit("epochs" if claim.metric.startswith("epochs_to/") else "")
+
+
+def signed(value: float, decimals: int | None = None) -> str:
+    """Return a number with its sign; 3 significant digits where `decimals` is None or would round it to 0."""
+    if decimals is None or (value != 0 and abs(value) < 0.5 * 10**-decimals):
+        shown = f"{value:+.3g}"
+    else:
+        shown = f"{value:+.{decimals}f}"
+    return shown.replace("-", "−")
+
+
+def mean_score(value: float | None, metric: str) -> str:
+    """Return the mean of a metric, accuracies in percent."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "never reached" if metric.startswith("epochs_to/") else "∞"
+    if is_accuracy(metric):
+        return f"{100 * value:.2f} %"
+    return f"{value:.3g}".replace("-", "−") + (" epochs" if metric.startswith("epochs_to/") else "")
+
+
+def probability(p: float | None) -> str:
+    """Return a p value; "–" where there is none."""
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def percent(level: float) -> str:
+    """Return a confidence level, e.g. "95 %" or "98.75 %"."""
+    return f"{100 * level:.4g} %"
+
+
+def plural(count: int, noun: str, several: str = "") -> str:
+    """Return "1 run", "2 runs"; `several` is the plural where it does not end in "s" alone."""
+    return f"{count:,} {noun if count == 1 else several or noun + 's'}"
+
+
+def of_runs(known: int, shown: int) -> str:
+    """Return " (2 of 3 runs)" for a mean over fewer runs than are shown beside it, "" for one over all of them."""
+    return f" ({known:,} of {shown:,} runs)" if known < shown else ""
+
+
+def short_names(arms: Sequence[ArmResult]) -> tuple[str, list[str]]:
+    """Return (what is varied, a name for each arm), leaving out what all arms' names would repeat.
+
+    Arms that name the same axes are told apart by the values alone; otherwise nothing is left out.
+    """
+    axes = [tuple(arm.axes) for arm in arms]
+    if not arms or not axes[0] or len(set(axes)) > 1:
+        return "", [arm.label for arm in arms]
+    return " · ".join(axes[0]), [" · ".join(text(value) for value in arm.axes.values()) for arm in arms]

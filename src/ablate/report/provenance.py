@@ -1,0 +1,243 @@
+"""Under which circumstances the verdicts came about: what is missing, failed or differs, and how to do it again."""
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ablate.config.overrides import text
+from ablate.report.phrases import percent, plural
+from ablate.study import declaration
+from ablate.study.manifest import Variant, coinciding, same_runs
+from ablate.study.results import ArmResult, Results
+from ablate.study.study import TUNING_SEED, Fixed
+from ablate.training.record import Record
+
+if TYPE_CHECKING:
+    from ablate.judging import Judgement
+
+Rows = list[list[str]]
+NAMES = {
+    "ablate_git_commit": "git commit of ablate",
+    "own_repository": "your git repository",
+    "own_git_commit": "git commit of your repository (+: with changes)",
+}
+REMADE = "the command that began the study sets it aside and does the run anew"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How much of the study is done.
+
+    Args:
+        done, planned: report runs.
+        tuning_done, tuning_planned: tuning runs.
+        failed: runs that raised an error and have not finished since.
+        refused: runs whose record cannot be used; they are not done.
+        diverged: report runs whose loss stopped being a number; they are done, and scored as guessing.
+        non_finite: report runs that gave outputs that are not finite at inference; these images count as wrong.
+    """
+
+    done: int
+    planned: int
+    tuning_done: int
+    tuning_planned: int
+    failed: int
+    diverged: int
+    non_finite: int
+    refused: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        return self.done == self.planned and self.tuning_done == self.tuning_planned
+
+    def sentence(self) -> str:
+        """Return how much is done, in words."""
+        parts = [f"{self.done:,} of {plural(self.planned, 'report run')}"]
+        if self.tuning_planned:
+            parts.append(f"{self.tuning_done:,} of {plural(self.tuning_planned, 'tuning run')}")
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"{' and '.join(parts)} done{failed}" + (f", {self.refused} with a refused record" * bool(self.refused))
+
+
+def progress(results: Results) -> Progress:
+    """Return how much of the study is done; a run that arms share is counted once."""
+    study, arms = results.study, results.arms
+    tuned = [(variant, i, arm) for arm in arms for i, variant in enumerate(arm.planned.variants)]
+    return Progress(
+        done=len({(arm.identity, seed) for arm in arms for seed in arm.records}),
+        planned=len({arm.identity for arm in arms}) * len(study.seeds),
+        tuning_done=len({(v.fingerprint, seed) for v, i, arm in tuned if arm.tuning for seed in arm.tuning[i]}),
+        tuning_planned=len({variant.fingerprint for variant, _, _ in tuned}) * len(study.tuning_seeds),
+        failed=len({(arm.planned.identity, seed) for arm in arms for seed in arm.failures}),
+        refused=len({home for arm in arms for home in arm.refused}),
+        diverged=sum(record.status == "diverged" for record in records_of(results)),
+        non_finite=sum(arm.num_non_finite for arm in results.arms),
+    )
+
+
+def records_of(results: Results) -> list[Record]:
+    """Return the report runs' records in the study's order, those that arms share once."""
+    records = (record for arm in results.arms for record in arm.records.values())
+    return list({(record.fingerprint, record.seed): record for record in records}.values())
+
+
+def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[str, str]]:
+    """Return (what, value) of what all verdicts hold for: budget, seeds, tuning, error level."""
+    study, seeds = results.study, results.study.seeds
+    budgets = list(dict.fromkeys(judgement.budget for judgement in judgements if judgement.budget))
+    consecutive = seeds == list(range(seeds[0], seeds[0] + len(seeds))) and len(seeds) > 2
+    listed = f"{seeds[0]} to {seeds[-1]}" if consecutive else ", ".join(map(str, seeds))
+    rows = [
+        ("Budget", "; ".join(budgets) or budget(results)),
+        ("Arms and seeds", f"{plural(len(results.arms), 'arm')} × {plural(len(seeds), 'seed')} ({listed})"),
+    ]
+    rows += [("Same runs", same_runs(labels)) for labels in coinciding(arm.planned for arm in results.arms)]
+    if study.tuning:
+        values = ", ".join(map(text, study.tuning.values))
+        number = plural(study.tuning.seeds, "seed")
+        rows.append(
+            ("Tuning", f"{study.tuning.key} of every arm over {values} on validation images, {number} of its own")
+        )
+    elif study.fixed:
+        rows.append(("Tuning", as_tuned_before(study.fixed, [arm.label for arm in results.arms])))
+    else:
+        rows.append(("Tuning", "none: every arm runs with the settings it was given"))
+    if study.only:
+        rows.append(("Claims", f"only {', '.join(study.only)}; the study's others were not asked"))
+    if judgements:
+        looks = f"look {results.look} of {study.looks}"
+        rows.append(("Error level", f"{study.alpha:g} a family of claims (Holm) over all looks; this is {looks}"))
+    return rows
+
+
+def as_tuned_before(fixed: Fixed, labels: Sequence[str]) -> str:
+    """Return for how many of the arms a value was tuned before, at which budget, and where that is told."""
+    known = sum(label in fixed.values for label in labels)
+    number = "every arm" if known == len(labels) else f"{known} of {len(labels)} arms"
+    at = f" at {fixed.budget}" if fixed.budget else ""
+    source = f" ({fixed.source})" if fixed.source else ""
+    others = "" if known == len(labels) else "; the others have the base's"
+    return f"{fixed.key} of {number} as tuned before{at}{source}{others}"
+
+
+def budget(results: Results) -> str:
+    """Return net, data and epochs where all arms share them."""
+    variants = [arm.planned.variants[0] for arm in results.arms]
+    nets, data = ({variant.levels.get(group) for variant in variants} for group in ("net", "data"))
+    epochs = {variant.settings.get("trainer", {}).get("epochs") for variant in variants}
+    parts = [str(next(iter(found))) for found in (nets, data) if len(found) == 1 and None not in found]
+    parts += [plural(int(next(iter(epochs))), "epoch")] if len(epochs) == 1 and None not in epochs else []
+    return ", ".join(parts) or "differs between arms"
+
+
+def failures(results: Results) -> Rows:
+    """Return head and rows of runs that failed, diverged, gave no finite outputs or have an unusable record, and of
+    arms without a value."""
+    rows = [["arm", "seed", "what happened"]]
+    for arm in results.arms:
+        for home, why in sorted(arm.refused.items()):
+            rows.append([arm.label, home.rpartition("-")[2], f"counts as missing: {why}; {REMADE}"])
+        for seed, line in sorted(arm.failures.items()):
+            kind = "tuning run failed" if seed >= TUNING_SEED else "failed"
+            rows.append([arm.label, str(seed), f"{kind}: {line}"])
+        diverged = [str(seed) for seed, record in sorted(arm.records.items()) if record.status == "diverged"]
+        if diverged:
+            rows.append(
+                [arm.label, ", ".join(diverged), "diverged: the loss was no longer a number; scored as guessing"]
+            )
+        if arm.num_non_finite:
+            seeds = [str(seed) for seed, record in sorted(arm.records.items()) if record.non_finite]
+            rows.append([arm.label, ", ".join(seeds), f"{not_finite(arm)}; such an image counts as wrong"])
+        if arm.is_untunable:
+            rows.append([arm.label, "tuning", untunable(arm, results.study.nuisance)])
+    return rows
+
+
+def not_finite(arm: ArmResult) -> str:
+    """Return in how many runs of an arm an output was not finite, "" where in none."""
+    num, most = arm.num_non_finite, max((record.non_finite for record in arm.records.values()), default=0.0)
+    of = f"{num} of {plural(len(arm.records), 'seed')}"
+    return f"not finite at inference: {of} (up to {percent(most)} of the images)" if num else ""
+
+
+def untunable(arm: ArmResult, nuisance: str) -> str:
+    """Return that no value of the nuisance can be chosen well for an arm."""
+    assert arm.chosen is not None
+    return (
+        f"not tunable: at every value of {nuisance} a tuning run diverged or was not finite at inference; "
+        f"judged at {text(arm.chosen.value)}, where the fewest did"
+    )
+
+
+def unsound(results: Results) -> list[str]:
+    """Return one line for each arm with outputs that are not finite at inference, or without a value that trains."""
+    lines = [f"{arm.label}: {told}" for arm in results.arms if (told := not_finite(arm))]
+    return lines + [
+        f"{arm.label}: {untunable(arm, results.study.nuisance)}" for arm in results.arms if arm.is_untunable
+    ]
+
+
+def undeclared(results: Results) -> Rows:
+    """Return head and rows of the settings in which arms differ, but for axes, nuisance and what follows from these."""
+    declared = {axis for arm in results.arms for axis in arm.axes} | {results.study.nuisance} - {""}
+    reference = results.arms[0] if results.arms else None
+    rows = [["arm", "setting", "value", f"in {reference.label if reference else ''}"]]
+    for arm in results.arms[1:]:
+        assert reference is not None
+        found = declaration.undeclared(variant_of(arm), variant_of(reference), declared)
+        rows += [[arm.label, key, text(mine), text(other)] for key, (mine, other) in found.items()]
+    return rows
+
+
+def own_code(results: Results) -> Rows:
+    """Return head and rows of the code that runs name outside the program: file, hash or version, and which arms."""
+    found: dict[tuple[str, str, bool], list[str]] = {}
+    for arm in results.arms:
+        planned = (arm.chosen or arm.planned.variants[0]).sources
+        for source in [source for record in arm.records.values() for source in record.sources] or planned:
+            state = source["sha256"] or f"version {source['version']}"
+            arms = found.setdefault((source["path"] or source["name"], state, source["scientific"]), [])
+            if arm.label not in arms:
+                arms.append(arm.label)
+    rows = [["code", "SHA-256 of the file, or version", "arms"]]
+    for (name, state, scientific), arms in sorted(found.items()):
+        shown = "all" if len(arms) == len(results.arms) else ", ".join(arms)
+        rows.append([name, state, shown if scientific else f"{shown}, for diagnostics alone: not part of the identity"])
+    return rows
+
+
+def variant_of(arm: ArmResult) -> Variant:
+    """Return the variant an arm is judged with, the first one until one is chosen."""
+    return arm.chosen or arm.planned.variants[0]
+
+
+def environment(results: Results) -> Rows:
+    """Return head and rows of the machine and the versions; what differs between runs is listed with counts."""
+    records = records_of(results)
+    found: dict[str, Counter[str]] = {}
+    for record in records:
+        for key, value in record.environment.items():
+            for name, item in value.items() if isinstance(value, dict) else ((key, value),):
+                found.setdefault(name, Counter())[str(item)] += 1
+    rows = [["", "", ""]]
+    for name, counts in found.items():
+        if name.startswith("own_") and set(counts) == {"None"}:
+            continue  # there is no such repository
+        shown = "; ".join(
+            value if len(counts) == 1 else f"{value} ({plural(count, 'run')})" for value, count in counts.most_common(5)
+        )
+        rows.append([NAMES.get(name, name.replace("_", " ")), shown, "differs between runs" if len(counts) > 1 else ""])
+    return rows
+
+
+def command_with(results: Results, *more: str) -> str:
+    """Return the command line that began the study, with other seeds to add; it goes on with what is missing."""
+    fallback = shlex.join(["ablate", f"study={results.study.name}", *results.manifest.overrides])
+    try:
+        words = shlex.split(results.manifest.command or fallback)
+    except ValueError:  # an unclosed quotation mark: the words are not known
+        words = shlex.split(fallback)
+    kept = [word for word in words if not word.startswith(("extra_seeds=", "dry_run=", "rerun=", "wait="))]
+    return shlex.join([*kept, *more])

@@ -1,0 +1,156 @@
+"""Study files: which studies one consists of, its profiles, changes from the command line, and the claims it names."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ablate.config.overrides import from_yaml, over
+from ablate.errors import UserError
+
+BUDGET = ("base", "seeds", "seconds_a_run")  # what a profile may take over from another study's
+
+
+def parts_of(name: str, files: Mapping[str, Path]) -> list[str]:
+    """Return the names of the studies that a study consists of: its own, unless its file has `studies`.
+
+    Args:
+        name: of the study.
+        files: {name: path} of all study files.
+
+    Raises:
+        UserError: it consists of something that is no study, or has more to say than that.
+    """
+    content = read_study(files[name]) if name in files else {}
+    if "studies" not in content:
+        return [name]
+    parts = content["studies"]
+    if others := sorted(content.keys() - {"studies"}):
+        raise UserError(f"{files[name]} has `studies`, each of which speaks for itself; drop {others[0]}")
+    for part in parts if isinstance(parts, list) else [parts]:
+        if part not in files or "studies" in read_study(files[part]):
+            raise UserError(f"{files[name]}: `studies` must name studies that do not consist of others, got {part!r}")
+    return list(parts)
+
+
+def without_idle(studies: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the studies of a collection in which `only` leaves a claim, each with its own of the claims it names.
+
+    Raises:
+        UserError: `only` names a claim that no study has.
+    """
+    only = next((content["only"] for _, content in studies if content.get("only")), None)
+    if only is None:
+        return list(studies)
+    if not isinstance(only, list):
+        raise UserError(f"`study.only` must be a list of claims, [{only}], got {only!r}")
+    known = {claim for _, content in studies for claim in content.get("claims") or {}}
+    if unknown := [claim for claim in only if claim not in known]:
+        raise UserError(f"`study.only` names {unknown[0]!r}, which is a claim of none of these studies")
+    kept = ((name, content, [c for c in only if c in (content.get("claims") or {})]) for name, content in studies)
+    return [(name, {**content, "only": mine}) for name, content, mine in kept if mine]
+
+
+def with_profile(
+    name: str, content: Mapping[str, Any], profile: str | None, files: Mapping[str, Path] | None = None
+) -> dict[str, Any]:
+    """Return the content of a study file as one of its profiles has it: no profile is the file without them.
+
+    A line of the profile's base takes the place of those with the same key; every other key replaces the file's. A
+    profile that is `like: STUDY` has the budget of that name in the other study's file: base, seeds, seconds_a_run.
+
+    Args:
+        name: of the study.
+        content: of its file.
+        profile: name of the profile.
+        files: {name: path} of all study files.
+
+    Raises:
+        UserError: there is no such profile.
+    """
+    content = dict(content)
+    profiles = content.pop("profiles", {})
+    if profile is None:
+        return content
+    if profile not in profiles:
+        there = f"it has {', '.join(profiles)}" if profiles else "it has none"
+        raise UserError(f"study {name} has no profile {profile!r}; {there}")
+    changed = dict(profiles[profile] or {})
+    if other := changed.pop("like", None):
+        if other == name or other not in (files or {}):
+            raise UserError(
+                f"study {name}, profile {profile}: `like` must name another study whose profile is like no other, "
+                f"got {other!r}"
+            )
+        assert files is not None
+        theirs = with_profile(other, {"profiles": read_study(files[other]).get("profiles", {})}, profile)
+        budget = {key: theirs[key] for key in BUDGET if key in theirs}
+        changed = {**budget, **changed, "base": over(theirs["base"], changed.get("base", []))}
+    return {**content, **changed, "base": over(content.get("base", []), changed.get("base", [])), "profile": profile}
+
+
+def patch(content: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Return the content of a study file changed by "key.key=value" assignments, values being YAML.
+
+    Raises:
+        UserError: an assignment goes through something that is not a mapping.
+    """
+    content = copy.deepcopy(content)
+    for assignment in assignments:
+        path, _, value = assignment.partition("=")
+        *parents, last = path.split(".")
+        node = content
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise UserError(f"study.{assignment}: {parent} is not a mapping; give it as a whole")
+        try:
+            node[last] = from_yaml(value)
+        except yaml.YAMLError as error:
+            raise UserError(
+                f"study.{assignment} is no YAML ({' '.join(str(getattr(error, 'problem', error)).split())}); check its "
+                "brackets and quotes, and put the whole word into quotes in the shell: 'study.KEY=[a,b]'"
+            ) from error
+    return content
+
+
+def read_study(path: Path) -> dict[str, Any]:
+    """Return the content of a study file.
+
+    Raises:
+        UserError: it is not a YAML mapping.
+    """
+    return _read_mapping(path, "base, grids, seeds, claims, ...")
+
+
+def with_claims(name: str, content: Mapping[str, Any], claim_files: Mapping[str, Path]) -> dict[str, Any]:
+    """Return the content of a study with that of the claim files that it names in the place of their names.
+
+    Args:
+        name: of the study.
+        content: of its file, in the profile and with the changes that are asked for.
+        claim_files: {stem: path} of the files in conf/claim.
+
+    Raises:
+        UserError: it names a claim file that is not there, or two claims have one name.
+    """
+    if not isinstance(content.get("claims"), list):
+        return dict(content)
+    claims: dict[str, Any] = {}
+    for stem in content["claims"]:
+        if stem not in claim_files:
+            raise UserError(f"study {name} names the claim file {stem!r}, and there is no conf/claim/{stem}.yaml")
+        found = _read_mapping(claim_files[stem], "{name of a claim: {text, form, ...}}")
+        if twice := found.keys() & claims.keys():
+            raise UserError(f"{claim_files[stem]} has a claim {min(twice)!r}, which an earlier file of {name} has too")
+        claims |= {claim: {"family": stem, **said, "file": stem} for claim, said in found.items()}
+    return {**content, "claims": claims}
+
+
+def _read_mapping(path: Path, what: str) -> dict[str, Any]:
+    content = from_yaml(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold a mapping ({what})")
+    return content

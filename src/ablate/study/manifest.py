@@ -1,0 +1,207 @@
+"""The state of a study on disk: which runs its arms are, which are done, and what to do next.
+
+The manifest (outputs/studies/<name>-<hash8>/manifest.json) ties arms to runs by fingerprint; whether a run is done is
+read from the run's own folder, so a study that was killed, moved on by hand or shares runs with another one needs no
+repair.
+"""
+
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ablate.errors import Unusable, UserError
+from ablate.storage.integrity import read_json, write_json
+from ablate.study.claim import Axes
+from ablate.study.study import Arm, Study, parse
+from ablate.training.identity import differences
+from ablate.training.sources import Source, edited, keep
+
+MANIFEST_NAME = "manifest.json"
+SCHEMA_VERSION = 2
+VALIDATED = re.compile("((epochs_to|best)/)?val/")  # metrics of validation images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One setting that seeds are run of: an arm at one value of the tuned nuisance.
+
+    Args:
+        value: of the nuisance; None where nothing is tuned.
+        overrides: the command line but for the seed.
+        arm: readable name, see `record.Record`.
+        fingerprint, levels, settings: see `record.Record`.
+        home: folder of its runs, relative to the output folder.
+        sources: see `record.Record`; their text lies beside the manifest, in sources/<path>.
+        follows: the keys that each interpolated setting names, see `declaration.follows`.
+    """
+
+    value: Any
+    overrides: list[str]
+    arm: str
+    fingerprint: str
+    levels: dict[str, str]
+    settings: dict[str, Any]
+    home: str
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    follows: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedArm:
+    """An arm of the study with its variants, one for each value of the tuned nuisance, in the order of the values."""
+
+    axes: Axes
+    label: str
+    variants: list[Variant]
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The fingerprints of its variants: arms in which they are equal are the same runs."""
+        return tuple(variant.fingerprint for variant in self.variants)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a study is and which runs it consists of.
+
+    Args:
+        name: of the study.
+        definition: the study file's content, changes from the command line included.
+        title, source: of the study.
+        overrides: changes of every arm from the command line.
+        command: the command line that started the study.
+        arms: in the study's order.
+        looks: number of report seeds at each look so far, the present one last.
+    """
+
+    schema: int = SCHEMA_VERSION
+    name: str
+    title: str
+    source: str
+    definition: dict[str, Any]
+    overrides: list[str]
+    command: str
+    arms: list[PlannedArm]
+    looks: list[int]
+
+    def study(self) -> Study:
+        """Return the study, with the seeds of the present look."""
+        study = parse(self.name, self.definition, self.title, self.source).with_overrides(self.overrides)
+        seeds = list(study.seeds)
+        while len(seeds) < self.looks[-1]:
+            seeds.append(max(seeds) + 1)
+        return Study(**{**{name: getattr(study, name) for name in study.__dataclass_fields__}, "seeds": seeds})
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write the manifest in one atomic step."""
+    folder.mkdir(parents=True, exist_ok=True)
+    keep({Source(**source) for arm in manifest.arms for variant in arm.variants for source in variant.sources}, folder)
+    write_json(asdict(manifest), folder / MANIFEST_NAME)
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """Return the manifest in `folder`, None where there is none.
+
+    Raises:
+        UserError: it is damaged or of another version; nothing else knows the looks that the study has had, so it is
+            not made again.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        manifest = read_json(Manifest, path, SCHEMA_VERSION)
+        if manifest is not None:
+            check_possible(manifest, path)
+    except Unusable as error:
+        raise UserError(
+            f"{error}. It says which looks at the data the study has had, so it is not made again: restore it from a "
+            f"backup; or move {folder} away, and the command that began the study begins it again (its finished runs "
+            "are kept)"
+        ) from error
+    return manifest
+
+
+def check_possible(manifest: Manifest, path: Path) -> None:
+    """Refuse a manifest that no version writes: without arms or variants, or with looks that are none.
+
+    Raises:
+        Unusable: names what is impossible.
+    """
+    looks = manifest.looks
+    if not looks or looks[0] < 1 or any(b <= a for a, b in itertools.pairwise(looks)):
+        raise Unusable(f"{path} is damaged: looks must be increasing numbers of seeds, at least one, got {looks}")
+    if not manifest.arms:
+        raise Unusable(f"{path} is damaged: arms is empty")
+    numbers = {arm.label: len(arm.variants) for arm in manifest.arms}
+    if len(set(numbers.values())) > 1 or 0 in numbers.values():
+        raise Unusable(f"{path} is damaged: every arm must have as many variants, at least one, got {numbers}")
+
+
+def check_unchanged(planned: Sequence[PlannedArm], manifest: Manifest, folder: Path) -> None:
+    """Refuse to go on with a study whose arms have come to mean other runs.
+
+    Raises:
+        UserError: names the first settings that differ.
+    """
+    for mine, known in zip(planned, manifest.arms, strict=True):
+        for new, old in zip(mine.variants, known.variants, strict=True):
+            if new.fingerprint != old.fingerprint:
+                pairs = differences(new.settings, old.settings).items()
+                shown = "; ".join(f"{key} is {now!r}, was {then!r}" for key, (now, then) in pairs)
+                then, now = ([Source(**source) for source in variant.sources] for variant in (old, new))
+                shown = "; ".join(filter(None, [shown, edited(then, now, folder)]))
+                raise UserError(
+                    f"{folder} was begun with another meaning of arm '{mine.label}': "
+                    f"{shown or 'the data or the numerics changed'}; undo the change to go on, or move the folder "
+                    "away to begin again"
+                )
+
+
+def plan_arms(arms: Sequence[Arm], study: Study, resolve: Any) -> list[PlannedArm]:
+    """Return the arms with their variants resolved.
+
+    Args:
+        arms: `study.arms()`.
+        study: gives the values of the tuned nuisance.
+        resolve: (overrides, value) -> Variant.
+    """
+    values = study.tuning.values if study.tuning else [None]
+    return [
+        PlannedArm(axes=arm.axes, label=arm.label, variants=[resolve(arm.overrides, value) for value in values])
+        for arm in arms
+    ]
+
+
+def coinciding(arms: Iterable[PlannedArm]) -> list[list[str]]:
+    """Return the labels of the arms that are the same runs, in groups of two and more."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for arm in arms:
+        groups.setdefault(arm.identity, []).append(arm.label)
+    return [labels for labels in groups.values() if len(labels) > 1]
+
+
+def same_runs(labels: Sequence[str]) -> str:
+    """Return the sentence that arms of these labels coincide."""
+    listed = f"{', '.join(labels[:-1])} and {labels[-1]}"
+    return f"{listed} are the same runs: nothing that decides a result differs"
+
+
+def check_validated(study: Study, arms: Sequence[PlannedArm]) -> None:
+    """Refuse what needs validation images where an arm has none.
+
+    Raises:
+        UserError: names the arm and what needs them: the tuning, or a claim about val/...
+    """
+    needs = ["`study.tuning`"] if study.tuning else []
+    about = {claim.name: (claim.metric, *claim.explained_by) for claim in study.asked}
+    needs += [f"claim {n!r}" for n, metrics in about.items() if any(map(VALIDATED.match, metrics))]
+    for arm in arms:
+        if needs and any(variant.settings["data"].get("val_size") == 0 for variant in arm.variants):
+            without = "study.tuning=null" if study.tuning else "study.only names the claims to judge"
+            raise UserError(
+                f"{needs[0]} needs validation images, and arm '{arm.label}' has none (data.val_size=0); raise "
+                f"data.val_size, or do without it ({without})"
+            )

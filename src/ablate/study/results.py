@@ -1,0 +1,274 @@
+"""What is known of a study's runs, read from their folders, and what is to be done next."""
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ablate.errors import UserError
+from ablate.storage.integrity import replacing
+from ablate.study.claim import Axes
+from ablate.study.manifest import Manifest, PlannedArm, Variant
+from ablate.study.study import Study
+from ablate.tables import comma_separated
+from ablate.training.record import FAILURE_NAME, RECORD_NAME, Record, is_finished, read_record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run to do: a variant of an arm and a seed."""
+
+    label: str
+    variant: Variant
+    seed: int
+
+    @property
+    def home(self) -> str:
+        """Folder of the run, relative to the output folder."""
+        return f"{self.variant.home}/seed-{self.seed}"
+
+    @property
+    def overrides(self) -> list[str]:
+        return [*self.variant.overrides, f"seed={self.seed}"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmResult:
+    """What is known of an arm.
+
+    Args:
+        planned: the arm.
+        chosen: the variant that is judged; None until its tuning is complete.
+        records: of the chosen variant, by report seed; what is not there is missing.
+        tuning: by position of the variant, records by tuning seed; empty where nothing is tuned.
+        failures: by seed, the last line of what a failed run said; report and tuning runs.
+        refused: by folder of the run, relative to the output folder, why the record in it is not this arm's; such a run
+            is missing.
+    """
+
+    planned: PlannedArm
+    chosen: Variant | None
+    records: dict[int, Record]
+    tuning: list[dict[int, Record]] = field(default_factory=list)
+    failures: dict[int, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What arms share whose report runs are the same: the fingerprint of the chosen variant, or of all of them."""
+        return (self.chosen.fingerprint,) if self.chosen else self.planned.identity
+
+    @property
+    def label(self) -> str:
+        return self.planned.label
+
+    @property
+    def axes(self) -> Axes:
+        return self.planned.axes
+
+    @property
+    def is_untunable(self) -> bool:
+        """Whether every value of the nuisance has a tuning run that diverged or gave outputs that are not finite."""
+        unsound = [any(not record.is_sound for record in records.values()) for records in self.tuning]
+        return bool(unsound) and self.chosen is not None and all(unsound)
+
+    @property
+    def num_non_finite(self) -> int:
+        """How many report runs gave outputs that are not finite at inference."""
+        return sum(record.non_finite > 0 for record in self.records.values())
+
+    def scores(self, metric: str, seeds: Sequence[int]) -> list[float]:
+        """Return the metric of each report seed: nan where the run is missing, inf where it is null (never reached)."""
+        return [score(self.records.get(seed), metric) for seed in seeds]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """A study's arms with what is known of them.
+
+    Args:
+        study: with the seeds of the present look.
+        manifest: of the study.
+        output_dir: folder that the runs' homes are relative to.
+        folder: of the study.
+        arms: in the study's order.
+    """
+
+    study: Study
+    manifest: Manifest
+    output_dir: Path
+    folder: Path
+    arms: list[ArmResult]
+
+    @property
+    def look(self) -> int:
+        """Which look this is, from 1."""
+        return len(self.manifest.looks)
+
+
+def score(record: Record | None, metric: str) -> float:
+    """Return a metric as a number: nan for a missing run, inf for a null (a threshold never reached, a loss diverged).
+
+    Raises:
+        UserError: the run has no such metric.
+    """
+    if record is None:
+        return math.nan
+    if metric not in record.metrics and record.status == "diverged":
+        return math.inf  # a net that diverged is not measured
+    if metric not in record.metrics:
+        raise UserError(
+            f"some runs have no metric {metric!r} (for one, seed {record.seed} of {record.arm}); "
+            f"it has {', '.join(sorted(record.metrics))}"
+        )
+    value = record.metrics[metric]
+    return math.inf if value is None else float(value)
+
+
+def collect(manifest: Manifest, folder: Path) -> Results:
+    """Read what is known of every arm from the runs' folders."""
+    output_dir = folder.parent.parent
+    study = manifest.study()
+    return Results(
+        study=study,
+        manifest=manifest,
+        output_dir=output_dir,
+        folder=folder,
+        arms=[collect_arm(planned, study, output_dir) for planned in manifest.arms],
+    )
+
+
+def collect_arm(planned: PlannedArm, study: Study, output_dir: Path) -> ArmResult:
+    """Read what is known of one arm."""
+    refused: dict[str, str] = {}
+
+    def read(variant: Variant, seeds: Sequence[int]) -> dict[int, Record]:
+        found, reasons = read_seeds(output_dir / variant.home, variant.fingerprint, seeds)
+        refused.update({f"{variant.home}/seed-{seed}": reason for seed, reason in reasons.items()})
+        return found
+
+    tuning = [read(variant, study.tuning_seeds) for variant in planned.variants] if study.tuning else []
+    chosen = choose(planned, study, tuning)
+    runs = [(variant.home, seed) for variant in planned.variants for seed in study.tuning_seeds]
+    runs += [(chosen.home, seed) for seed in study.seeds] if chosen else []
+    failures = {seed: found for home, seed in runs if (found := read_failure(output_dir / home / f"seed-{seed}"))}
+    records = read(chosen, study.seeds) if chosen else {}
+    return ArmResult(planned=planned, chosen=chosen, records=records, tuning=tuning, failures=failures, refused=refused)
+
+
+def choose(planned: PlannedArm, study: Study, tuning: Sequence[dict[int, Record]]) -> Variant | None:
+    """Return the variant that is judged, None while tuning runs are missing.
+
+    It is that of the best mean validation score, the smaller value at a tie. A value at which a tuning run diverged or
+    gave outputs that are not finite is chosen only where every value has such a run (see `ArmResult.is_untunable`):
+    then that with the fewest.
+    """
+    if study.tuning is None:
+        return planned.variants[0]
+    if any(len(records) < study.tuning.seeds for records in tuning):
+        return None
+    num_unsound = [sum(not record.is_sound for record in records.values()) for records in tuning]
+    means = [statistics.fmean(score(r, study.tuning.metric) for r in records.values()) for records in tuning]
+    ranks = [(-num, mean) for num, mean in zip(num_unsound, means, strict=True)]
+    return planned.variants[ranks.index(max(ranks))]
+
+
+def read_seeds(home: Path, fingerprint: str, seeds: Sequence[int]) -> tuple[dict[int, Record], dict[int, str]]:
+    """Return the records of the finished seeds, and of the others that have a record why it cannot be used."""
+    found: dict[int, Record] = {}
+    refused: dict[int, str] = {}
+    for seed in seeds:
+        record, reason = read_own(home / f"seed-{seed}", fingerprint, seed)
+        if record is not None:
+            found[seed] = record
+        elif reason:
+            refused[seed] = reason
+    return found, refused
+
+
+def read_own(folder: Path, fingerprint: str, seed: int) -> tuple[Record | None, str]:
+    """Return the record in `folder`, or None and why it cannot be used, "" where there is none.
+
+    A record that cannot be read, or that is of another run (copied there by hand), must not keep the others from being
+    counted.
+    """
+    try:
+        record = read_record(folder)
+    except UserError as error:
+        return None, str(error)
+    if record is None or (record.fingerprint, record.seed) == (fingerprint, seed):
+        return record, ""
+    whose = f"arm {record.arm}, seed {record.seed}, fingerprint {record.fingerprint[:8]}"
+    return None, (
+        f"{folder / RECORD_NAME} is the record of another run ({whose}); this folder is that of seed {seed}, "
+        f"fingerprint {fingerprint[:8]}"
+    )
+
+
+def read_failure(folder: Path) -> str:
+    """Return the last line of what a failed run said, "" where none failed or it has finished since."""
+    try:
+        lines = (folder / FAILURE_NAME).read_text(encoding="utf-8").strip().splitlines()
+    except OSError:
+        return ""
+    return "" if not lines or is_finished(folder) else lines[-1]
+
+
+def missing_runs(results: Results) -> Iterator[Job]:
+    """Yield the runs to do next, in the order of seeds: tuning runs first, then report runs of the arms that are tuned.
+
+    Called again when these are done, until it yields nothing. A run that two arms share is yielded once.
+    """
+    seen: set[str] = set()
+    study = results.study
+    jobs = [
+        Job(label=arm.label, variant=variant, seed=seed)
+        for seed in study.tuning_seeds
+        for arm in results.arms
+        for variant, records in zip(arm.planned.variants, arm.tuning, strict=True)
+        if seed not in records
+    ] + [
+        Job(label=arm.label, variant=arm.chosen, seed=seed)
+        for seed in study.seeds
+        for arm in results.arms
+        if arm.chosen is not None and seed not in arm.records
+    ]
+    for job in jobs:
+        if job.home not in seen:
+            seen.add(job.home)
+            yield job
+
+
+def write_runs(manifest: Manifest, folder: Path) -> None:
+    """Write runs.csv: every run of the study with its state, told from what lies in the run's folder.
+
+    States: finished (diverged runs too), failed, begun (a checkpoint or at least a configuration is there), to do; and
+    not chosen for the report runs of an arm whose tuning is not over.
+    """
+    results = collect(manifest, folder)
+    rows = [["arm", "value", "seed", "state", "folder"]]
+    for arm in results.arms:
+        known = arm.tuning or [{} for _ in arm.planned.variants]
+        runs: list[tuple[Variant | None, int, bool]] = [
+            (variant, seed, seed in records)
+            for variant, records in zip(arm.planned.variants, known, strict=True)
+            for seed in results.study.tuning_seeds
+        ]
+        runs += [(arm.chosen, seed, seed in arm.records) for seed in results.study.seeds]
+        for variant, seed, finished in runs:
+            home = f"{variant.home}/seed-{seed}" if variant else ""
+            value = "" if variant is None or variant.value is None else str(variant.value)
+            state = "not chosen" if not home else "finished" if finished else state_of(results.output_dir / home)
+            rows.append([arm.label, value, str(seed), state, home])
+    with replacing(folder / "runs.csv") as temporary:
+        temporary.write_text(comma_separated(rows), encoding="utf-8")
+
+
+def state_of(folder: Path) -> str:
+    """Return the state of the run in `folder`, see `write_runs`."""
+    if is_finished(folder):
+        return "finished"
+    if (folder / FAILURE_NAME).exists():
+        return "failed"
+    return "begun" if (folder / "config.yaml").exists() else "to do"

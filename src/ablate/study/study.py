@@ -1,0 +1,284 @@
+"""A study as plain data: what is varied, how often, and what is claimed before the first run.
+
+A study file (conf/study/*.yaml) holds
+
+    base: [net=micro, trainer.epochs=10]       overrides that all arms share
+    grids:                                     the arms: the union of
+      - product: {activation: [relu, tanh], normalization: [none, batch]}
+      - zip: {optimizer.lr: [0.1, 0.2], trainer.batch_size: [64, 128]}
+      - leave_one_out: {normalization: [batch, none], augmentation: [crop_flip, none]}   [default, ablated]
+      - add_one_in: {normalization: [batch, none], augmentation: [crop_flip, none]}
+    seeds: 5                                   a number, or a list
+    tuning: {key: optimizer.lr, values: [0.01, 0.1], seeds: 3, metric: val/accuracy}     or null
+    fixed: {key: optimizer.lr, values: {activation=tanh: 0.03}, source: where they are from}     instead, or null
+    alpha: 0.05                                error level of each family of claims, over all looks
+    failure_share: 0.1                         share of runs that may fail unseen: what verdicts stand for, or exclude
+    looks: 2                                   how often verdicts may be drawn: 1 + how often seeds may be added
+    claims: {name: {...}}                      see `Claim`; or a list of files in conf/claim, each {name: {...}, ...}
+                                               and, unless it says otherwise, a family of its own
+    seconds_a_run: 5                           on one core, to say beforehand how long it will take
+    profiles: {full: {base: [...], seeds: 10}} profile=full puts these in the place of the above; {full: {like: NAME}}
+
+or, for a study that consists of others, each judged by itself,
+
+    studies: [activation, initialization]
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
+
+from ablate.config import schema
+from ablate.config.overrides import from_yaml, key_of, over, text
+from ablate.errors import UserError
+from ablate.study.claim import Axes, Claim
+
+# Tuning runs have seeds of their own, so that no score that chose a value is used to judge it.
+TUNING_SEED = 1_000_000
+MIN_TUNING_SEEDS = 3  # with two, the winner's luck has been seen to make a verdict
+
+GRIDS = ("product", "zip", "leave_one_out", "add_one_in")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How a nuisance is tuned: the same values and as many seeds for every arm, scored on validation images.
+
+    Args:
+        key: the setting, e.g. optimizer.lr.
+        values: in increasing order, at least two.
+        seeds: how many tuning seeds, at least 3; report runs use others.
+        metric: what is maximized, a key of `Record.metrics` that starts with val/.
+    """
+
+    key: str
+    values: list[Any]
+    seeds: int = MIN_TUNING_SEEDS
+    metric: str = "val/accuracy"
+
+    def __post_init__(self) -> None:
+        if len(self.values) < 2 or sorted(self.values) != self.values:
+            raise UserError(f"`tuning.values` must be at least two, in increasing order, got {self.values}")
+        if self.seeds < MIN_TUNING_SEEDS:
+            raise UserError(
+                f"`tuning.seeds` must be at least {MIN_TUNING_SEEDS}, got {self.seeds}: with fewer the winner's luck "
+                "makes verdicts"
+            )
+        if self.metric != "val/accuracy":
+            raise UserError(f"`tuning.metric` must be val/accuracy: test images are not for tuning, got {self.metric}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed:
+    """A nuisance at which each arm has a value of its own that was tuned before, in place of tuning it again.
+
+    Args:
+        key: the setting, e.g. optimizer.lr.
+        values: by label of the arm; the others have what the base says.
+        source: which tuning runs chose the values.
+        budget: at which they were tuned, where it is not the study's; "" for the study's own.
+        edges: labels of the arms whose value was the first or the last that was tried.
+    """
+
+    key: str
+    values: dict[str, Any]
+    source: str = ""
+    budget: str = ""
+    edges: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if unknown := [label for label in self.edges if label not in self.values]:
+            raise UserError(f"`fixed.edges` must be labels of `fixed.values`, got {unknown[0]!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One setting of all axes.
+
+    Args:
+        axes: the value of every axis that the study varies and this arm's grid names.
+        overrides: the whole command line of the arm but for seed and tuned nuisance.
+    """
+
+    axes: Axes
+    overrides: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """A readable name within the study."""
+        return " ".join(f"{key}={text(value)}" for key, value in self.axes.items()) or "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """See the module; `name` is the file's stem, `title` and `source` its first comment lines.
+
+    `only` names the claims that are judged, with the arms that they are about; all where it is empty. The error level
+    of a family is shared by all its claims all the same, so that no verdict is easier to have by asking for it alone.
+    """
+
+    name: str
+    title: str = ""
+    source: str = ""
+    base: list[str] = field(default_factory=list)
+    grids: list[dict[str, dict[str, list[Any]]]] = field(default_factory=lambda: [{"product": {}}])
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])
+    tuning: Tuning | None = None
+    fixed: Fixed | None = None
+    alpha: float = 0.05
+    failure_share: float = 0.1
+    looks: int = 1
+    claims: list[Claim] = field(default_factory=list)
+    only: list[str] = field(default_factory=list)
+    profile: str = ""
+    seconds_a_run: float | None = None
+
+    def __post_init__(self) -> None:
+        if len(set(self.seeds)) != len(self.seeds) or not self.seeds or min(self.seeds) < 0:
+            raise UserError(f"`study.seeds` must be different numbers of at least 0, got {self.seeds}")
+        if max(self.seeds) >= TUNING_SEED:
+            raise UserError(
+                f"`study.seeds` must lie below {TUNING_SEED}, where tuning seeds begin, got {max(self.seeds)}"
+            )
+        if not 0 < self.alpha < 0.5:
+            raise UserError(f"`study.alpha` must lie in (0, 0.5), got {self.alpha}")
+        if not 0 < self.failure_share < 1:
+            raise UserError(
+                f"`study.failure_share` must lie in (0, 1), got {self.failure_share}; 0.1 is one failing run in ten"
+            )
+        if self.looks < 1:
+            raise UserError(f"`study.looks` must be at least 1, got {self.looks}")
+        for grid in self.grids:
+            if len(grid) != 1 or next(iter(grid)) not in GRIDS:
+                raise UserError(f"each of `study.grids` must be one of {', '.join(GRIDS)}, got {list(grid)}")
+        if self.tuning and self.fixed:
+            raise UserError("`tuning` and `fixed` are two ways to treat a nuisance; set one of them to null")
+        what = "tuning" if self.tuning else "fixed"
+        if self.nuisance and any(self.nuisance in axes for grid in self.grids for axes in grid.values()):
+            raise UserError(f"`{what}.key` {self.nuisance} is an axis of the grids too; drop it from one of them")
+        known = [claim.name for claim in self.claims]
+        if any(name not in known for name in self.only):
+            raise UserError(f"`study.only` must name claims of study {self.name} ({', '.join(known)}), got {self.only}")
+
+    @property
+    def asked(self) -> list[Claim]:
+        """The claims that are to be judged; the others still count in their families."""
+        return [claim for claim in self.claims if not self.only or claim.name in self.only]
+
+    @property
+    def nuisance(self) -> str:
+        """Key of the setting that may differ between arms without being claimed, "" for none."""
+        return self.tuning.key if self.tuning else self.fixed.key if self.fixed else ""
+
+    @property
+    def tuning_seeds(self) -> list[int]:
+        """The seeds of tuning runs; none where nothing is tuned."""
+        return [TUNING_SEED + i for i in range(self.tuning.seeds)] if self.tuning else []
+
+    def arms(self) -> list[Arm]:
+        """Return the arms in the grids' order, each once.
+
+        An axis that one grid names and another does not has, in the arms of the other, the value that `base` gives it.
+        With `only`, arms that no claim that is asked for is about are left out.
+
+        Raises:
+            UserError: a fixed value is for an arm that is not there.
+        """
+        found: dict[tuple[str, ...], Arm] = {}
+        named = {key for grid in self.grids for axes in grid.values() for key in axes}
+        given = dict(override.split("=", 1) for override in self.base if "=" in override)
+        shared = {key: from_yaml(given[key]) for key in sorted(named & given.keys())}
+        for grid in self.grids:
+            for own_axes in combinations(grid):
+                axes = {**shared, **own_axes}
+                own = [f"{key}={text(value)}" for key, value in axes.items()]
+                kept = [override for override in self.base if key_of(override) not in axes]
+                arm = Arm(axes=axes, overrides=(*kept, *own))
+                found.setdefault(tuple(sorted(arm.overrides)), arm)
+        arms = [self._at_fixed_value(arm) for arm in found.values()]
+        if unknown := (self.fixed.values if self.fixed else {}).keys() - {arm.label for arm in arms}:
+            there = ", ".join(repr(arm.label) for arm in arms)
+            raise UserError(f"`fixed.values` names no arm of study {self.name}: {min(unknown)!r}; there are {there}")
+        cells = [cell.items() for claim in self.asked for cell in claim.cells()] if self.only else []
+        return [arm for arm in arms if not self.only or any(cell <= arm.axes.items() for cell in cells)]
+
+    def _at_fixed_value(self, arm: Arm) -> Arm:
+        if self.fixed is None or arm.label not in self.fixed.values:
+            return arm
+        kept = [override for override in arm.overrides if key_of(override) != self.fixed.key]
+        return Arm(axes=arm.axes, overrides=(*kept, f"{self.fixed.key}={text(self.fixed.values[arm.label])}"))
+
+    def with_overrides(self, overrides: Sequence[str]) -> "Study":
+        """Return the study with `overrides` in place of what its base says of the same keys.
+
+        Raises:
+            UserError: an override would be one with a grid's axis or with the tuned nuisance.
+        """
+        axes = {key for grid in self.grids for keys in grid.values() for key in keys} | {"seed"}
+        axes |= {self.nuisance}
+        for override in overrides:
+            if key_of(override) in axes:
+                where = "; to say where its data lie: data.root=FOLDER, or the environment variable ABLATE_DATA"
+                raise UserError(
+                    f"study {self.name} varies {key_of(override)} itself, so {override} would be lost; leave it out, "
+                    "or change study.grids, study.seeds, study.tuning or study.fixed"
+                    f"{where if key_of(override) == 'data' else ''}"
+                )
+        return Study(**{**shallow(self), "base": over(self.base, overrides)})
+
+
+def combinations(grid: Mapping[str, Mapping[str, list[Any]]]) -> Iterator[Axes]:
+    """Yield the settings of one grid.
+
+    Raises:
+        UserError: zipped axes of different lengths, or an ablation axis without its two levels.
+    """
+    ((kind, axes),) = grid.items()
+    keys = list(axes)
+    if kind == "product":
+        yield from (dict(zip(keys, values, strict=True)) for values in itertools.product(*axes.values()))
+    elif kind == "zip":
+        lengths = {key: len(values) for key, values in axes.items()}
+        if len(set(lengths.values())) > 1:
+            raise UserError(f"zipped axes must be of one length, got {lengths}")
+        yield from (dict(zip(keys, values, strict=True)) for values in zip(*axes.values(), strict=True))
+    else:
+        for key, values in axes.items():
+            if len(values) != 2:
+                raise UserError(f"{kind} needs [default, ablated] for {key}, got {values}")
+        whole, changed = (0, 1) if kind == "leave_one_out" else (1, 0)
+        yield {key: axes[key][whole] for key in keys}
+        yield from ({key: axes[key][changed if key == one else whole] for key in keys} for one in keys)
+
+
+def parse(name: str, content: Mapping[str, Any], title: str = "", source: str = "") -> Study:
+    """Return the study that the content of a study file describes.
+
+    Raises:
+        UserError: an unknown key, or a value that the study refuses.
+    """
+    given = {"claims": {}, **{key: value for key, value in content.items() if value is not None}}
+    parts = schema.check_place(given, "study")
+    if isinstance(parts.get("seeds"), int):
+        parts["seeds"] = list(range(parts["seeds"]))
+    for key, kind in (("tuning", Tuning), ("fixed", Fixed)):
+        if key in parts:
+            parts[key] = _build(kind, f"study.{key}", "", parts[key])
+    parts["claims"] = [
+        _build(Claim, "claim", f"claim {key!r}", {"name": key, **value}) for key, value in parts["claims"].items()
+    ]
+    return Study(name=name, title=title, source=source, **parts)
+
+
+def shallow(study: Study) -> dict[str, Any]:
+    """Return the fields of a study by name."""
+    return {f.name: getattr(study, f.name) for f in fields(study)}
+
+
+def _build(kind: type, place: str, title: str, content: Mapping[str, Any]) -> Any:
+    checked = schema.check_place(content, place, title)
+    needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
+    if missing := [key for key in needed if key not in checked]:
+        raise UserError(f"{title or place}: `{missing[0]}` must be given, got {', '.join(checked) or 'no key'} alone")
+    return kind(**checked)

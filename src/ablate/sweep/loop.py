@@ -1,0 +1,335 @@
+"""Doing a study's runs: what is missing is launched until nothing is, and what is going on is told meanwhile.
+
+How runs are launched and how overrides become a variant is given from outside; Hydra is not known here.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ablate.config.overrides import key_of, text
+from ablate.errors import UserError
+from ablate.judging.selection import unmeasured_runs
+from ablate.study.manifest import Manifest, PlannedArm, Variant, check_unchanged, read_manifest, write_manifest
+from ablate.study.results import Job, Results, collect, missing_runs, read_failure, read_own, state_of, write_runs
+from ablate.study.study import Study
+from ablate.sweep.progress import Watch
+from ablate.training.directory import set_aside, settle
+from ablate.training.identity import is_unscientific, measures
+from ablate.training.record import FAILURE_NAME
+from ablate.training.sources import Source, edited, find
+
+# What decides the verdicts and not the runs: fixed before the first run.
+DECIDING = ("claims", "alpha", "failure_share", "looks")
+PROSE = ("text", "source", "published", "note", "explained_by", "figure", "file")
+ESTIMATE = "seconds_a_run"  # says how long it will take, and means nothing else
+MAX_LOSSES = 2  # how often a run is launched again whose worker died without a word
+
+
+def study_folder(output_dir: Path, study: Study, definition: dict[str, Any], overrides: Sequence[str]) -> Path:
+    """Return the home of a study: its name and the hash of what it says, where data lie and the like left out.
+
+    Args:
+        output_dir: the program's output folder.
+        study: gives the name.
+        definition: the content of the study file.
+        overrides: changes of every arm from the command line.
+    """
+    base = [override for override in definition.get("base", []) if not is_unscientific(key_of(override))]
+    meant = sorted(override for override in overrides if not is_unscientific(key_of(override)))
+    runs = {key: value for key, value in definition.items() if key not in (*DECIDING, ESTIMATE)}
+    content = {"definition": {**runs, "base": base}, "overrides": meant}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    name = re.sub(r"[^A-Za-z0-9_.,=+-]+", "_", study.name)[:80].strip("_,.")
+    return output_dir / "studies" / f"{name}-{digest}"
+
+
+def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool = True) -> Manifest:
+    """Return the manifest to work on: the new one, or the one in the folder if it means the same, and write it.
+
+    Args:
+        manifest: of the study as it is asked for now.
+        folder: of the study.
+        extra_seeds: report seeds to add to those there are; a further look. Where the last look added as many and is
+            not finished, it goes on.
+        write: whether to write the manifest; without, everything is checked and nothing changed.
+
+    Raises:
+        UserError: an arm has come to mean other runs; seeds are added to a study that is not finished, or more often
+            than it declared.
+    """
+    known = read_manifest(folder)
+    if known is not None:
+        check_unchanged(manifest.arms, known, folder)
+        for key in DECIDING:
+            if (now := deciding(manifest, key)) != (then := deciding(known, key)):
+                raise UserError(
+                    f"{folder} was begun with other {key} ({changes(then, now)}), and what is claimed is fixed "
+                    "before the first run; undo the change, or copy the study under another name (its runs are shared)"
+                )
+        manifest = replace(manifest, looks=known.looks)
+    if extra_seeds < 0:
+        raise UserError(f"`extra_seeds` must be at least 0, got {extra_seeds}")
+    if extra_seeds:
+        study = manifest.study()
+        unfinished = known is None or next(missing_runs(collect(manifest, folder)), None) is not None
+        added = [b - a for a, b in itertools.pairwise(manifest.looks)]
+        if unfinished and added[-1:] == [extra_seeds]:
+            return manifest
+        if unfinished:
+            raise UserError("`extra_seeds` adds to a finished study, and runs are missing; finish it without first")
+        if len(manifest.looks) >= study.looks:
+            raise UserError(
+                f"study {study.name} declares {study.looks} looks at its data and has had them all, so more seeds "
+                "would raise the error level; declare more with study.looks=... before the first run"
+            )
+        manifest = replace(manifest, looks=[*manifest.looks, manifest.looks[-1] + extra_seeds])
+    if write:
+        write_manifest(manifest, folder)
+    return manifest
+
+
+def begin_all(planned: "Sequence[Begun]", extra_seeds: int = 0, *, write: bool = True) -> "list[Begun]":
+    """Begin several studies as `begin` does one: all are checked before anything is written.
+
+    A study without a claim that needs a test (its claims are identities) gets no further seeds: it takes no look.
+    """
+
+    def each(write: bool) -> "list[Begun]":
+        found = []
+        for manifest, folder in planned:
+            tested = len(planned) == 1 or any(claim.form != "identity" for claim in manifest.study().claims)
+            found.append((begin(manifest, folder, extra_seeds * tested, write=write), folder))
+        return found
+
+    planned = in_one_home(planned, lambda home, _: home)
+    each(write=False)
+    if write:
+        planned = in_one_home(planned, settle)
+    return each(write)
+
+
+def in_one_home(planned: "Sequence[Begun]", place: Callable[[Path, str], Path]) -> "list[Begun]":
+    """Return the studies with one home for all variants of one fingerprint, whatever their arms are called.
+
+    Args:
+        planned: manifests and the studies' folders.
+        place: (home that a variant would have, its fingerprint) -> where it is.
+    """
+    homes: dict[str, str] = {}
+
+    def placed(variant: Variant, output_dir: Path) -> Variant:
+        if variant.fingerprint not in homes:
+            home = place(output_dir / variant.home, variant.fingerprint)
+            homes[variant.fingerprint] = home.relative_to(output_dir).as_posix()
+        return replace(variant, home=homes[variant.fingerprint])
+
+    found = []
+    for manifest, folder in planned:
+        arms = [
+            replace(arm, variants=[placed(variant, folder.parent.parent) for variant in arm.variants])
+            for arm in manifest.arms
+        ]
+        found.append((replace(manifest, arms=arms), folder))
+    return found
+
+
+def deciding(manifest: Manifest, key: str) -> Any:
+    """Return a part of a study's definition without what is told for people only."""
+    value = manifest.definition.get(key)
+    if key != "claims" or not value:
+        return value
+    return {name: {k: v for k, v in claim.items() if k not in PROSE} for name, claim in value.items()}
+
+
+def changes(then: Any, now: Any) -> str:
+    """Return what is not the same, the entries of a mapping one by one."""
+    if not isinstance(then, dict) or not isinstance(now, dict):
+        return f"{now!r} now, {then!r} then"
+    differing = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+    return "; ".join(f"{key}: {changes(then.get(key), now.get(key))}" for key in differing)
+
+
+Launch = Callable[[list[Job], bool, bool], None]
+Begun = tuple[Manifest, Path]  # of a study, and its folder
+
+
+def do_runs(studies: Sequence[Begun], launch: Launch, rerun: bool = False) -> tuple[list[Results], dict[str, str]]:
+    """Launch what is missing until nothing is; return the results and what failed, {home: last line of its error}.
+
+    A run that studies share is done once. A run that failed is not tried again in this call. A worker that dies without
+    a word may take a whole batch with it: what had not begun is launched again, and then, one by one, what had begun,
+    each at most `MAX_LOSSES` times more.
+
+    Args:
+        studies: what `begin` returned and the studies' folders, in one output folder.
+        launch: (jobs, wait, rerun) does the jobs and returns when they are over, whatever became of them; with `wait`,
+            a run that another process is doing is waited for; with `rerun`, a finished one is done anew.
+        rerun: do all runs once more first, the finished ones too.
+    """
+    folder = studies[0][1]
+    output_dir = folder.parent.parent
+    failed: dict[str, str] = {}
+    if rerun:
+        undone = [
+            replace(found, arms=[replace(arm, records={}, tuning=[{} for _ in arm.tuning]) for arm in found.arms])
+            for found in collect_all(studies)
+        ]
+        do_batch(list(each_once(undone, missing_runs)), studies, launch, failed, rerun=True)
+    losses: Counter[str] = Counter()
+    launched: set[str] = set()
+    measured: set[str] = set()
+    num_idle = 0  # batches in a row in which nothing began
+    while True:
+        results = collect_all(studies)
+        if set_refused_aside(results):
+            results = collect_all(studies)
+        jobs = [job for job in each_once(results, missing_runs) if job.home not in failed]
+        jobs = [job for job in jobs if not losses[job.home]] or jobs[:1]
+        if not jobs:
+            unmeasured = each_once(results, unmeasured_runs)
+            jobs = [job for job in unmeasured if job.home not in measured | failed.keys()]
+            if not jobs:
+                write_all(studies)
+                return results, failed
+            print(f"{len(jobs)} finished runs did not measure what a claim is about: done anew, the old ones kept")
+            do_batch(jobs, studies, launch, failed, rerun=True)
+            measured |= {job.home for job in jobs}
+            continue
+        wait = any(job.home in launched for job in jobs)  # the first time, a run of another process is passed over
+        launched |= {job.home for job in jobs}
+        before = {job.home: state_of(output_dir / job.home) for job in jobs}
+        do_batch(jobs, studies, launch, failed, wait=wait)
+        after = {job.home: state_of(output_dir / job.home) for job in jobs}
+        num_idle = num_idle + 1 if before == after and "to do" in after.values() else 0
+        for job in jobs:
+            if after[job.home] == "begun" and not is_busy(output_dir / job.home):
+                losses[job.home] += 1
+            if losses[job.home] > MAX_LOSSES:
+                failed[job.home] = "its worker died without a word, again and again (out of memory?)"
+            elif num_idle > MAX_LOSSES and after[job.home] == "to do":
+                failed[job.home] = edited_meanwhile(job.variant, folder) or "it was launched and did not begin"
+
+
+def edited_meanwhile(variant: Variant, folder: Path) -> str:
+    """Return which code of the user's own is not what it was when the study in `folder` was planned, "" where all is.
+
+    A job that finds other code is another run, with another home.
+    """
+    now = find(variant.settings)
+    what = edited([Source(**source) for source in variant.sources], now, folder)
+    return f"{what} while the study was running; undo the change to go on" if what else ""
+
+
+def collect_all(studies: Sequence[Begun]) -> list[Results]:
+    """Read what is known of the runs of each study."""
+    return [collect(manifest, folder) for manifest, folder in studies]
+
+
+def set_refused_aside(results: Sequence[Results]) -> int:
+    """Set aside the runs whose record is not theirs or cannot be read, say so, and return how many there were.
+
+    What this process may not move is left to the run's own job, which fails by name.
+    """
+    count = 0
+    for arm in (arm for found in results for arm in found.arms):
+        for home, reason in arm.refused.items():
+            folder = results[0].output_dir / home
+            place, _, seed = home.rpartition("/seed-")
+            fingerprint = next(variant.fingerprint for variant in arm.planned.variants if variant.home == place)
+            with contextlib.suppress(Timeout, OSError), FileLock(folder.parent / f".{folder.name}.lock", timeout=0):
+                # Another arm or sweep may have found it first, and have done the run anew since.
+                if read_own(folder, fingerprint, int(seed))[1]:
+                    print(
+                        f"{reason}; it now lies in {set_aside(folder, reason)}, and the run is done anew",
+                        file=sys.stderr,
+                    )
+                    count += 1
+    return count
+
+
+def each_once(results: Sequence[Results], jobs_of: Callable[[Results], Iterable[Job]]) -> Iterator[Job]:
+    """Yield the jobs of several studies, one that they share once."""
+    seen: set[str] = set()
+    for job in itertools.chain.from_iterable(map(jobs_of, results)):
+        if job.home not in seen:
+            seen.add(job.home)
+            yield job
+
+
+def measures_by_home(results: Sequence[Results]) -> dict[str, list[str]]:
+    """Return, for the homes of runs that studies share and want other diagnostics of, the override that asks for all.
+
+    A run is done once; without this, the study that comes first would decide what it measures.
+    """
+    wanted: dict[str, list[list[str]]] = {}
+    for found in results:
+        for variant in (variant for arm in found.arms for variant in arm.planned.variants):
+            wanted.setdefault(variant.home, []).append(measures(variant.settings))
+    together = {home: list(dict.fromkeys(itertools.chain(*lists))) for home, lists in wanted.items()}
+    return {
+        home: [f"diagnostics.measure={text(together[home])}"]
+        for home, lists in wanted.items()
+        if any(set(names) != set(together[home]) for names in lists)
+    }
+
+
+def write_all(studies: Sequence[Begun]) -> None:
+    """Write every study's runs.csv."""
+    for manifest, folder in studies:
+        write_runs(manifest, folder)
+
+
+def do_batch(
+    jobs: list[Job],
+    studies: Sequence[Begun],
+    launch: Launch,
+    failed: dict[str, str],
+    *,
+    wait: bool = False,
+    rerun: bool = False,
+) -> None:
+    """Launch jobs, tell of each when it ends, and add those that failed to `failed`."""
+    output_dir = studies[0][1].parent.parent
+    for job in jobs:
+        (output_dir / job.home / FAILURE_NAME).unlink(missing_ok=True)
+    write_all(studies)
+    with Watch(jobs, output_dir, lambda: write_all(studies)):
+        launch(jobs, wait, rerun)
+    failed |= {job.home: line for job in jobs if (line := read_failure(output_dir / job.home))}
+
+
+def is_busy(folder: Path) -> bool:
+    """Return whether some process is doing the run in `folder` now."""
+    lock = FileLock(folder.parent / f".{folder.name}.lock", timeout=0)
+    try:
+        with lock:
+            return False
+    except Timeout:
+        return True
+
+
+def begin_manifest(
+    study: Study, definition: dict[str, Any], overrides: Sequence[str], command: str, arms: list[PlannedArm]
+) -> Manifest:
+    """Return the manifest of a study that has had no look yet."""
+    return Manifest(
+        name=study.name,
+        title=study.title,
+        source=study.source,
+        definition=definition,
+        overrides=list(overrides),
+        command=command,
+        arms=arms,
+        looks=[len(study.seeds)],
+    )

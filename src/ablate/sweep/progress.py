@@ -1,0 +1,98 @@
+"""Telling of a batch of runs while it is done elsewhere."""
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ablate.errors import CannotWrite, UserError
+from ablate.study.results import Job, read_failure
+from ablate.study.study import TUNING_SEED
+from ablate.tables import clock
+from ablate.training.record import RECORD_NAME, Record, read_record
+
+
+class Watch:
+    """Tells of every run of a batch when it finishes or fails, with the number done and the time left.
+
+    Launchers return when all is over, and a cluster's jobs print elsewhere: so a thread looks at the runs' folders.
+    """
+
+    def __init__(
+        self, jobs: Sequence[Job], output_dir: Path, write: Callable[[], None], every_seconds: float = 0.5
+    ) -> None:
+        self.write, self.last_written = write, time.monotonic()
+        self.pending = {job.home: job for job in jobs}
+        self.written = {home: self.modified(output_dir / home) for home in self.pending}
+        self.output_dir, self.every_seconds, self.total = output_dir, every_seconds, len(jobs)
+        self.start = time.monotonic()
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop.set()
+        self.thread.join()
+        self.look()
+
+    def watch(self) -> None:
+        while not self.stop.wait(self.every_seconds):
+            self.look()
+
+    def look(self) -> None:
+        """Print a line for each run that has ended since the last look; write the states of all once a minute."""
+        if time.monotonic() - self.last_written > 60:
+            with contextlib.suppress(CannotWrite):  # the states are written after the batch too, and that one says so
+                self.write()
+            self.last_written = time.monotonic()
+        for home, job in list(self.pending.items()):
+            folder = self.output_dir / home
+            if (modified := self.modified(folder)) and modified != self.written[home]:
+                try:
+                    record = read_record(folder)
+                except UserError as error:
+                    ended = f"FAILED: {error}"
+                else:
+                    if record is None:  # moved away since
+                        continue
+                    ended = self.conclusion(job, record)
+            elif line := read_failure(folder):
+                ended = f"FAILED: {line}"
+            else:
+                continue
+            del self.pending[home]
+            done = self.total - len(self.pending)
+            left = (time.monotonic() - self.start) / done * len(self.pending)
+            tuned = "" if job.variant.value is None else f" at {job.variant.value}"
+            where = sys.stderr if ended.startswith("FAILED") else sys.stdout
+            print(
+                f"[{done}/{self.total}, {clock(left)} left] {job.label}{tuned} seed {job.seed}  {ended}",
+                file=where,
+                flush=True,
+            )
+
+    @staticmethod
+    def conclusion(job: Job, record: Record) -> str:
+        """Return what is said of a run that has finished; of a tuning run no test score, which must decide nothing."""
+        split = "val" if job.seed >= TUNING_SEED else "test"
+        accuracy = 100 * (record.metrics[f"{split}/accuracy"] or 0.0)
+        marks = "  diverged, scored as guessing" if record.status == "diverged" else ""
+        marks += "  not finite at inference" if record.non_finite else ""
+        return f"{split} accuracy {accuracy:.2f} %  {record.wall_seconds:.1f} s{marks}"
+
+    @staticmethod
+    def modified(folder: Path) -> int:
+        """Return when the record in `folder` was written, 0 where there is none."""
+        try:
+            return (folder / RECORD_NAME).stat().st_mtime_ns
+        except OSError:
+            return 0

@@ -1,0 +1,1 @@
+"""One run: from its description over the training loop to its record."""

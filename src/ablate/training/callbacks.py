@@ -1,0 +1,155 @@
+"""Observers that show a run's progress and save it."""
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ablate.errors import Unusable, UserError
+from ablate.storage.integrity import read_binary, write_binary
+from ablate.tables import clock
+from ablate.training.loop import Callback, State
+from ablate.training.record import Metrics
+
+CHECKPOINT_NAME = "checkpoint.pt"
+ENTRIES = {"fingerprint", "net", "optimizer", "progress"}  # of a checkpoint
+
+
+class Checkpoint(Callback):
+    """Saves, every `every` epochs, all that is needed to go on bit for bit; written atomically.
+
+    Args:
+        folder: the run's folder.
+        every: epochs between two checkpoints, at least 1.
+        fingerprint: of the run, so that no other run goes on from it.
+    """
+
+    def __init__(self, folder: Path, every: int, fingerprint: str) -> None:
+        self.path, self.every, self.fingerprint = folder / CHECKPOINT_NAME, every, fingerprint
+
+    def on_epoch_end(self, state: State) -> None:
+        if state.epoch % self.every == 0 and not state.diverged:
+            content = {
+                "fingerprint": self.fingerprint,
+                "net": state.net.state_dict(),
+                "optimizer": state.optimizer.state_dict(),
+                "progress": {name: getattr(state, name) for name in PROGRESS},
+            }
+            file = io.BytesIO()
+            torch.save(content, file)
+            write_binary(file.getvalue(), self.path)
+
+    def restore(self, state: State) -> bool:
+        """Bring `state` to where the saved run stood; return False where nothing is saved.
+
+        Raises:
+            Unusable: the checkpoint is damaged, or of another version; `state` is then as it was.
+            UserError: it is of another run, or cannot be read.
+        """
+        data = read_binary(self.path)
+        if data is None:
+            return False
+        try:
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        except Exception as error:  # its bytes are what was written: another version of torch, or an unsafe object
+            raise Unusable(f"{self.path} cannot be loaded ({first_line(error)})") from error
+        if not isinstance(content, dict) or not content.keys() >= ENTRIES:
+            raise Unusable(f"{self.path} was written by another version of ablate: it lacks what this one reads")
+        if content["fingerprint"] != self.fingerprint:
+            raise UserError(
+                f"{self.path} belongs to a run with fingerprint {content['fingerprint'][:8]}, not to this one "
+                f"({self.fingerprint[:8]}); move it away to start this run from the beginning"
+            )
+        if other := different_entries(state.net.state_dict(), content["net"]):
+            raise Unusable(f"{self.path} is of another net: {other}")
+        groups = [
+            [len(group["params"]) for group in found["param_groups"]]
+            for found in (state.optimizer.state_dict(), content["optimizer"])
+        ]
+        if groups[0] != groups[1]:
+            raise Unusable(f"{self.path} is of another optimizer: parameters by group {groups[0]}, saved {groups[1]}")
+        state.net.load_state_dict(content["net"])
+        state.optimizer.load_state_dict(content["optimizer"])
+        for name in PROGRESS:
+            setattr(state, name, content["progress"].get(name, getattr(state, name)))
+        return True
+
+
+def different_entries(mine: dict[str, Any], saved: dict[str, Any]) -> str:
+    """Return the first entries in which two state dictionaries differ by name or shape, "" where they agree."""
+    if names := sorted(mine.keys() ^ saved.keys()):
+        return f"{', '.join(names[:3])} is in one of them only"
+    for name, value in mine.items():
+        shapes = [tuple(getattr(v, "shape", ())) for v in (value, saved[name])]
+        if shapes[0] != shapes[1]:
+            return f"{name} has shape {shapes[0]}, saved {shapes[1]}"
+    return ""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error, at most 200 characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+PROGRESS = ("epoch", "step", "initial", "history", "train_seconds", "wall_seconds")
+
+
+class Progress(Callback):
+    """A bar with the time left on a terminal; one plain line an epoch elsewhere."""
+
+    def __init__(self) -> None:
+        self.on_terminal = sys.stdout.isatty()
+
+    def on_fit_start(self, state: State) -> None:
+        if line := left_out(state.num_left_out, len(state.dataset.train.labels)):
+            print(line, flush=True)
+        if self.on_terminal:
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"))
+            self.bar = Progress(*columns, TimeRemainingColumn(elapsed_when_finished=True))
+            total = state.num_epochs * state.steps_per_epoch
+            self.task = self.bar.add_task(f"epoch {state.epoch + 1}/{state.num_epochs}", total=total)
+            self.bar.start()
+            self.bar.update(self.task, completed=state.step)
+
+    def on_step_end(self, state: State) -> None:
+        if self.on_terminal:
+            self.bar.advance(self.task)
+
+    def on_epoch_end(self, state: State) -> None:
+        row = state.history[-1]
+        left = state.wall_seconds / state.epoch * (state.num_epochs - state.epoch)
+        done = state.diverged or state.epoch == state.num_epochs
+        line = f"epoch {state.epoch}/{state.num_epochs}  {describe(row)}"
+        if self.on_terminal:
+            self.bar.console.print(line, highlight=False)
+            self.bar.update(self.task, description=f"epoch {min(state.epoch + 1, state.num_epochs)}/{state.num_epochs}")
+            if done:
+                self.bar.stop()
+        else:
+            print(line if done else f"{line}  {clock(left)} left", flush=True)
+
+    def close(self) -> None:
+        """Give the terminal back when training was cut short."""
+        if self.on_terminal and hasattr(self, "bar"):
+            self.bar.stop()
+
+
+def left_out(num: int, num_images: int) -> str:
+    """Return that `num` of the training images do not fill a batch, "" where all do."""
+    if not num:
+        return ""
+    return f"each epoch leaves out {num:,} of {num_images:,} training images, drawn anew: they do not fill a batch"
+
+
+def describe(row: Metrics) -> str:
+    """Return one line for a row of the history."""
+    parts = [
+        f"{split} loss {row[f'{split}/loss']:.4f} accuracy {100 * (row[f'{split}/accuracy'] or 0):.2f} %"
+        for split in ("train", "val")
+        if f"{split}/loss" in row
+    ]
+    return "  ".join([*parts, f"lr {row['lr']:.3g}", f"{row['images_per_second']:.0f} images/s"])

@@ -1,0 +1,299 @@
+"""The training loop, written out, and inference over a split.
+
+    on_fit_start
+    for epoch:
+        for batch:
+            images = augmentation(batch)
+            zero_grad; loss; backward; step
+            on_step_end                       # gradients are still there
+        validation metrics
+        on_epoch_end                          # the epoch's row of the history is there
+    test metrics
+    on_fit_end                                # the run's final metrics are there
+
+A callback looks, and may add what it saw to the run's log; what changes training is an argument of `fit`.
+"""
+
+import contextlib
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ablate.data.dataset import Dataset, Split
+from ablate.nets import Net
+from ablate.seeding import Streams, global_generators, seed_global_generators
+from ablate.training.record import Metrics
+from ablate.training.scoring import HitCounter, accuracy_of, shared_by
+
+
+@dataclass(kw_only=True)
+class State:
+    """Where a run stands. `fit` writes it, callbacks read it, a checkpoint holds all of it that cannot be made again.
+
+    Args:
+        dataset: all splits, on the device of the net.
+        seed: the run's.
+        num_left_out: training images that do not fill a last batch; each epoch leaves out others.
+        epoch, step: epochs and steps done.
+        loss: the last step's loss, a 0-d tensor on the device.
+        lr: learning rate of the last step.
+        initial: what is measured before the first step.
+        history: one row an epoch.
+        train_seconds: seconds spent in training steps.
+        wall_seconds: seconds spent in finished epochs, evaluation included.
+        diverged: the training loss or a weight is no longer a finite number.
+        metrics: final metrics, filled after the last epoch.
+        test_log_probs: (N, num_classes) log-probabilities of the test images, filled after the last epoch.
+    """
+
+    net: Net
+    optimizer: torch.optim.Optimizer
+    dataset: Dataset
+    num_epochs: int
+    steps_per_epoch: int
+    seed: int = 0
+    num_left_out: int = 0
+    epoch: int = 0
+    step: int = 0
+    loss: Tensor = field(default_factory=lambda: torch.tensor(math.nan))
+    lr: float = math.nan
+    initial: Metrics = field(default_factory=dict)
+    history: list[Metrics] = field(default_factory=list)
+    train_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    diverged: bool = False
+    metrics: Metrics = field(default_factory=dict)
+    test_log_probs: Tensor | None = None
+
+
+class Callback:
+    """An observer of a run; a subclass says what it does at the moments it cares for."""
+
+    def on_fit_start(self, state: State) -> None: ...
+
+    def on_step_end(self, state: State) -> None: ...
+
+    def on_epoch_end(self, state: State) -> None: ...
+
+    def on_fit_end(self, state: State) -> None: ...
+
+
+SAMPLING_BATCH = 500  # one mask is drawn for so many images at once, so another number would be other masks
+
+Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+Loss = Callable[[Tensor, Tensor], Tensor]
+Schedule = Callable[[float, int], float]
+
+
+def fit(
+    state: State,
+    *,
+    batch_size: int,
+    augmentation: Augmentation,
+    loss: Loss,
+    schedule: Schedule,
+    streams: Streams,
+    precision: str,
+    compile_mode: str | None = None,
+    validate: Callable[[Net], Metrics],
+    callbacks: Sequence[Callback],
+) -> None:
+    """Train `state.net` from `state.epoch` to `state.num_epochs`, or until loss or weights are no longer finite.
+
+    Every epoch is a new order of all training images; what does not fill a last batch is left out of that epoch.
+    Nothing is read back from the device between the first and the last step of an epoch. Before every step the global
+    generators are set from (seed, step), so that neither a callback nor a validation shifts what a step draws.
+
+    The epoch in which loss or weights stop being finite is scored as guessing: accuracy 1 / num_classes, no loss.
+
+    Args:
+        batch_size: at most the number of training images.
+        augmentation: (images, generator) -> images, on integers.
+        loss: (logits, labels) -> 0-d tensor.
+        schedule: (epochs done, num_epochs) -> factor on every group's initial lr.
+        streams: the run's randomness.
+        precision: "fp32" or "bf16": autocast, in which weights, whitening, statistics of normalizations and the loss
+            stay in fp32.
+        compile_mode: None, or the mode in which `compiled` makes the training steps' forward pass.
+        validate: net -> validation metrics (none without validation images), called after every epoch.
+        callbacks: observers, called in order.
+    """
+    net, optimizer, train = state.net, state.optimizer, state.dataset.train
+    device = train.images.device
+    stochastic: list[tuple[str, Any]] = [(p, m) for p, m in net.named_modules() if is_keyed(m)]
+    forward = compiled(net, compile_mode) if compile_mode else net
+    for callback in callbacks:
+        callback.on_fit_start(state)
+    while state.epoch < state.num_epochs and not state.diverged:
+        epoch_start = time.perf_counter()
+        net.train()
+        order = torch.randperm(len(train.labels), generator=streams.generator("order", state.epoch)).to(device)
+        sums = torch.zeros(2, dtype=torch.float64, device=device)
+        counter = HitCounter()
+        for i in range(state.steps_per_epoch):
+            images, labels = take(train, order[i * batch_size : (i + 1) * batch_size])
+            seed_global_generators(streams.key("global", state.step))
+            images = augmentation(images, streams.generator("augmentation", state.step, device=device))
+            for path, module in stochastic:
+                module.reseed(streams.key("noise", path, state.step))
+            factor = schedule(state.epoch + i / state.steps_per_epoch, state.num_epochs)
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+            optimizer.zero_grad(set_to_none=True)
+            with autocast(device, precision):
+                logits = forward(images)
+                state.loss = loss(logits, labels)
+            state.loss.backward()
+            optimizer.step()
+            state.step += 1
+            state.lr = optimizer.param_groups[0]["lr"]
+            state.loss = state.loss.detach()
+            outputs = logits.detach().float()
+            sums += torch.stack([state.loss, F.cross_entropy(outputs, labels)])
+            counter.add(outputs, labels)
+            for callback in callbacks:
+                callback.on_step_end(state)
+        # Batches are of one size, so that the mean of their means is that of the images.
+        mean_loss, cross_entropy = (total / state.steps_per_epoch for total in sums.tolist())
+        seconds = time.perf_counter() - epoch_start
+        state.epoch += 1
+        state.train_seconds += seconds
+        row: Metrics = {"epoch": state.epoch, "lr": state.lr}
+        row |= {"train/loss": mean_loss, "train/cross_entropy": cross_entropy, "train/accuracy": counter.accuracy()}
+        row["images_per_second"] = state.steps_per_epoch * batch_size / seconds
+        state.diverged = not (math.isfinite(mean_loss) and all_finite(net))
+        if state.diverged:
+            row |= guessing(["train"], state.dataset.num_classes) | {"train/cross_entropy": None}
+        else:
+            row |= validate(net)
+        state.history.append(row)
+        state.wall_seconds += time.perf_counter() - epoch_start
+        for callback in callbacks:
+            callback.on_epoch_end(state)
+
+
+def compiled(net: Net, mode: str) -> Callable[[Tensor], Tensor]:
+    """Return the forward pass of `net` with its layers compiled; `net` itself, hence its state, stays as it is.
+
+    Dropout and noise stay outside of what is compiled: they get a new key at every step, and the compiler would take
+    each for another program. On a GPU this has not been run yet.
+
+    Args:
+        net: its layers are compiled together, run by run of those that draw nothing.
+        mode: of `torch.compile`: "default", or "reduce-overhead" for CUDA graphs.
+    """
+    parts: list[Callable[[Tensor], Tensor]] = []
+    for draws, layers in itertools.groupby(net.children(), key=lambda child: any(map(is_keyed, child.modules()))):
+        part = nn.Sequential(*layers)
+        parts.append(part if draws else torch.compile(part, mode=mode))
+
+    def forward(x: Tensor) -> Tensor:
+        if mode == "reduce-overhead":
+            torch.compiler.cudagraph_mark_step_begin()
+        for part in parts:
+            x = part(x)
+        return x
+
+    return forward
+
+
+def is_keyed(module: nn.Module) -> bool:
+    """Return whether the module draws random numbers that `reseed(key)` decides."""
+    return hasattr(module, "reseed")
+
+
+def all_finite(net: Net) -> bool:
+    """Return whether every weight is a finite number."""
+    ends = [end for p in net.parameters() for end in p.detach().aminmax()]  # nan is both the least and the greatest
+    return bool(torch.stack(ends).isfinite().all())
+
+
+def take(split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the images and labels at `indices`; the images keep their channels-last memory."""
+    return split.images.permute(0, 2, 3, 1).index_select(0, indices).permute(0, 3, 1, 2), split.labels[indices]
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
+    """Return the context in which convolutions and matrix products run in `precision`."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+
+
+@torch.no_grad()
+def predict(
+    net: Net, images: Tensor, *, batch_size: int, precision: str, num_samples: int = 0, streams: Streams
+) -> Tensor:
+    """Return the log-probabilities (N, num_classes), float64, of `images` at inference.
+
+    In float64 the rounding of the logarithm makes no two logits equal, and they are finite where the logits are; a row
+    with a logit that is not finite is nan throughout.
+
+    Args:
+        images: (N, C, H, W), integers, on the device of the net.
+        batch_size: images a step; changes the speed only, so sampling uses `SAMPLING_BATCH` instead.
+        num_samples: 0 for the deterministic net; with n >= 1 the probabilities are averaged over n draws of the dropout
+            masks (Gal & Ghahramani 2016, arXiv:1506.02142).
+        streams: the draws of these masks depend on it and on the order of the images.
+    """
+    net.eval()
+    batch_size = SAMPLING_BATCH if num_samples else batch_size
+    with monte_carlo(net, active=num_samples > 0) as dropouts, global_generators(streams.key("inference")):
+        batches = []
+        for first in range(0, len(images), batch_size):
+            batch = images[first : first + batch_size]
+            samples = []
+            for sample in range(max(1, num_samples)):
+                for path, module in dropouts:
+                    module.reseed(streams.key("monte_carlo", path, first, sample))
+                with autocast(images.device, precision):
+                    logits = net(batch)
+                # An infinite logit alone would leave the others' log-probabilities finite.
+                unknown = ~logits.isfinite().all(1, keepdim=True)
+                samples.append(F.log_softmax(logits.double(), dim=1).masked_fill(unknown, math.nan))
+            batches.append(torch.logsumexp(torch.stack(samples), dim=0) - math.log(len(samples)))
+    return torch.cat(batches)
+
+
+@contextlib.contextmanager
+def monte_carlo(net: Net, *, active: bool) -> Iterator[list[tuple[str, Any]]]:
+    """Let the dropout layers of `net` drop at inference too while the block runs; yield (path, layer) of each."""
+    dropouts: list[tuple[str, Any]] = [(p, m) for p, m in net.named_modules() if active and hasattr(m, "monte_carlo")]
+    for _, module in dropouts:
+        module.monte_carlo = True
+    try:
+        yield dropouts
+    finally:
+        for _, module in dropouts:
+            module.monte_carlo = False
+
+
+def score(log_probs: Tensor, labels: Tensor, prefix: str) -> Metrics:
+    """Return the scores of what `predict` said; an image whose outputs are not finite counts as wrong.
+
+    Returns:
+        prefix/loss: mean cross-entropy in nats; nan where an output is not finite.
+        prefix/accuracy: fraction in [0, 1], see `ablate.training.scoring`.
+        prefix/non_finite: fraction of the images whose outputs are not finite.
+    """
+    unknown = (~log_probs.isfinite().all(1)).sum().item()
+    counts = torch.bincount(shared_by(log_probs, labels), minlength=log_probs.shape[1] + 1)
+    return {
+        f"{prefix}/loss": F.nll_loss(log_probs, labels).item(),
+        f"{prefix}/accuracy": accuracy_of(counts.tolist()),
+        f"{prefix}/non_finite": unknown / len(labels),
+    }
+
+
+def guessing(prefixes: Sequence[str], num_classes: int) -> Metrics:
+    """Return the score of a net that diverged: no loss, and the accuracy of guessing.
+
+    A guess, each class with equal probability, is right in 1 / num_classes of the images however unequal the classes
+    are; the share of the largest class would be a score for a constant answer, which such a net does not give.
+    """
+    return {f"{p}/{k}": v for p in prefixes for k, v in (("loss", None), ("accuracy", 1 / num_classes))}

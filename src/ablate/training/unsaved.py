@@ -1,0 +1,127 @@
+"""What a run would lose when it goes on from a checkpoint: state of modules that the checkpoint does not hold.
+
+A checkpoint holds parameters, buffers, and what `get_extra_state` of a module returns: when the run goes on, its
+`set_extra_state` gets that. A module that keeps state elsewhere (`self.num_calls += 1`) then starts from its first
+value after a resume.
+"""
+
+import copy
+import io
+import pickle
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ablate.errors import UserError
+from ablate.training.loop import Callback, State
+
+PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, np.ndarray, Tensor)
+OWN_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+KEYED = frozenset({"seed", "generator"})  # of what `reseed` decides at every step
+
+
+class Unsaved(Callback):
+    """Refuses extra state that no checkpoint can hold, and warns, once a run, of attributes that none holds."""
+
+    def __init__(self) -> None:
+        self.before: dict[str, dict[str, Any]] = {}
+
+    def on_fit_start(self, state: State) -> None:
+        check_extra_state(state.net)
+        self.before = attributes(state.net)
+
+    def on_epoch_end(self, state: State) -> None:
+        check_extra_state(state.net)
+        if self.before:
+            now = attributes(state.net)
+            changed = [
+                f"{path}.{name}"
+                for path, values in now.items()
+                for name, value in values.items()
+                if not same(self.before.get(path, {}).get(name), value)
+            ]
+            self.before = {}
+            if changed:
+                warnings.warn(
+                    f"training changed {', '.join(changed)}, which a checkpoint does not hold: a run that goes on "
+                    "after an interruption will begin with other values; keep them in a buffer (register_buffer), or "
+                    "return them from get_extra_state and take them in set_extra_state",
+                    stacklevel=2,
+                )
+
+
+def attributes(net: nn.Module) -> dict[str, dict[str, Any]]:
+    """Return copies of the plain attributes, by path and name, of modules that neither torch nor ablate wrote.
+
+    Plain are numbers, strings, tensors and arrays, and lists, tuples and dicts of these. Left out are what the
+    checkpoint holds, what every module has, and modules with a `get_extra_state`.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for path, module in net.named_modules():
+        if type(module).__module__.partition(".")[0] in ("torch", "torchvision", "ablate") or has_extra_state(module):
+            continue
+        # A buffer that is not persistent is in no checkpoint either.
+        values = {name: module.get_buffer(name) for name in module._non_persistent_buffers_set}
+        hidden = OWN_OF_EVERY_MODULE | (KEYED if hasattr(module, "reseed") else set())
+        values |= {name: value for name, value in vars(module).items() if name not in hidden and is_plain(value)}
+        found[path] = copy.deepcopy({name: detached(value) for name, value in values.items()})
+    return {path: values for path, values in found.items() if values}
+
+
+def is_plain(value: Any) -> bool:
+    """Return whether a value is made of numbers, strings, tensors and arrays alone."""
+    if isinstance(value, dict):
+        return all(map(is_plain, (*value.keys(), *value.values())))
+    return all(map(is_plain, value)) if isinstance(value, list | tuple) else isinstance(value, PLAIN)
+
+
+def detached(value: Any) -> Any:
+    """Return the value with its tensors outside of any graph, which alone can be copied."""
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, dict):
+        return {key: detached(item) for key, item in value.items()}
+    return [detached(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def same(a: Any, b: Any) -> bool:
+    """Return whether two plain values are equal; nan equals itself."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return bool(np.array_equal(a, b))
+    return type(a) is type(b) and bool(a == b or (a != a and b != b))
+
+
+def has_extra_state(module: nn.Module) -> bool:
+    """Return whether the module's class has a `get_extra_state` of its own."""
+    return type(module).get_extra_state is not nn.Module.get_extra_state
+
+
+def check_extra_state(net: nn.Module) -> None:
+    """Check that what every `get_extra_state` returns can be written to a checkpoint and read from it.
+
+    Raises:
+        UserError: it is of a type that is not read from a file, since reading it could run code.
+    """
+    for path, module in net.named_modules():
+        if not has_extra_state(module):
+            continue
+        state = module.get_extra_state()
+        content = io.BytesIO()
+        try:
+            torch.save(state, content)
+            content.seek(0)
+            torch.load(content, weights_only=True)
+        except (pickle.PicklingError, pickle.UnpicklingError, AttributeError, TypeError) as error:
+            raise UserError(
+                f"get_extra_state of {path} ({type(module).__name__}) must return numbers, strings, tensors, and "
+                f"lists, tuples and dicts of these, got {state!r}: a checkpoint cannot hold it"
+            ) from error

@@ -1,0 +1,271 @@
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ablate.config import catalog
+from ablate.config.overrides import text
+from ablate.study.files import parts_of, patch, read_study, with_claims, with_profile, without_idle
+from ablate.study.study import MIN_TUNING_SEEDS, TUNING_SEED, Study, parse
+
+CLAIM = {"text": "A beats B.", "form": "greater", "treatment": {"a": 1}, "control": {"a": 2}, "smallest_effect": 0.01}
+
+
+def arms(base=(), **grid):
+    return [(arm.axes, list(arm.overrides)) for arm in Study(name="s", base=list(base), grids=[grid]).arms()]
+
+
+def test_a_product_has_every_combination():
+    found = arms(base=["x=0"], product={"a": [1, 2], "b": ["p", "q"]})
+    assert [axes for axes, _ in found] == [{"a": a, "b": b} for a in (1, 2) for b in ("p", "q")]
+    assert found[0][1] == ["x=0", "a=1", "b=p"]
+
+
+def test_zipped_axes_go_together():
+    assert [axes for axes, _ in arms(zip={"a": [1, 2], "b": [3, 4]})] == [{"a": 1, "b": 3}, {"a": 2, "b": 4}]
+    with pytest.raises(ValueError, match=r"one length, got \{'a': 2, 'b': 1\}"):
+        arms(zip={"a": [1, 2], "b": [3]})
+
+
+def test_leave_one_out_and_add_one_in():
+    axes = {"a": ["on", "off"], "b": ["on", "off"]}
+    left = [tuple(found.values()) for found, _ in arms(leave_one_out=axes)]
+    assert left == [("on", "on"), ("off", "on"), ("on", "off")]
+    added = [tuple(found.values()) for found, _ in arms(add_one_in=axes)]
+    assert added == [("off", "off"), ("on", "off"), ("off", "on")]
+    with pytest.raises(ValueError, match=r"\[default, ablated\] for a"):
+        arms(leave_one_out={"a": ["on"]})
+
+
+def test_grids_are_united_and_an_arm_is_there_once():
+    grids = [{"product": {"a": [1, 2]}}, {"product": {"b": [5], "a": [2, 3]}}, {"product": {"a": [1]}}]
+    study = Study(name="s", base=["b=5", "c=0"], grids=grids)
+    assert [arm.axes for arm in study.arms()] == [{"b": 5, "a": 1}, {"b": 5, "a": 2}, {"b": 5, "a": 3}]
+
+
+def test_no_grid_is_one_arm():
+    (arm,) = Study(name="s", base=["a=1"]).arms()
+    assert (arm.axes, arm.overrides, arm.label) == ({}, ("a=1",), "default")
+
+
+def test_overrides_take_the_place_of_the_base_and_never_of_an_axis():
+    tuning = {"key": "optimizer.lr", "values": [0.1, 0.2]}
+    study = parse("s", {"base": ["x=0", "y=1"], "grids": [{"product": {"a": [1]}}], "tuning": tuning})
+    assert study.with_overrides(["x=5", "z=2"]).base == ["y=1", "x=5", "z=2"]
+    for override in ("a=2", "optimizer.lr=0.3", "seed=4"):
+        with pytest.raises(ValueError, match=f"varies {override.split('=')[0]} itself"):
+            study.with_overrides([override])
+
+
+def test_tuning_seeds_are_never_report_seeds():
+    study = parse("s", {"seeds": 4, "tuning": {"key": "lr", "values": [1, 2]}})
+    assert study.seeds == [0, 1, 2, 3]
+    assert study.tuning_seeds == [TUNING_SEED + i for i in range(MIN_TUNING_SEEDS)]
+    assert parse("s", {}).tuning_seeds == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"seedz": 3}, "no key seedz"),
+        ({"seeds": [1, 1]}, "`study.seeds`"),
+        ({"seeds": [TUNING_SEED]}, "where tuning seeds begin"),
+        ({"alpha": 0.7}, "`study.alpha`"),
+        ({"looks": 0}, "`study.looks`"),
+        ({"grids": [{"sum": {}}]}, "must be one of product"),
+        ({"tuning": {"key": "lr", "values": [2, 1]}}, "increasing order"),
+        ({"tuning": {"key": "lr", "values": [1, 2], "seeds": 2}}, "at least 3, got 2"),
+        ({"tuning": {"key": "lr", "values": [1, 2], "metric": "test/accuracy"}}, "test images are not for tuning"),
+        ({"tuning": {"key": "a", "values": [1, 2]}, "grids": [{"product": {"a": [1]}}]}, "is an axis"),
+        ({"claims": {"c": {**CLAIM, "form": "bigger"}}}, "claim 'c': `form`.*'bigger'"),
+        ({"claims": {"c": {**CLAIM, "smallest_effect": 0}}}, "must be above 0"),
+        ({"claims": {"c": {**CLAIM, "smallest_effect": "big"}}}, "must be a number, got 'big'"),
+        ({"seeds": "abc"}, "`study.seeds`.*'abc'"),
+        ({"alpha": "small"}, "`study.alpha`.*'small'"),
+        ({"tuning": {"key": "lr", "values": ["a", "b"]}}, r"tuning\.values` must be a list \(each entry a number\)"),
+        ({"claims": {"c": {**CLAIM, "form": "ratio", "direction": "smaller"}}}, "factor above 1"),
+        ({"claims": {"c": {**CLAIM, "form": "trend", "direction": "greater"}}}, "`factor`"),
+        ({"claims": {"c": {**CLAIM, "form": "ratio", "smallest_effect": 2}}}, "`direction`"),
+        ({"claims": {"c": {**CLAIM, "control": {}}}}, "`treatment` and `control`"),
+        ({"claims": {"c": {**CLAIM, "sauce": 1}}}, "claim 'c' has no key sauce"),
+        ({"claims": {"c": {"form": "greater"}}}, "claim 'c': .*text"),
+    ],
+)
+def test_mistakes_in_a_study_file_are_named(content, words):
+    with pytest.raises(ValueError, match=words):
+        parse("s", content)
+
+
+def test_patches_change_one_value():
+    content = {"claims": {"c": {"smallest_effect": 0.02}}, "seeds": 3}
+    assert patch(content, ["claims.c.smallest_effect=0.05", "tuning=null", "seeds=[1, 2]"]) == {
+        "claims": {"c": {"smallest_effect": 0.05}},
+        "seeds": [1, 2],
+        "tuning": None,
+    }
+    assert content["seeds"] == 3
+    assert patch({}, ["alpha=1e-2", "seeds=[1, 2e0]"]) == {"alpha": 0.01, "seeds": [1, 2.0]}
+    with pytest.raises(ValueError, match="seeds is not a mapping"):
+        patch(content, ["seeds.first=1"])
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, 0.1, 1e-5, 3, "relu", "a b", [8, 16], [[1, 2], [3]], {"a": 1, "b": [2]}, "it's", "[x]"]
+)
+def test_text_is_read_back_by_hydra(value):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    (override,) = OverridesParser.create().parse_overrides([f"key={text(value)}"])
+    found = override.value()
+    assert (str(found) if isinstance(value, str) else found) == value
+
+
+STUDIES = catalog.levels(catalog.folders(), "study")
+CLAIM_FILES = catalog.levels(catalog.folders(), "claim")
+SINGLE = [name for name in STUDIES if parts_of(name, STUDIES) == [name]]
+PROFILES = [(name, profile) for name in SINGLE for profile in (None, *read_study(STUDIES[name]).get("profiles", {}))]
+
+
+def the_study(name, profile=None):
+    content = with_claims(name, with_profile(name, read_study(STUDIES[name]), profile, STUDIES), CLAIM_FILES)
+    return parse(name, content, *catalog.caption(STUDIES[name]))
+
+
+@pytest.mark.parametrize(("name", "profile"), PROFILES)
+def test_the_studies_that_come_along(name, profile, compose):
+    """In every profile: arms compose, claims find their arms, and every published figure names a source."""
+    from ablate.judging import check_claims
+
+    study = the_study(name, profile)
+    check_claims(study)
+    known = catalog.default_levels()
+    for arm in study.arms():
+        for override in arm.overrides:
+            key, _, value = override.partition("=")
+            assert key not in known or value in catalog.levels(catalog.folders(), key)
+    compose(study.arms()[0].overrides)
+    figures = catalog.levels(catalog.folders(), "figure")
+    for claim in study.claims:
+        assert claim.source
+        assert not claim.figure or claim.figure in figures
+    assert study.title
+    assert study.source
+
+
+def test_the_lecture_consists_of_studies_that_have_its_profiles_and_all_its_claims():
+    parts = parts_of("lecture", STUDIES)
+    for name in parts:
+        assert read_study(STUDIES[name])["profiles"].keys() >= {"smoke", "quick", "larger", "full"}
+    files = {claim.file for name in parts for claim in the_study(name).claims}
+    assert files == CLAIM_FILES.keys()  # none is idle
+    lecture = {f"C{i}" for i in range(1, 35)}
+    told = {part for name in parts for claim in the_study(name).claims for part in re.split(r", ", claim.source)}
+    assert lecture <= told
+    names = [claim.name for name in parts for claim in the_study(name).claims]
+    assert len(set(names)) == len(names)  # so that study.only is not ambiguous
+
+
+def test_a_profile_replaces_what_it_names():
+    content = {
+        "base": ["a=1", "b=2"],
+        "seeds": 5,
+        "profiles": {"big": {"base": ["b=3", "c=4"], "seeds": 7}, "plain": None},
+    }
+    assert with_profile("s", content, None) == {"base": ["a=1", "b=2"], "seeds": 5}
+    assert with_profile("s", content, "big") == {"base": ["a=1", "b=3", "c=4"], "seeds": 7, "profile": "big"}
+    assert with_profile("s", content, "plain")["seeds"] == 5
+    with pytest.raises(ValueError, match="no profile 'bog'; it has big, plain"):
+        with_profile("s", content, "bog")
+
+
+def test_a_profile_may_be_like_that_of_another_study(tmp_path):
+    files = {name: tmp_path / f"{name}.yaml" for name in ("s", "t")}
+    files["t"].write_text("base: [z=0]\nprofiles: {big: {base: [b=3, c=4], seeds: 7, looks: 3}}")
+    content = {"base": ["b=2"], "profiles": {"big": {"like": "t", "base": ["c=5"]}}}
+    assert with_profile("s", content, "big", files) == {"base": ["b=3", "c=5"], "seeds": 7, "profile": "big"}
+    with pytest.raises(ValueError, match="`like` must name another study whose profile is like no other, got 's'"):
+        with_profile("s", {"profiles": {"big": {"like": "s"}}}, "big", files)
+
+
+FIXED = {"key": "lr", "values": {"a=1": 0.3}, "source": "tuning.csv"}
+
+
+def test_fixed_values_are_those_of_their_arms():
+    study = parse("s", {"base": ["lr=0.1"], "grids": [{"product": {"a": [1, 2]}}], "fixed": FIXED})
+    assert [arm.overrides for arm in study.arms()] == [("a=1", "lr=0.3"), ("lr=0.1", "a=2")]
+    assert [arm.label for arm in study.arms()] == ["a=1", "a=2"]
+    with pytest.raises(ValueError, match="varies lr itself"):
+        study.with_overrides(["lr=0.2"])
+    with pytest.raises(ValueError, match="names no arm of study s: 'a=3'; there are 'a=1'"):
+        parse("s", {"grids": [{"product": {"a": [1]}}], "fixed": {**FIXED, "values": {"a=3": 1}}}).arms()
+    with pytest.raises(ValueError, match="set one of them to null"):
+        parse("s", {"fixed": FIXED, "tuning": {"key": "lr", "values": [1, 2]}})
+    with pytest.raises(ValueError, match=r"`fixed\.key` a is an axis"):
+        parse("s", {"grids": [{"product": {"a": [1]}}], "fixed": {"key": "a", "values": {}}})
+
+
+def test_only_keeps_the_claims_that_are_named_and_their_arms():
+    claims = {"c": CLAIM, "d": {**CLAIM, "control": {"a": 3}}}
+    content = {"grids": [{"product": {"a": [1, 2, 3]}}], "claims": claims, "only": ["d"]}
+    study = parse("s", content)
+    assert [claim.name for claim in study.asked] == ["d"]
+    assert [claim.name for claim in study.claims] == ["c", "d"]
+    assert [arm.axes["a"] for arm in study.arms()] == [1, 3]
+    assert [arm.axes["a"] for arm in study.with_overrides(["x=1"]).arms()] == [1, 3]
+    with pytest.raises(ValueError, match=r"must name claims of study s \(c, d\), got \['e'\]"):
+        parse("s", {**content, "only": ["e"]})
+
+
+def test_only_of_a_collection_leaves_out_studies_without_such_a_claim():
+    studies = [(name, {"claims": {name * 2: CLAIM}, "only": ["aa"]}) for name in ("a", "b")]
+    assert without_idle(studies) == [("a", {"claims": {"aa": CLAIM}, "only": ["aa"]})]
+    with pytest.raises(ValueError, match="'cc', which is a claim of none"):
+        without_idle([("a", {"claims": {"aa": CLAIM}, "only": ["cc"]})])
+    assert without_idle([("a", {})]) == [("a", {})]
+    with pytest.raises(ValueError, match=r"must be a list of claims, \[aa\]"):
+        without_idle([("a", {"only": "aa"})])
+
+
+def test_a_study_may_name_files_of_claims(tmp_path):
+    for stem, name in (("c1", "x"), ("c2", "y"), ("c3", "x")):
+        (tmp_path / f"{stem}.yaml").write_text(yaml.safe_dump({name: CLAIM}))
+    files = {path.stem: path for path in tmp_path.glob("c*.yaml")}
+    found = parse("s", with_claims("s", {"claims": ["c1", "c2"]}, files)).claims
+    assert [(claim.name, claim.file, claim.family) for claim in found] == [("x", "c1", "c1"), ("y", "c2", "c2")]
+    with pytest.raises(ValueError, match="has a claim 'x', which an earlier file"):
+        with_claims("s", {"claims": ["c1", "c3"]}, files)
+    with pytest.raises(ValueError, match=r"no conf/claim/c9\.yaml"):
+        with_claims("s", {"claims": ["c9"]}, files)
+    assert with_claims("s", {"claims": {"x": CLAIM}}, files) == {"claims": {"x": CLAIM}}
+    with pytest.raises(ValueError, match=r"`study\.claims` must be a mapping.*got \[c1\]"):
+        parse("s", {"claims": ["c1"]})
+
+
+def test_a_study_may_consist_of_others(tmp_path):
+    files = {name: tmp_path / f"{name}.yaml" for name in ("all", "a", "b")}
+    for name, content in (("all", {"studies": ["a", "b"]}), ("a", {"seeds": 1}), ("b", {"seeds": 2})):
+        files[name].write_text(yaml.safe_dump(content))
+    assert parts_of("all", files) == ["a", "b"]
+    assert parts_of("a", files) == ["a"]
+    files["all"].write_text(yaml.safe_dump({"studies": ["a", "all"]}))
+    with pytest.raises(ValueError, match="got 'all'"):
+        parts_of("all", files)
+    files["all"].write_text(yaml.safe_dump({"studies": ["a"], "seeds": 2}))
+    with pytest.raises(ValueError, match="drop seeds"):
+        parts_of("all", files)
+
+
+def test_a_metric_that_no_run_records_is_refused_before_the_first_run():
+    from ablate.judging import check_claims
+
+    study = parse("s", {"grids": [{"product": {"a": [1, 2]}}], "claims": {"c": {**CLAIM, "metric": "test/acuracy"}}})
+    with pytest.raises(ValueError, match=r"claim 'c': `metric`.*'test/acuracy'"):
+        check_claims(study)
+
+
+def test_a_file_that_is_no_mapping_is_refused(tmp_path):
+    path = Path(tmp_path, "s.yaml")
+    path.write_text(yaml.safe_dump([1, 2]))
+    with pytest.raises(ValueError, match="must hold a mapping"):
+        read_study(path)

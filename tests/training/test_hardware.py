@@ -1,0 +1,90 @@
+"""What `auto` and the like mean on this machine, and on machines with more GPUs than this one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ablate.training import hardware
+from hydra_plugins.ablate_sweeper import AblateSweeper, in_turn
+
+
+@pytest.fixture
+def four_gpus(monkeypatch):
+    monkeypatch.setattr(hardware, "num_gpus", lambda: 4)
+    monkeypatch.setattr(hardware, "num_cores", lambda: 16)
+    monkeypatch.setattr(hardware, "resolve_device", lambda device: "cuda" if device == "auto" else device)
+
+
+def test_a_gpu_is_one_that_is_there(four_gpus):
+    assert [hardware.resolve_gpu(gpu, "cuda") for gpu in (None, 0, 3)] == [None, 0, 3]
+    assert hardware.resolve_gpu(None, "cpu") is None
+    for gpu in (4, -1, True, "0"):
+        with pytest.raises(ValueError, match="`gpu` must be a whole number from 0 to 3, got"):
+            hardware.resolve_gpu(gpu, "cuda")
+    with pytest.raises(ValueError, match="`gpu` must be null with device=cpu, got 0"):
+        hardware.resolve_gpu(0, "cpu")
+
+
+def test_compile_has_three_values():
+    assert [hardware.resolve_compile(mode) for mode in (False, True, "default")] == [False, "default", "default"]
+    assert hardware.resolve_compile("reduce-overhead") == "reduce-overhead"
+    for mode in ("fast", 1, None):
+        with pytest.raises(ValueError, match=r"`trainer\.compile` must be false, true"):
+            hardware.resolve_compile(mode)
+
+
+@pytest.mark.parametrize(
+    ("settings", "base", "num_jobs", "gpus"),
+    [
+        ({"n_jobs": -1}, [], 4, [0, 1, 2, 3]),  # one a GPU, although there are 16 cores
+        ({"n_jobs": -1, "workers_per_gpu": 3}, [], 12, [0, 1, 2, 3]),
+        ({"n_jobs": -1, "workers_per_gpu": 9}, [], 16, [0, 1, 2, 3]),
+        ({"n_jobs": 2}, [], 2, [0, 1, 2, 3]),
+        ({"n_jobs": -1, "workers_per_gpu": 2, "gpu": 3}, [], 2, [3]),
+        ({"n_jobs": -1, "device": "cpu"}, [], 16, []),
+        ({"n_jobs": -1}, ["device=cpu"], 16, []),
+        ({"n_jobs": 5, "kind": "BasicLauncher"}, [], 1, []),
+    ],
+)
+def test_a_sweep_has_so_many_workers_a_gpu(four_gpus, settings, base, num_jobs, gpus):
+    kind = settings.pop("kind", "JoblibLauncher")
+    launcher = SimpleNamespace(_target_=f"x.{kind}", n_jobs=settings.pop("n_jobs"))
+    sweeper = AblateSweeper.__new__(AblateSweeper)
+    options = {"device": "auto", "precision": "fp32", "gpu": None, "workers_per_gpu": 1, **settings}
+    hydra, trainer = SimpleNamespace(launcher=launcher), SimpleNamespace(threads="auto")
+    sweeper.config = SimpleNamespace(hydra=hydra, trainer=trainer, **options)
+    sweeper.launcher = SimpleNamespace(joblib={"n_jobs": launcher.n_jobs})
+    decided, found, given, here = sweeper.decide([SimpleNamespace(base=base)])
+    assert (found, list(given), here) == (num_jobs, gpus, True)
+    assert decided["trainer.threads"] == 16 // num_jobs
+    if gpus:
+        assert sweeper.launcher.joblib["n_jobs"] == num_jobs
+
+
+def test_a_gpu_has_a_worker_at_least(four_gpus):
+    with pytest.raises(ValueError, match="`workers_per_gpu` must be a whole number of at least 1, got 0"):
+        hardware.share_gpus(16, 4, 0)
+
+
+def test_jobs_get_the_gpus_in_turn():
+    jobs = [[f"seed={i}"] for i in range(5)]
+    assert [job[-1] for job in in_turn(jobs, [0, 1])] == ["gpu=0", "gpu=1", "gpu=0", "gpu=1", "gpu=0"]
+    assert in_turn(jobs, []) == jobs
+
+
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage").exists() or not Path("/proc/self/smaps").exists(),
+    reason="this kernel has no huge pages on request",
+)
+@pytest.mark.parametrize(("asked", "marked"), [(None, True), ("0", False)])
+def test_large_tensors_ask_for_huge_pages_unless_the_user_says_otherwise(asked, marked):
+    environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    environment |= {} if asked is None else {"THP_MEM_ALLOC_ENABLE": asked}
+    code = "import ablate.training.loop, torch; x = torch.ones(4_000_000); print(open('/proc/self/smaps').read())"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    flags = [line.split() for line in done.stdout.splitlines() if line.startswith("VmFlags:")]
+    assert any("hg" in line for line in flags) == marked  # of a mapping: advised to be on huge pages

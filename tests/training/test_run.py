@@ -1,0 +1,325 @@
+import math
+import threading
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from filelock import FileLock
+
+from ablate.cli.jobs import conclusion
+from ablate.data.dataset import Split
+from ablate.data.preprocessing import Chain, Standardize
+from ablate.layers.batch_norm import estimate_population_statistics
+from ablate.layers.normalization import Batch, NoNormalization
+from ablate.optimization import Constant
+from ablate.training.callbacks import CHECKPOINT_NAME, Progress
+from ablate.training.directory import CONFIG_NAME
+from ablate.training.evaluation import epochs_to
+from ablate.training.loop import Callback
+from ablate.training.record import PREDICTIONS_NAME, RECORD_NAME
+from ablate.training.run import start
+
+
+class StopAt(Callback):
+    """Raises after so many steps, as Ctrl-C would."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, state):
+        if state.step == self.step:
+            raise KeyboardInterrupt
+
+
+class Keep(Callback):
+    """Keeps the final weights."""
+
+    def on_fit_end(self, state):
+        self.weights = {name: value.clone() for name, value in state.net.state_dict().items()}
+
+
+def without_times(record):
+    history = [{k: v for k, v in row.items() if k != "images_per_second"} for row in record.history]
+    return record.metrics, history, record.status, record.fingerprint
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "runs" / "arm-00000000" / "seed-0"
+
+
+def test_a_run_leaves_record_config_and_predictions(make_run, home):
+    record, fresh = start(make_run(), home)
+    assert fresh
+    assert record.status == "finished"
+    assert {path.name for path in home.iterdir()} == {RECORD_NAME, CONFIG_NAME, PREDICTIONS_NAME}
+    assert yaml.safe_load((home / CONFIG_NAME).read_text())["fingerprint"] == "0" * 64
+    with np.load(home / PREDICTIONS_NAME) as saved:
+        assert np.mean(saved["predictions"] == saved["labels"]) == pytest.approx(record.metrics["test/accuracy"])
+    assert [row["epoch"] for row in record.history] == [1, 2, 3]
+    assert record.metrics["train/loss"] == record.history[-1]["train/loss"]
+    assert record.metrics["val/accuracy"] == record.history[-1]["val/accuracy"]
+    assert record.wall_seconds > 0
+    assert record.environment["threads"] == 1
+
+
+@pytest.mark.parametrize("step", [3, 6, 9, 11])
+def test_an_interrupted_run_ends_as_if_it_had_not_been(make_run, home, tmp_path, step):
+    whole = Keep()
+    uninterrupted, _ = start(make_run(), tmp_path / "runs" / "whole" / "seed-0", [whole])
+    with pytest.raises(KeyboardInterrupt):
+        start(make_run(), home, [StopAt(step)])
+    assert not (home / RECORD_NAME).exists()
+    resumed = Keep()
+    record, fresh = start(make_run(), home, [resumed])
+    assert fresh
+    assert without_times(record) == without_times(uninterrupted)
+    assert all(torch.equal(resumed.weights[name], value) for name, value in whole.weights.items())
+    assert not (home / CHECKPOINT_NAME).exists()
+
+
+def test_resuming_redoes_only_what_was_lost(make_run, home):
+    with pytest.raises(KeyboardInterrupt):
+        start(make_run(), home, [StopAt(9)])
+    steps = []
+
+    class Count(Callback):
+        def on_step_end(self, state):
+            steps.append(state.step)
+
+    start(make_run(), home, [Count()])
+    assert steps == [9, 10, 11, 12]
+
+
+def test_a_finished_run_is_not_done_again(make_run, home):
+    first, _ = start(make_run(), home)
+    written = (home / RECORD_NAME).stat().st_mtime_ns
+    again, fresh = start(make_run(), home, [StopAt(1)])
+    assert not fresh
+    assert again == first
+    assert (home / RECORD_NAME).stat().st_mtime_ns == written
+
+
+def test_rerun_keeps_the_old_one_under_another_name(make_run, home, tmp_path):
+    start(make_run(), home)
+    for n in (1, 2):
+        old = (home / RECORD_NAME).read_text()
+        _, fresh = start(make_run(), home, rerun=True)
+        assert fresh
+        assert (tmp_path / "replaced" / "arm-00000000" / f"seed-0.{n}" / RECORD_NAME).read_text() == old
+
+
+def test_divergence_is_a_scored_result(make_run, home):
+    run = make_run(optimizer=partial(torch.optim.SGD, lr=1e30), normalization=NoNormalization())
+    record, _ = start(run, home)
+    assert record.status == "diverged"
+    assert len(record.history) < 3
+    assert record.metrics["test/accuracy"] == pytest.approx(1 / 3)
+    assert record.metrics["test/loss"] is None
+    assert record.metrics["epochs_to/val/accuracy/0.9"] is None
+    with np.load(home / PREDICTIONS_NAME) as saved:
+        assert set(saved["predictions"]) == {-1}
+    again, fresh = start(run, home)
+    assert not fresh
+    assert without_times(again)[1:] == without_times(record)[1:]
+
+
+def test_a_folder_of_another_configuration_is_refused(make_run, home):
+    with pytest.raises(KeyboardInterrupt):
+        start(make_run(), home, [StopAt(5)])
+    other = make_run(fingerprint="1" * 64, settings={"optimizer": {"lr": 0.5}, "trainer": {"epochs": 3}})
+    with pytest.raises(ValueError, match=r"another configuration \(optimizer\.lr is 0\.5 here, 0\.1 there\)"):
+        start(other, home)
+    (home / CONFIG_NAME).unlink()
+    with pytest.raises(ValueError, match=r"checkpoint\.pt belongs to a run with fingerprint 00000000"):
+        start(other, home)
+
+
+def test_two_processes_do_not_write_one_run(make_run, home):
+    home.mkdir(parents=True)
+    with (
+        FileLock(home.parent / f".{home.name}.lock"),
+        pytest.raises(ValueError, match="being written by another process"),
+    ):
+        start(make_run(), home)
+
+
+def test_runs_started_at_once_are_done_once(make_run, home):
+    results = []
+
+    def go():
+        try:
+            results.append(start(make_run(), home)[1])
+        except ValueError as error:
+            results.append(str(error))
+
+    threads = [threading.Thread(target=go) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results.count(True) == 1
+    assert all(result in (True, False) or "another process" in result for result in results)
+
+
+def test_a_folder_that_cannot_be_written_is_named(make_run, tmp_path):
+    (tmp_path / "runs").write_text("a file, not a folder")
+    with pytest.raises(ValueError, match=r"cannot write in .*runs.*output_dir"):
+        start(make_run(), tmp_path / "runs" / "arm" / "seed-0")
+
+
+def test_what_is_refused_leaves_no_folder(make_run, home):
+    with pytest.raises(ValueError, match=r"trainer\.batch_size.*got 49 for 48 images.*data\.train_size"):
+        start(make_run(batch_size=49), home)
+    with pytest.raises(ValueError, match=r"trainer\.batch_size.*at least 2 with batch normalization, got 1"):
+        start(make_run(batch_size=1), home)
+    assert not home.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epochs": 0}, "trainer.epochs.*at least 1, got 0"),
+        ({"threads": 1.5}, "trainer.threads.*got 1.5"),
+        ({"seed": "a"}, "`seed`.*got 'a'"),
+        ({"thresholds": [1.5]}, "trainer.thresholds.*got"),
+        ({"bias_lr_factor": 0.0}, "optimizer.bias_lr_factor.*above 0, got 0.0"),
+        ({"optimizer": partial(torch.optim.SGD, lr=-1)}, "`optimizer`.*-1"),
+        ({"optimizer": partial(torch.optim.SGD, rate=1)}, "`optimizer`.*rate"),
+        ({"activation": partial(torch.nn.ReLU, slope=1)}, "`activation`.*slope"),
+    ],
+)
+def test_bad_settings_are_named(make_run, changes, words):
+    with pytest.raises(ValueError, match=words):
+        make_run(**changes)
+
+
+def test_preprocessing_learns_from_training_images_only(make_run):
+    run = make_run()
+    dataset = run.data.load()
+    net = run.build(dataset)
+    mean = dataset.train.images.double().mean((0, 2, 3))
+    torch.testing.assert_close(net.preprocessing.steps["standardize"].mean_.flatten().double(), mean, rtol=1e-5, atol=0)
+
+
+def test_fit_test_is_the_deliberate_mistake(make_run, home, tmp_path):
+    """Statistics of the evaluated images themselves: other predictions, the same training."""
+    right, wrong = Keep(), Keep()
+    a, _ = start(make_run(), home, [right])
+    mistaken = make_run(preprocessing=Chain({"standardize": Standardize()}, fit="test"))
+    b, _ = start(mistaken, tmp_path / "runs" / "other" / "seed-0", [wrong])
+    assert all(torch.equal(right.weights[name], value) for name, value in wrong.weights.items())
+    assert a.metrics["train_eval/loss"] == b.metrics["train_eval/loss"]
+    assert a.metrics["test/loss"] != b.metrics["test/loss"]
+
+
+def test_population_statistics_are_used_at_inference_and_leave_training_alone(make_run, home, tmp_path):
+    class Recheck(Callback):
+        """Estimate again from the final weights: the mean of batch means does not depend on who is in which batch."""
+
+        def on_fit_end(self, state):
+            self.before = state.net.norm1_1.running_mean.clone()
+            images = state.dataset.train.images
+            estimate_population_statistics(state.net, [images[i : i + 12] for i in range(0, 48, 12)])
+            self.after = state.net.norm1_1.running_mean.clone()
+
+    running, population, recheck = Keep(), Keep(), Recheck()
+    start(make_run(batch_size=12), home, [running])
+    run = make_run(batch_size=12, normalization=Batch(inference="population"))
+    start(run, tmp_path / "p" / "a" / "seed-0", [population, recheck])
+    for name, value in running.weights.items():
+        if "running" not in name and "num_batches" not in name:
+            assert torch.equal(population.weights[name], value), name
+    assert not torch.equal(population.weights["norm1_1.running_mean"], running.weights["norm1_1.running_mean"])
+    torch.testing.assert_close(recheck.before, recheck.after, rtol=1e-4, atol=1e-6)
+
+
+def test_epochs_to_is_the_first_epoch_that_reaches_the_threshold():
+    history = [
+        {"epoch": 1, "train/accuracy": 0.2, "val/accuracy": 0.5},
+        {"epoch": 2, "train/accuracy": 0.6, "val/accuracy": 0.4},
+        {"epoch": 3, "train/accuracy": math.nan},
+    ]
+    assert epochs_to(history, [0.5, 0.75]) == {
+        "epochs_to/train/accuracy/0.5": 2,
+        "epochs_to/train/accuracy/0.75": None,
+        "epochs_to/val/accuracy/0.5": 1,
+        "epochs_to/val/accuracy/0.75": None,
+    }
+
+
+@dataclass(frozen=True)
+class NoValidation:
+    """Data without validation images."""
+
+    data: Any
+
+    def load(self):
+        found = self.data.load()
+        return replace(found, val=Split(images=found.val.images[:0], labels=found.val.labels[:0]))
+
+
+@pytest.mark.parametrize("inference", ["running", "population"])
+def test_without_validation_images_there_are_no_validation_metrics(make_run, home, tmp_path, capsys, inference):
+    """Training and the other metrics are those of a run that has them."""
+    changes = {"normalization": Batch(inference=inference)}
+    usual, _ = start(make_run(**changes), tmp_path / "runs" / "usual" / "seed-0")
+    record, _ = start(make_run(**changes, data=NoValidation(make_run().data)), home, [Progress()])
+    assert "train loss" in capsys.readouterr().out
+    for mine, other in ((record.metrics, usual.metrics), *zip(record.history, usual.history, strict=True)):
+        assert [key for key in mine if key.startswith("val/")] == []
+        kept = {k: v for k, v in other.items() if not k.startswith("val/") and k != "images_per_second"}
+        assert {key: mine[key] for key in kept if "/val/" not in key} == {
+            key: value for key, value in kept.items() if "/val/" not in key
+        }
+    assert {v for key, v in record.metrics.items() if key.startswith("epochs_to/val/")} == {None}
+    assert "val " not in conclusion(record, home, fresh=True)
+    assert "test " in conclusion(record, home, fresh=True)
+
+
+def test_a_diverged_run_without_validation_images_is_scored_on_the_others(make_run, home):
+    run = make_run(
+        data=NoValidation(make_run().data),
+        optimizer=partial(torch.optim.SGD, lr=1e30),
+        normalization=NoNormalization(),
+    )
+    record, _ = start(run, home)
+    assert record.status == "diverged"
+    assert record.metrics["test/accuracy"] == pytest.approx(1 / 3)
+    assert "val/accuracy" not in record.metrics
+
+
+def test_biases_train_at_their_own_rate(make_run, home, tmp_path):
+    """One step of gradient descent: a bias moves `bias_lr_factor` times as far, a weight as far as before."""
+    moves = []
+    for i, factor in enumerate((1.0, 8.0)):
+        kept = Keep()
+        run = make_run(
+            epochs=1,
+            batch_size=48,
+            bias_lr_factor=factor,
+            optimizer=partial(torch.optim.SGD, lr=0.01),
+            schedule=Constant(),
+        )
+        start(run, tmp_path / "runs" / str(i) / "seed-0", [kept])
+        before = dict(run.build(run.data.load()).named_parameters())
+        moves.append({name: kept.weights[name] - value.detach() for name, value in before.items()})
+    for name, move in moves[0].items():
+        expected = move * (8 if name.endswith("bias") else 1)
+        torch.testing.assert_close(moves[1][name], expected, msg=name, rtol=1e-4, atol=1e-7)
+    assert moves[0]["norm1_1.bias"].abs().max() > 0
+
+
+def test_biases_keep_their_rate_when_a_run_goes_on(make_run, home, tmp_path):
+    changes = {"bias_lr_factor": 8.0}
+    whole = Keep()
+    start(make_run(**changes), tmp_path / "runs" / "whole" / "seed-0", [whole])
+    with pytest.raises(KeyboardInterrupt):
+        start(make_run(**changes), home, [StopAt(6)])
+    resumed = Keep()
+    start(make_run(**changes), home, [resumed])
+    assert all(torch.equal(resumed.weights[name], value) for name, value in whole.weights.items())
