@@ -412,7 +412,7 @@ def main() -> None:
         "what": args.what,
         "repeats": args.repeats,
         "threads": args.threads,
-        "device": hardware.describe(args.device, "fp32", args.threads),
+        "device": hardware.environment(args.device, "fp32", args.threads),
         "python": platform.python_version(),
         "rows": rows,
     }

@@ -26,7 +26,7 @@ Train = Callable[[], float]  # trains the images of one measurement and returns 
 LR, MOMENTUM, L2 = 0.05, 0.9, 5e-4
 
 
-class Watch:
+class ProgressPrinter:
     """Seconds since it was made, the device's work included."""
 
     def __init__(self, device: str) -> None:
@@ -57,7 +57,7 @@ def ablate(args: argparse.Namespace) -> Train:
     def go() -> float:
         state.epoch, state.step, state.history = 0, state.steps_per_epoch, []
         home = Path(tempfile.mkdtemp(dir=folder))
-        watch = Watch(args.device)
+        watch = ProgressPrinter(args.device)
         with without_validation(examine):
             seen = observers(dataclasses.replace(plan, folder=home))
             train(run, state, examine, [*seen, Checkpoint(home, 1, run.fingerprint), Progress()])
@@ -93,7 +93,7 @@ def bare(args: argparse.Namespace) -> Train:
     generator = torch.Generator(args.device).manual_seed(0)
 
     def go() -> float:
-        watch = Watch(args.device)
+        watch = ProgressPrinter(args.device)
         order = torch.randperm(len(labels)).to(args.device)
         for i in range(args.images // args.batch_size):
             index = order[i * args.batch_size : (i + 1) * args.batch_size]
@@ -117,7 +117,7 @@ def torchvision(args: argparse.Namespace) -> Train:
     loader = cifar_loader(args)
 
     def go() -> float:
-        watch = Watch(args.device)
+        watch = ProgressPrinter(args.device)
         for images, labels in loader:
             images, labels = images.to(args.device), labels.to(args.device)
             optimizer.zero_grad()
@@ -150,7 +150,7 @@ def lightning(args: argparse.Namespace) -> Train:
             self.net = plain_net(args.net)
 
         def on_train_epoch_start(self) -> None:
-            self.watch = Watch(args.device)
+            self.watch = ProgressPrinter(args.device)
 
         def on_train_epoch_end(self) -> None:
             self.taken = self.watch.seconds()

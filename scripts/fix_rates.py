@@ -17,7 +17,7 @@ from pathlib import Path
 from ablate.config.overrides import text
 from ablate.study.collection import read_collection
 from ablate.study.manifest import read_manifest
-from ablate.study.results import ArmResult, Results, collect, score
+from ablate.study.results import ArmResult, Results, collect, metric_value
 from ablate.tables import comma_separated
 
 HEAD = ["study", "arm", "setting", "value", "seed", "validation accuracy", "chosen"]
@@ -44,7 +44,7 @@ def good(results: Results, arm: ArmResult, within: float) -> list[int]:
     """
     assert results.study.tuning is not None
     metric = results.study.tuning.metric
-    means = [statistics.fmean(score(record, metric) for record in records.values()) for records in arm.tuning]
+    means = [statistics.fmean(metric_value(record, metric) for record in records.values()) for records in arm.tuning]
     unsound = [any(not record.is_sound for record in records.values()) for records in arm.tuning]
     kept = {i: mean for i, mean in enumerate(means) if not unsound[i] or all(unsound)}
     return [i for i, mean in kept.items() if mean >= max(kept.values()) - within]
@@ -83,7 +83,7 @@ def rows(results: Results, within: float) -> list[list[str]]:
         for variant, records in zip(arm.planned.variants, arm.tuning, strict=True):
             for seed, record in records.items():
                 row = [results.study.name, arm.label, tuning.key, text(variant.value), str(seed)]
-                found.append([*row, f"{score(record, tuning.metric):.4f}", "yes" * (variant == chosen)])
+                found.append([*row, f"{metric_value(record, tuning.metric):.4f}", "yes" * (variant == chosen)])
     return found
 
 

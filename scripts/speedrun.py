@@ -39,7 +39,7 @@ from ablate.config import catalog
 from ablate.data.dataset import Dataset, Split
 from ablate.optimization import parameter_groups, set_initial_lr
 from ablate.training import hardware
-from ablate.training.loop import autocast, score
+from ablate.training.loop import autocast, loss_and_accuracy
 from ablate.training.run import Run, prepare, to_device, train
 
 
@@ -63,7 +63,7 @@ def measure(run: Run) -> dict[str, float]:
     train(run, state, examine)
     trained = time.perf_counter()
     test = state.dataset.test
-    metrics = score(examine(state.net, test), test.labels, "test")  # its numbers are on the host: the device is done
+    metrics = loss_and_accuracy(examine(state.net, test), test.labels, "test")  # on the host: the device is done
     done = time.perf_counter()
     rows = state.history[1:] or state.history
     return {
@@ -152,7 +152,7 @@ def summary(run: Run, runs: Sequence[dict[str, float]], bares: Sequence[dict[str
         "runs": list(runs),
         "bare_runs": list(bares),
         "settings": dict(run.settings),
-        "environment": hardware.describe(run.device, run.precision, run.threads),
+        "environment": hardware.environment(run.device, run.precision, run.threads),
     }
 
 

@@ -21,7 +21,7 @@ WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "_unique
 READING = ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__", "__index__", "__array__")
 
 
-class Watch(TorchDispatchMode):
+class ProgressPrinter(TorchDispatchMode):
     """Notes what makes the host wait, of the operators as well as of the tensors' methods."""
 
     def __init__(self, monkeypatch):
@@ -84,7 +84,7 @@ def augmentation(**changes):
     ids=["default", "zero padding and cutout", "regularized", "adam", "bf16"],
 )
 def test_nothing_is_read_back_within_an_epoch(make_run, tmp_path, monkeypatch, changes):
-    watch = Watch(monkeypatch)
+    watch = ProgressPrinter(monkeypatch)
     board = TensorBoard(tmp_path, group="g", levels={}, settings={}, changed={}, scalars_every=1, num_mistakes=0)
     track = Track(measure="all", num_images=8, every=1, known={"dead_units": dead_units})
     start(make_run(epochs=2, **changes), tmp_path / "runs" / "a" / "seed-0", [track, board, Within(watch)])
@@ -94,7 +94,7 @@ def test_nothing_is_read_back_within_an_epoch(make_run, tmp_path, monkeypatch, c
 
 
 def test_the_watch_sees_what_it_is_there_for(make_run, tmp_path, monkeypatch):
-    watch = Watch(monkeypatch)
+    watch = ProgressPrinter(monkeypatch)
     x = torch.arange(4.0)
     with watch:
         x.sum().item()

@@ -105,7 +105,7 @@ class AblateSweeper(BasicSweeper):
             said = {key_of(line) for line in lines}
             return [f"{key}={value}" for key, value in decided.items() if key not in said]
 
-        def planned(study: Study, definition: dict[str, Any], shared: list[str]) -> sweep.Begun:
+        def planned(study: Study, definition: dict[str, Any], shared: list[str]) -> sweep.Started:
             """Return the manifest that the study would begin with, and the study's folder."""
 
             def resolve(lines: Sequence[str], value: Any) -> Any:
@@ -123,20 +123,23 @@ class AblateSweeper(BasicSweeper):
         studies = sweep.begin_all([planned(*one) for one in asked], self.extra_seeds, write=not self.config.dry_run)
         results = sweep.collect_all(studies)
         with_arms = len(results) == 1 or self.config.dry_run
-        told = (forecast.describe(found, with_arms=with_arms) for found in results)
+        told = (forecast.study_overview(found, with_arms=with_arms) for found in results)
         print(*told, *(f"{k}={v}" for k, v in decided.items()), sep="\n")
         print(forecast.forecast(results, num_workers), flush=True)
         if self.config.dry_run:
             return
         collection = self.collect_studies(studies, where)  # written now, so that what is not finished is reported too
 
-        asked_for = sweep.measures_by_home(results)
+        asked_for = sweep.measures_by_folder(results)
 
         def launch(jobs: list[Job], wait: bool, rerun: bool) -> None:
             assert self.launcher is not None and self.config is not None
             own = [f"wait={wait or self.config.wait}".lower(), f"rerun={rerun}".lower()]
             lines = in_turn(
-                [[*job.overrides, *beside(job.overrides), *asked_for.get(job.variant.home, []), *own] for job in jobs],
+                [
+                    [*job.overrides, *beside(job.overrides), *asked_for.get(job.variant.folder, []), *own]
+                    for job in jobs
+                ],
                 gpus,
             )
             try:
@@ -244,7 +247,7 @@ class AblateSweeper(BasicSweeper):
             command=again(self.command),
             folders=[folder.name for _, folder in studies],
         )
-        write_collection(collection, collection.home(Path(self.config.output_dir)))
+        write_collection(collection, collection.folder_in(Path(self.config.output_dir)))
         return collection
 
     def as_study(self, overrides: Sequence[Override]) -> tuple[Any, dict[str, Any], list[str]]:

@@ -19,7 +19,7 @@ def variant(activation, value=None, **settings):
         fingerprint=f"{activation}{lr}",
         levels={"activation": activation},
         settings={"activation": {"_target_": activation}, "lr": value, **settings},
-        home=f"runs/{activation}{lr}",
+        folder=f"runs/{activation}{lr}",
     )
 
 
@@ -36,7 +36,7 @@ def manifest(tuning=None, looks=(2,), **definition):
 
 
 def finish(folder, job, accuracy=0.5):
-    home = folder.parent.parent / job.home
+    home = folder.parent.parent / job.folder
     home.mkdir(parents=True, exist_ok=True)
     metrics = {"test/accuracy": accuracy, "val/accuracy": accuracy, "train_eval/accuracy": accuracy, "none": None}
     write_record(make_record(fingerprint=job.variant.fingerprint, seed=job.seed, metrics=metrics), home)

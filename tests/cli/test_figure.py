@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from ablate.cli import figure as drafting
-from ablate.cli.figure import make_figure, read_sketch
+from ablate.cli.figure import figure_command, read_figure
 from ablate.config import catalog
 
 MODULE = """
@@ -56,7 +56,7 @@ def toy(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     sys.modules.pop("toy_figure", None)
     where = [*catalog.folders(), tmp_path / "conf"]
-    return lambda *words: make_figure(["toy", f"output_dir={tmp_path / 'out'}", "trainer.threads=1", *words], where)
+    return lambda *words: figure_command(["toy", f"output_dir={tmp_path / 'out'}", "trainer.threads=1", *words], where)
 
 
 def folders(tmp_path):
@@ -140,9 +140,9 @@ def test_mistakes_are_named(toy, words, told):
 
 def test_an_unknown_figure_is_named_with_the_nearest():
     with pytest.raises(ValueError, match="no figure 'activation_zo'; did you mean activation_zoo"):
-        make_figure(["activation_zo"], catalog.folders())
+        figure_command(["activation_zo"], catalog.folders())
     with pytest.raises(ValueError, match=r"needs one name, got .*activation_zoo"):
-        make_figure([], catalog.folders())
+        figure_command([], catalog.folders())
 
 
 @pytest.mark.parametrize("path", sorted((catalog.folders()[1] / "figure").glob("*.yaml")), ids=lambda path: path.stem)
@@ -150,13 +150,13 @@ def test_every_figure_that_comes_along_has_its_module_and_composes(path):
     import importlib
     import inspect
 
-    sketch, _ = read_sketch(path, [])
-    module = importlib.import_module(sketch.module)
+    spec, _ = read_figure(path, [])
+    module = importlib.import_module(spec.module)
     parameters = inspect.signature(module.compute).parameters
-    assert set(sketch.knobs) == {name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
-    assert sketch.module == f"ablate.lecture.figures.{path.stem}"
+    assert set(spec.knobs) == {name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    assert spec.module == f"ablate.lecture.figures.{path.stem}"
     assert callable(module.draw) and callable(module.caption)
     with drafting.composing(catalog.folders()) as compose:
-        compose(sketch.base)
+        compose(spec.base)
         for profile in yaml.safe_load(path.read_text()).get("profiles", {}):
-            compose(read_sketch(path, [f"profile={profile}"])[0].base)
+            compose(read_figure(path, [f"profile={profile}"])[0].base)

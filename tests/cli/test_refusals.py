@@ -9,7 +9,7 @@ from ablate.data.preprocessing import Chain, Standardize
 from ablate.errors import UserError
 from ablate.judging.selection import check_recorded
 from ablate.study.manifest import check_validated
-from ablate.study.results import score
+from ablate.study.results import metric_value
 from ablate.study.study import parse
 from builders.command import SHAPES
 from builders.records import make_record
@@ -24,11 +24,11 @@ def test_a_channel_that_is_constant_in_the_images_themselves_has_a_cure():
 
 
 def test_the_cure_works(compose):
-    from ablate.cli.planning import make, plain
+    from ablate.cli.planning import make, resolved
 
     cfg, _ = compose(["data=shapes", "preprocessing=scale"])
     images = torch.zeros(4, 1, 3, 3, dtype=torch.uint8)
-    assert not make("preprocessing", plain(cfg)["preprocessing"]).fit(images)(images).any()
+    assert not make("preprocessing", resolved(cfg)["preprocessing"]).fit(images)(images).any()
 
 
 def arms(**settings):
@@ -65,7 +65,7 @@ def test_what_one_arm_lacks_is_not_said_of_all(metric, settings, told):
 
 def test_a_metric_that_one_run_lacks_names_the_run():
     with pytest.raises(UserError, match=r"no metric 'speed' \(for one, seed 3 of activation=tanh\)"):
-        score(make_record(), "speed")
+        metric_value(make_record(), "speed")
 
 
 @pytest.mark.parametrize(

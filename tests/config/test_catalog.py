@@ -23,7 +23,7 @@ def test_every_level_says_what_it_is_and_where_it_comes_from(group, level):
     assert second.startswith("# Source: ")
     assert level == level.lower()
     description, source = catalog.caption(path)
-    assert description in catalog.describe(CONF, [group]).replace("\n" + " " * 25, " ")
+    assert description in catalog.describe_levels(CONF, [group]).replace("\n" + " " * 25, " ")
     assert source
 
 
@@ -140,7 +140,7 @@ def test_a_folder_of_ones_own_adds_levels(tmp_path):
         where = [*CONF, *folders]
         check(words, where, SUBCOMMANDS)
         assert "mine" in catalog.overview(where)
-        assert "Mine. [me.]" in catalog.describe(where, ["activation"])
+        assert "Mine. [me.]" in catalog.describe_levels(where, ["activation"])
     (tmp_path / "activation" / "relu.yaml").write_text("# Mine too.\n# Source: me.\n")
     with pytest.raises(ValueError, match=r"relu\.yaml has the name of a level that is there already"):
         catalog.overview([*CONF, tmp_path])
@@ -150,4 +150,4 @@ def test_a_folder_of_ones_own_adds_levels(tmp_path):
 
 def test_an_unknown_group_is_named():
     with pytest.raises(ValueError, match="no group 'activatoin'; did you mean activation"):
-        catalog.describe(CONF, ["activatoin"])
+        catalog.describe_levels(CONF, ["activatoin"])

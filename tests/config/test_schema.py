@@ -384,5 +384,5 @@ def test_hostile_study_files_are_refused_by_name():
 def test_hostile_knobs_of_figures_are_refused(word, message):
     path = catalog.folders()[1] / "figure" / "channel_collapse.yaml"
     with pytest.raises(UserError, match=message):
-        drafting.read_sketch(path, [word])
-    assert drafting.read_sketch(path, ["figure.width=1e2"])[0].knobs["width"] == 100
+        drafting.read_figure(path, [word])
+    assert drafting.read_figure(path, ["figure.width=1e2"])[0].knobs["width"] == 100

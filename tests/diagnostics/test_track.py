@@ -72,7 +72,7 @@ def test_schedule_keys_and_the_weights_before_the_step(make_run, tmp_path):
 def test_the_kept_weights_are_one_step_old(batch_size, make_run, tmp_path):
     seen = []
 
-    class Look(Callback):
+    class OutcomeStyle(Callback):
         def on_step_end(self, state):
             seen.append(state.net.classifier.weight.detach().clone())
 
@@ -87,7 +87,7 @@ def test_the_kept_weights_are_one_step_old(batch_size, make_run, tmp_path):
         return {"known": torch.tensor(float(kept is not None))}
 
     measuring = track(known={"count": old}, every=1)
-    record, _ = start(make_run(batch_size=batch_size), tmp_path, [Look(), measuring])
+    record, _ = start(make_run(batch_size=batch_size), tmp_path, [OutcomeStyle(), measuring])
     assert [row["count/known"] for row in record.history] == [1, 1, 1]
 
 

@@ -74,7 +74,7 @@ def make_arm(
                 fingerprint=identity,
                 levels={"net": arm.axes.get("net", "micro"), "data": "made"},
                 settings=settings,
-                home=f"runs/{identity[:8]}",
+                folder=f"runs/{identity[:8]}",
             )
         )
 

@@ -44,7 +44,7 @@ def made(make_results, tmp_path) -> Any:
             right = rng.random((SEEDS, NUM_IMAGES)) < (0.8 if arm.axes["activation"] == "relu" else 0.5)
             predictions[arm.label] = np.where(right, labels, (labels + 1) % 10).astype(np.int16)
             for seed in range(SEEDS):
-                write(tmp_path / arm.chosen.home / f"seed-{seed}", predictions[arm.label][seed], labels)
+                write(tmp_path / arm.chosen.folder / f"seed-{seed}", predictions[arm.label][seed], labels)
         return results, predictions, labels
 
     return make
@@ -58,7 +58,7 @@ def write(folder: Path, predictions: Any, labels: Any) -> None:
 
 def run(results: Any, label: str, seed: int) -> Path:
     (arm,) = (arm for arm in results.arms if arm.label == label)
-    return results.output_dir / arm.chosen.home / f"seed-{seed}"
+    return results.output_dir / arm.chosen.folder / f"seed-{seed}"
 
 
 BATCH = {f"{side}": {**CLAIM[side], "normalization": "batch"} for side in ("treatment", "control")}

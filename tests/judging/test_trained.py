@@ -264,7 +264,7 @@ def same_nets(make_results, tmp_path) -> Any:
             for seed, found in arm.records.items():
                 shift = 0.1 * (other_training and arm.axes["activation"] == "tanh")
                 found.history.extend({"epoch": e, "train/loss": 2.0 - seed / 10 - e / 7 + shift} for e in (1, 2))
-                folder = Path(tmp_path) / arm.chosen.home / f"seed-{seed}"
+                folder = Path(tmp_path) / arm.chosen.folder / f"seed-{seed}"
                 folder.mkdir(parents=True, exist_ok=True)
                 if files:
                     answers = predictions[arm.axes["activation"]][seed]

@@ -77,7 +77,7 @@ def plan(axes, values, arm_number, num_epochs=NUM_EPOCHS, lr=0.05):
             "fingerprint": fingerprint,
             "levels": levels,
             "settings": settings,
-            "home": f"runs/{label.replace(' ', ',')}-{fingerprint[:8]}",
+            "folder": f"runs/{label.replace(' ', ',')}-{fingerprint[:8]}",
         }
         known = Variant.__dataclass_fields__
         variants.append(Variant(**{key: value for key, value in fields.items() if key in known}))
@@ -144,7 +144,7 @@ def make_results(
     output = folder / "outputs"
     for arm in arms:
         for seed in arm.records:
-            (output / arm.chosen.home / f"seed-{seed}").mkdir(parents=True, exist_ok=True)
+            (output / arm.chosen.folder / f"seed-{seed}").mkdir(parents=True, exist_ok=True)
     return Results(
         study=study, manifest=manifest, output_dir=output, folder=output / "studies" / f"{name}-{digest}", arms=arms
     )

@@ -115,7 +115,7 @@ def test_values_of_one_name_have_one_type():
 def test_runs_are_linked_under_the_names_of_arms(grid_study, tmp_path):
     results = grid_study(tmp_path, 2)
     for arm in results.arms:
-        (results.output_dir / arm.chosen.home / "seed-1" / "events").write_text(arm.label)
+        (results.output_dir / arm.chosen.folder / "seed-1" / "events").write_text(arm.label)
     link_study(results, results.folder)
     view = results.folder / "tensorboard"
     assert (view / "activation=relu,normalization=batch" / "seed-1" / "events").read_text() == results.arms[1].label

@@ -9,7 +9,7 @@ from ablate.judging import judge
 from ablate.report import summary, write_report
 from ablate.report.provenance import failures, progress
 from ablate.report.table import arm_rows
-from ablate.report.verdicts import findings
+from ablate.report.verdicts import verdict_table
 
 MARK = "not finite at inference: 2 of 6 seeds (up to 40"
 
@@ -84,5 +84,5 @@ def test_a_claim_about_losses_of_which_one_is_penalized_is_remarked_on(marked, k
             record.metrics[metric] = 1.0
     judgement = judge(marked)[0]
     judgement = replace(judgement, claim=replace(judgement.claim, metric=metric))
-    texts = [note.text for note in findings(marked, [judgement])[0].notes]
+    texts = [note.text for note in verdict_table(marked, [judgement])[0].notes]
     assert any(f"train/loss holds what regularizer.{key} adds" in text for text in texts) == noted

@@ -7,7 +7,7 @@ import pytest
 from ablate.judging import Judgement, Mechanism, judge
 from ablate.report import collection_summary, write_overview, write_report
 from ablate.report.overview import as_parts
-from ablate.report.phrases import LOOKS
+from ablate.report.phrases import OUTCOME_STYLES
 from ablate.report.terminal import verdict_line
 from ablate.study.collection import Collection, write_collection
 from ablate.study.manifest import MANIFEST_NAME, write_manifest
@@ -23,7 +23,7 @@ def tied(told, profile="quick", **changes):
     fields = {"name": "lecture", "title": "Does the lecture hold?", "source": "Source: a lecture", "profile": profile}
     fields |= {"command": f"ablate study=lecture profile={profile}", "folders": [r.folder.name for r, _ in told]}
     collection = Collection(**{**fields, **changes})
-    folder = collection.home(told[0][0].output_dir)
+    folder = collection.folder_in(told[0][0].output_dir)
     write_collection(collection, folder)
     return collection, folder
 
@@ -33,7 +33,7 @@ def store(results):
     write_manifest(results.manifest, results.folder)
     for arm in results.arms:
         for seed, record in arm.records.items():
-            write_record(record, results.output_dir / arm.chosen.home / f"seed-{seed}")
+            write_record(record, results.output_dir / arm.chosen.folder / f"seed-{seed}")
     return results
 
 
@@ -85,7 +85,7 @@ def test_counts_symbols_and_rows_agree(lecture):
     dots = re.findall(r'<a class="dot ([a-z-]+)" href="#([\w-]+)" title="([^"]+)"[^>]*>(.)</a>', page)
     outcomes = [judgement.outcome for _, judgements in lecture[1] for judgement in judgements]
     assert [slug for slug, *_ in dots] == [outcome.replace(" ", "-") for outcome in outcomes]
-    assert [symbol for *_, symbol in dots] == [LOOKS[outcome].symbol for outcome in outcomes]
+    assert [symbol for *_, symbol in dots] == [OUTCOME_STYLES[outcome].symbol for outcome in outcomes]
     chips = re.findall(r"<span class=\"badge [a-z-]+\">. (\d+) ([a-z ]+)</span>", page)
     counted = set(outcomes) - {"contradicted"}
     assert {name: int(count) for count, name in chips} == {name: outcomes.count(name) for name in counted}

@@ -7,9 +7,9 @@ from scipy import stats
 
 from ablate.judging import Trained
 from ablate.report.page_level import FAMILY_ALONE, ONE_BUDGET, headline, page_level, summarize
-from ablate.report.phrases import LOOKS
+from ablate.report.phrases import OUTCOME_STYLES
 from ablate.report.terminal import verdict_line
-from ablate.report.verdicts import answer, failed, findings
+from ablate.report.verdicts import answer, failed, verdict_table
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_costs_in_seconds_are_no_tests(told):
     assert page_level([(results, [*judgements, cost])]).num_tests == 5
     assert answer([*judgements, cost]).endswith("1 inconclusive; 1 cost in seconds, not judged")
     assert summarize([(results, [*judgements, cost])], {})["text"].startswith("5 measured: ")
-    (found,) = findings(results, [cost])
+    (found,) = verdict_table(results, [cost])
     assert found.interval == "from +2.4 to +3.1"
     assert any("from +2.4 to +3.1 over 6 runs on 2 machines" in note.text for note in found.notes)
 
@@ -92,7 +92,7 @@ def test_the_share_that_fails_is_told(told):
     assert failed(judgements[0]) == ""
     assert "(0 of 6 against 1 of 6 failed" in verdict_line(unlike)
     restricted = replace(unlike, outcome="supported if trained")
-    (found,) = findings(results, [restricted])
+    (found,) = verdict_table(results, [restricted])
     assert any("if 10 % of the runs failed" in n.text and "29 without a failure" in n.text for n in found.notes)
     assert dict(found.numbers)["runs that failed"].startswith("0 of 6 against 1 of 6, at most")
 
@@ -101,11 +101,11 @@ def test_what_a_difference_stands_is_told_where_the_seeds_leave_more_open(told):
     results, judgements = told[0]
     sides = [Trained(label="a", failed=0, total=6, at_most=0.393), Trained(label="b", failed=6, total=6, at_most=1.0)]
     for share, said in ((0.17, True), (0.5, False)):
-        (found,) = findings(results, [replace(judgements[0], trained=sides, failure_share=0.1, stands_to=share)])
+        (found,) = verdict_table(results, [replace(judgements[0], trained=sides, failure_share=0.1, stands_to=share)])
         assert any(f"it stands if up to {100 * share:.0f} % of the runs failed" in n.text for n in found.notes) == said
 
 
 def test_every_outcome_has_a_look():
     from ablate.statistics import Outcome
 
-    assert {outcome.value for outcome in Outcome} <= set(LOOKS)
+    assert {outcome.value for outcome in Outcome} <= set(OUTCOME_STYLES)

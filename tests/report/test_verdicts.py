@@ -6,7 +6,7 @@ from ablate.report.markdown import to_markdown, verdict_rows
 from ablate.report.provenance import command_with, environment, failures, progress, setting, undeclared
 from ablate.report.table import cells, study_rows
 from ablate.report.terminal import summary
-from ablate.report.verdicts import answer, findings
+from ablate.report.verdicts import answer, verdict_table
 
 
 def test_the_answer_counts_outcomes(tuned_study, tmp_path):
@@ -21,7 +21,7 @@ def texts(finding):
 
 def test_notes_say_what_weakens_a_verdict_and_what_to_do(tuned_study, tmp_path):
     results, judgements = tuned_study(tmp_path)
-    first, second, _, fourth, _ = findings(results, judgements)
+    first, second, _, fourth, _ = verdict_table(results, judgements)
     assert texts(first) == [
         "warning: best optimizer.lr on the edge of the grid: activation=sigmoid; widen study.tuning.values"
     ]
@@ -34,21 +34,21 @@ def test_a_sensitive_verdict_names_another_nuisance(tuned_study, tmp_path):
     results, judgements = tuned_study(tmp_path)
     tuning = replace(results.study.tuning, key="optimizer.momentum")
     results = replace(results, study=replace(results.study, tuning=tuning))
-    assert texts(findings(results, judgements)[1])[0].startswith("warning: sensitive to optimizer.momentum:")
+    assert texts(verdict_table(results, judgements)[1])[0].startswith("warning: sensitive to optimizer.momentum:")
 
 
 def test_no_seeds_are_offered_when_the_looks_are_used_up(tuned_study, tmp_path):
     results, judgements = tuned_study(tmp_path)
     results = replace(results, manifest=replace(results.manifest, looks=[6, 9]))
-    told = texts(findings(results, judgements)[3])[0]
+    told = texts(verdict_table(results, judgements)[3])[0]
     assert "the 2 declared looks at the data are used up" in told and "extra_seeds" not in told
     undecidable = replace(judgements[3], further_seeds=None)
-    assert "no number of further seeds" in texts(findings(results, [undecidable])[0])[0]
+    assert "no number of further seeds" in texts(verdict_table(results, [undecidable])[0])[0]
 
 
 def test_numbers_are_in_points_or_factors_and_what_is_unknown_is_left_out(tuned_study, tmp_path):
     results, judgements = tuned_study(tmp_path)
-    first, fifth = findings(results, judgements)[0], findings(results, judgements)[4]
+    first, fifth = verdict_table(results, judgements)[0], verdict_table(results, judgements)[4]
     numbers = dict(first.numbers)
     assert numbers["95 % interval over test images"] == "[+15.00, +22.00]"
     assert numbers["least effect that matters"] == "±1.00 points"
@@ -65,7 +65,7 @@ def test_numbers_are_in_points_or_factors_and_what_is_unknown_is_left_out(tuned_
 def test_a_claim_without_numbers_has_its_reason(tuned_study, tmp_path):
     results, judgements = tuned_study(tmp_path)
     bare = Judgement(claim=judgements[0].claim, outcome="incomplete", reason="3 runs are missing")
-    (found,) = findings(results, [bare])
+    (found,) = verdict_table(results, [bare])
     assert (found.effect, found.interval, found.slug) == ("", "", "incomplete")
     assert texts(found) == ["warning: 3 runs are missing"]
     assert [what for what, _ in found.numbers] == ["least effect that matters", "pairs of seeds"]
@@ -147,7 +147,7 @@ def test_a_claim_about_a_value_tells_one_side(tuned_study, tmp_path):
     claim = replace(judgements[0].claim, control={}, value=0.5)
     alone = replace(judgements[0], claim=claim, mechanisms=[measured])
     beside = replace(judgements[0], mechanisms=[replace(measured, control=0.02)])
-    assert [texts(found)[-1] for found in findings(results, [alone, beside])] == [
+    assert [texts(found)[-1] for found in verdict_table(results, [alone, beside])] == [
         "remark: measured: saturation/mean 0.914",
         "remark: measured: saturation/mean 0.914 against 0.02",
     ]
@@ -156,11 +156,11 @@ def test_a_claim_about_a_value_tells_one_side(tuned_study, tmp_path):
 def test_fewer_pairs_than_seeds_say_so(tuned_study, undone, tmp_path):
     results, judgements = tuned_study(tmp_path)
     judgement = replace(judgements[0], num_seeds=5)
-    told = findings(results, [judgement, replace(judgement, num_seeds=6)])
+    told = verdict_table(results, [judgement, replace(judgement, num_seeds=6)])
     assert [f.seeds for f in told] == ["5 of 6", "6"]
     assert [dict(f.numbers)["pairs of seeds"] for f in told] == ["5 of 6", "6"]
     assert [row[6] for row in verdict_rows(told)[1:]] == ["5 of 6", "6"]
-    assert "(2 of 5)" in strip(findings(results, [replace(judgement, differences=[0.1, 0.2])])[0])
+    assert "(2 of 5)" in strip(verdict_table(results, [replace(judgement, differences=[0.1, 0.2])])[0])
 
 
 def test_the_tables_say_how_many_seeds_of_those_asked_for(tuned_study, tmp_path):
@@ -169,7 +169,7 @@ def test_the_tables_say_how_many_seeds_of_those_asked_for(tuned_study, tmp_path)
     label = results.arms[0].label
     (row,) = (line for line in summary(results, []).splitlines() if line.startswith(label))
     assert "5 of 6" in row
-    told = findings(results, judgements)
+    told = verdict_table(results, judgements)
     (row,) = (line for line in to_markdown(results, judgements, told).splitlines() if line.startswith(f"| {label} |"))
     assert row.startswith(f"| {label} | 5 of 6 |")
     assert [r[1] for r in study_rows(results) if r[0] == label] == ["5"]  # a number, for table.csv

@@ -2,7 +2,17 @@ import math
 
 import pytest
 
-from ablate.report.phrases import LOOKS, Unit, mean_score, percent, plural, probability, short_names, signed, unit_of
+from ablate.report.phrases import (
+    OUTCOME_STYLES,
+    Unit,
+    mean_score,
+    percent,
+    plural,
+    probability,
+    short_names,
+    signed,
+    unit_of,
+)
 from ablate.study.claim import Claim
 
 
@@ -60,8 +70,12 @@ def luminance(colour):
 
 
 def test_outcomes_are_told_apart_without_colour_and_read_on_white():
-    assert len({look.symbol for look in LOOKS.values()}) == len({look.marker for look in LOOKS.values()}) == len(LOOKS)
-    for look in LOOKS.values():
+    assert (
+        len({look.symbol for look in OUTCOME_STYLES.values()})
+        == len({look.marker for look in OUTCOME_STYLES.values()})
+        == len(OUTCOME_STYLES)
+    )
+    for look in OUTCOME_STYLES.values():
         assert 1.05 / (luminance(look.colour) + 0.05) >= 4.5
 
 

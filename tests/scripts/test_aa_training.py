@@ -39,11 +39,11 @@ def make_study(folder: Path, scores: Any, *, num_arms: int = 1, skip: int = 0) -
             fingerprint="ab" * 32,
             levels={"net": "micro"},
             settings=SETTINGS,
-            home=f"runs/{i}",
+            folder=f"runs/{i}",
         )
         arms.append(PlannedArm(axes={}, label=f"arm {i}", variants=[variant]))
         for seed, score in list(enumerate(scores))[skip:]:
-            home = folder.parent.parent / variant.home / f"seed-{seed}"
+            home = folder.parent.parent / variant.folder / f"seed-{seed}"
             home.mkdir(parents=True)
             record = Record(
                 arm="default",

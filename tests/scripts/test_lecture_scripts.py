@@ -69,7 +69,7 @@ def test_a_report_that_is_kept_links_to_its_own_pages(load, folder, tmp_path):
     plan = begin(manifest(), folder)
     fields = {"name": "all", "title": "All of it", "source": "", "profile": "quick", "command": "ablate study=all"}
     collection = Collection(folders=[folder.name], **fields)
-    home = collection.home(tmp_path)
+    home = collection.folder_in(tmp_path)
     write_collection(collection, home)
     with pytest.raises(SystemExit, match="not finished: s"):
         script.keep(collection, home, tmp_path / "docs")

@@ -141,7 +141,7 @@ def make_folder(path):
         (lambda path: edited(path, lambda c: c.update(looks=["2"])), r"looks\[0\] must be a whole number, got '2'"),
         (lambda path: edited(path, lambda c: c.update(arms=[])), "arms is empty"),
         (lambda path: edited(path, lambda c: c["arms"][0].update(variants=[])), "as many variants"),
-        (lambda path: edited(path, lambda c: c["arms"][1]["variants"][0].pop("home")), r"lacks arms\[1\].variants"),
+        (lambda path: edited(path, lambda c: c["arms"][1]["variants"][0].pop("folder")), r"lacks arms\[1\].variants"),
         (lambda path: edited(path, lambda c: c.pop("definition")), "lacks definition"),
         (lambda path: edited(path, lambda c: c.update(schema=1)), "an earlier version of ablate wrote it"),
     ],
@@ -177,7 +177,7 @@ def collection(folder):
 )
 def test_a_damaged_collection_is_set_aside_and_made_again(folder, tmp_path, damage, capsys):
     made = collection(folder)
-    home = made.home(tmp_path)
+    home = made.folder_in(tmp_path)
     write_collection(made, home)
     assert read_collection(home) == made
     (home / "report.html").write_text("old")

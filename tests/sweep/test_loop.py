@@ -6,10 +6,10 @@ import pytest
 
 from ablate.study.collection import Collection, others, read_collection, write_collection
 from ablate.study.manifest import PlannedArm, check_validated, read_manifest, write_manifest
-from ablate.study.results import choose, collect, missing_runs, score, write_runs
+from ablate.study.results import choose, collect, metric_value, missing_runs, write_runs
 from ablate.study.study import parse
-from ablate.sweep.forecast import describe, forecast
-from ablate.sweep.loop import begin, begin_all, do_runs, measures_by_home, study_folder
+from ablate.sweep.forecast import forecast, study_overview
+from ablate.sweep.loop import begin, begin_all, do_runs, measures_by_folder, study_folder
 from ablate.tables import clock
 from ablate.training.record import FAILURE_NAME, write_record
 from builders.records import make_record
@@ -71,7 +71,7 @@ def test_scores_are_nan_where_missing_and_inf_where_null(folder):
     assert str(arm.scores("test/accuracy", [1])[0]) == "nan"
     assert arm.scores("none", [0])[0] == float("inf")
     with pytest.raises(ValueError, match="no metric 'speed'"):
-        score(arm.records[0], "speed")
+        metric_value(arm.records[0], "speed")
 
 
 def test_do_runs_goes_on_after_failures_and_lost_workers(folder):
@@ -81,11 +81,11 @@ def test_do_runs_goes_on_after_failures_and_lost_workers(folder):
     def launch(jobs, wait, rerun):
         launches.append((names(jobs), wait))
         for job in jobs:
-            home = folder.parent.parent / job.home
-            if job.home == "runs/relu/seed-0":
+            home = folder.parent.parent / job.folder
+            if job.folder == "runs/relu/seed-0":
                 home.mkdir(parents=True, exist_ok=True)
                 (home / FAILURE_NAME).write_text("Traceback\nit broke\n")
-            elif job.home != "runs/tanh/seed-1" or len(launches) == 2:
+            elif job.folder != "runs/tanh/seed-1" or len(launches) == 2:
                 finish(folder, job)
             else:  # its worker dies the first time
                 die(folder, job)
@@ -104,7 +104,7 @@ def test_do_runs_goes_on_after_failures_and_lost_workers(folder):
 
 
 def die(folder, job):
-    home = folder.parent.parent / job.home
+    home = folder.parent.parent / job.folder
     home.mkdir(parents=True, exist_ok=True)
     (home / "config.yaml").write_text("begun")
 
@@ -143,8 +143,8 @@ def test_rerun_does_every_run_once_and_then_what_got_lost(folder):
     def launch(jobs, wait, rerun):
         launches.append((len(jobs), rerun))
         for job in jobs:
-            if rerun and job.home == "runs/relu/seed-0":
-                (folder.parent.parent / job.home / "record.json").unlink()  # set aside, and then its worker dies
+            if rerun and job.folder == "runs/relu/seed-0":
+                (folder.parent.parent / job.folder / "record.json").unlink()  # set aside, and then its worker dies
                 die(folder, job)
             else:
                 finish(folder, job)
@@ -239,7 +239,7 @@ def test_runs_that_lack_what_a_claim_speaks_of_are_done_anew_once(folder, capsys
         assert rerun
         jobs.extend(batch)
         for job in batch:
-            home = folder.parent.parent / job.home
+            home = folder.parent.parent / job.folder
             found = {"test/accuracy": 0.5, **({} if job.seed else {"saturation/mean": 0.2})}
             write_record(make_record(fingerprint=job.variant.fingerprint, seed=job.seed, metrics=found), home)
 
@@ -317,7 +317,7 @@ def test_the_time_left_is_told_before_the_first_run_and_after(folder):
     assert forecast([collect(begin(manifest(), folder.with_name("u-0")), folder.with_name("u-0"))], 1).startswith(
         "4 runs left; how long"
     )
-    assert "lr tuned over [0.1, 0.2]" in describe(results[0])
+    assert "lr tuned over [0.1, 0.2]" in study_overview(results[0])
 
 
 def test_a_changed_estimate_is_no_other_study(tmp_path):
@@ -336,7 +336,7 @@ def test_a_collection_survives_the_disk_and_finds_those_of_other_budgets(folder)
         "folders": [folder.name],
     }
     quick, full = (Collection(profile=profile, **fields) for profile in ("quick", "full"))
-    homes = [one.home(folder.parent.parent) for one in (quick, full)]
+    homes = [one.folder_in(folder.parent.parent) for one in (quick, full)]
     assert homes[0].name.startswith("lecture-quick-")
     for one, home in zip((quick, full), homes, strict=True):
         write_collection(one, home)
@@ -365,10 +365,10 @@ def test_studies_that_share_a_run_have_it_measure_what_each_wants(folder):
         ]
         return collect(replace(plan, arms=arms), folder)
 
-    assert measures_by_home([asking("a", "b"), asking("b", "c")]) == {
+    assert measures_by_folder([asking("a", "b"), asking("b", "c")]) == {
         home: ["diagnostics.measure=[a,b,c]"] for home in ("runs/relu", "runs/tanh")
     }
-    assert measures_by_home([asking("a", "b"), asking("b", "a")]) == {}
+    assert measures_by_folder([asking("a", "b"), asking("b", "a")]) == {}
 
 
 EXACT = {"text": "A.", "form": "identity", "treatment": {"activation": "relu"}, "value": 0}

@@ -15,10 +15,10 @@ from ablate.report.terminal import summary
 from ablate.study.manifest import PlannedArm, coinciding, read_manifest, same_runs
 from ablate.study.results import Job, collect, missing_runs
 from ablate.study.study import TUNING_SEED
-from ablate.sweep.forecast import describe, forecast
-from ablate.sweep.loop import begin_all, do_runs, set_refused_aside
-from ablate.sweep.progress import Watch
-from ablate.training.directory import settle
+from ablate.sweep.forecast import forecast, study_overview
+from ablate.sweep.loop import begin_all, do_runs, set_aside_refused
+from ablate.sweep.progress import ProgressPrinter
+from ablate.training.directory import agree_on_folder
 from ablate.training.record import RECORD_NAME, read_record
 from ablate.training.run import Busy, start
 from builders.command import SHAPES
@@ -30,7 +30,7 @@ def spelled_twice(*, tuning=None, **definition):
     """A study of relu and tanh, the latter under two names of which the second has a home of its own name."""
     plan = manifest(tuning, **definition)
     relu, tanh = plan.arms
-    again = [replace(variant, home=f"runs/other-{i}", arm="other") for i, variant in enumerate(tanh.variants)]
+    again = [replace(variant, folder=f"runs/other-{i}", arm="other") for i, variant in enumerate(tanh.variants)]
     twin = PlannedArm(axes={"activation": "other"}, label="activation=other", variants=again)
     content = {**plan.definition, "grids": [{"product": {"activation": ["relu", "tanh", "other"]}}]}
     return replace(plan, arms=[relu, tanh, twin], definition=content)
@@ -42,7 +42,7 @@ def folder(tmp_path):
 
 
 def homes(plan):
-    return [[variant.home for variant in arm.variants] for arm in plan.arms]
+    return [[variant.folder for variant in arm.variants] for arm in plan.arms]
 
 
 @pytest.mark.parametrize("write", [False, True])
@@ -61,7 +61,7 @@ def test_a_home_of_the_same_hash_that_another_process_made_is_taken(folder):
     output_dir = folder.parent.parent
     plan = manifest()
     arms = [
-        replace(arm, variants=[replace(v, home=f"runs/mine-{v.fingerprint}") for v in arm.variants])
+        replace(arm, variants=[replace(v, folder=f"runs/mine-{v.fingerprint}") for v in arm.variants])
         for arm in plan.arms
     ]
     (output_dir / "runs" / "theirs-tanh").mkdir(parents=True)  # the first 8 digits of the fingerprint tanh
@@ -77,7 +77,7 @@ def test_processes_that_name_one_run_differently_agree_on_its_home(tmp_path):
         def place(name, attempt=attempt, barrier=barrier):
             barrier.wait()
             fingerprint = f"{attempt:064x}"[::-1]
-            home = settle(tmp_path / "runs" / f"{name}-{fingerprint[:8]}", fingerprint)
+            home = agree_on_folder(tmp_path / "runs" / f"{name}-{fingerprint[:8]}", fingerprint)
             found.setdefault(attempt, set()).add(home)
 
         threads = [threading.Thread(target=place, args=(name,)) for name in "abcdefgh"]
@@ -101,7 +101,7 @@ def test_arms_that_coincide_are_counted_and_done_once(folder):
     assert coinciding(arm.planned for arm in results.arms) == [["activation=tanh", "activation=other"]]
     assert forecast([results], 1) == "4 runs left: about 0:40, 1 at once"
     told = "activation=tanh and activation=other are the same runs: nothing that decides a result differs"
-    assert told in describe(results)
+    assert told in study_overview(results)
     assert progress(results).sentence() == "0 of 4 report runs done"
     launched = []
 
@@ -201,7 +201,7 @@ def test_a_run_that_was_done_anew_meanwhile_is_not_set_aside(folder):
     shutil.copy(home.with_name("seed-0") / RECORD_NAME, home)
     results = collect(*begun[0])
     (home / RECORD_NAME).write_text(right)  # another sweep was quicker
-    assert set_refused_aside([results]) == 0
+    assert set_aside_refused([results]) == 0
     assert (home / RECORD_NAME).read_text() == right
 
 
@@ -217,9 +217,9 @@ def test_a_run_alone_refuses_the_record_of_another_seed(make_run, tmp_path):
 def test_a_tuning_run_is_told_by_its_validation_score(folder, capsys, seed, shown):
     job = Job(label="activation=relu", variant=manifest().arms[0].variants[0], seed=seed)
     output_dir = folder.parent.parent
-    with Watch([job], output_dir, lambda: None):
+    with ProgressPrinter([job], output_dir, lambda: None):
         finish(folder, job)
-        home = output_dir / job.home
+        home = output_dir / job.folder
         metrics = {"val/accuracy": 0.25, "test/accuracy": 0.75, "train_eval/accuracy": 0.5}
         finish_with(home, job, metrics)
     told = capsys.readouterr().out

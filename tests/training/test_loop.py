@@ -9,7 +9,7 @@ from ablate.optimization import Constant, Geometric
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams
 from ablate.training.callbacks import Checkpoint, Progress
-from ablate.training.loop import Callback, predict, score, take
+from ablate.training.loop import Callback, loss_and_accuracy, predict, take
 from ablate.training.tensorboard import TensorBoard
 
 
@@ -186,7 +186,7 @@ def test_monte_carlo_averages_probabilities(make_run):
 
 def test_score_is_cross_entropy_and_accuracy():
     log_probs = torch.tensor([[0.7, 0.3], [0.4, 0.6], [0.9, 0.1]]).log()
-    metrics = score(log_probs, torch.tensor([0, 0, 1]), "val")
+    metrics = loss_and_accuracy(log_probs, torch.tensor([0, 0, 1]), "val")
     assert metrics["val/accuracy"] == pytest.approx(1 / 3)
     assert metrics["val/loss"] == pytest.approx(-(math.log(0.7) + math.log(0.4) + math.log(0.1)) / 3)
 

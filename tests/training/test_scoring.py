@@ -21,7 +21,7 @@ from ablate.layers.normalization import NoNormalization
 from ablate.optimization import Constant, Geometric
 from ablate.regularization import Regularizer
 from ablate.training.evaluation import best, epochs_to
-from ablate.training.loop import score
+from ablate.training.loop import loss_and_accuracy
 from ablate.training.record import PREDICTIONS_NAME
 from ablate.training.run import start
 from ablate.training.scoring import HitCounter, accuracy_of, answers, hits, shared_by
@@ -113,7 +113,7 @@ def test_the_training_accuracy_of_an_epoch_is_a_fraction_of_its_images(plain_run
 
 def test_a_score_without_finite_outputs_has_no_loss_and_no_hit():
     log_probs = torch.tensor([[0.9, 0.1], [NAN, NAN], [0.2, 0.8], [0.5, 0.5]]).log()
-    found = score(log_probs, torch.tensor([0, 0, 0, 0]), "test")
+    found = loss_and_accuracy(log_probs, torch.tensor([0, 0, 0, 0]), "test")
     assert math.isnan(found["test/loss"])
     assert (found["test/accuracy"], found["test/non_finite"]) == (1.5 / 4, 1 / 4)
 

@@ -306,7 +306,7 @@ def grid_results(tmp_path):
     arms = []
     for level in ("relu", "tanh"):
         fields = {"value": None, "overrides": [], "arm": level, "fingerprint": level, "levels": {}, "settings": {}}
-        variant = Variant(**fields, home=f"runs/{level}", sources=shared + [own] * (level == "tanh"))
+        variant = Variant(**fields, folder=f"runs/{level}", sources=shared + [own] * (level == "tanh"))
         label = f"activation={level}"
         arms.append(PlannedArm(axes={"activation": level}, label=label, variants=[variant]))
     manifest = Manifest(
@@ -324,23 +324,23 @@ def test_a_job_that_finds_other_code_than_its_study_is_named(own, tmp_path):
     before = find(settings)
     keep(before, tmp_path)
     fields = {"value": None, "overrides": [], "arm": "a", "fingerprint": "f", "levels": {}, "settings": settings}
-    variant = Variant(**fields, home="runs/a", sources=[vars(source) for source in before])
+    variant = Variant(**fields, folder="runs/a", sources=[vars(source) for source in before])
     assert edited_meanwhile(variant, tmp_path) == ""
     file.write_text("y = 3 # longer\n")
     assert "level_q.py was edited (line 1: - y = 2" in edited_meanwhile(variant, tmp_path)
 
 
 def test_a_figure_with_other_code_is_another_figure(own, tmp_path):
-    from ablate.cli.figure import Sketch, figure_folder
+    from ablate.cli.figure import FigureSpec, figure_folder
 
     file = own("level_r.py", "y = 2\n")
-    sketch = Sketch(name="f", module="ablate.lecture.figures.capacity", base=[], knobs={}, uses=[])
+    spec = FigureSpec(name="f", module="ablate.lecture.figures.capacity", base=[], knobs={}, uses=[])
     settings = {"device": "cpu", "data": {"root": None}, "output_dir": str(tmp_path)}
-    plain = figure_folder(sketch, settings)
+    plain = figure_folder(spec, settings)
     settings["activation"] = {"_target_": "level_r.A"}
-    before = figure_folder(sketch, settings)
+    before = figure_folder(spec, settings)
     file.write_text("y = 3 # longer\n")
-    assert len({plain, before, figure_folder(sketch, settings)}) == 3
+    assert len({plain, before, figure_folder(spec, settings)}) == 3
 
 
 def test_the_users_repository_is_named_and_another_is_not(tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ def checked(
     try:
         if missing := OmegaConf.missing_keys(cfg):
             raise UserError(f"{', '.join(sorted(missing))} has no default: give {min(missing)}=...")
-        settings = plain(cfg)
+        settings = resolved(cfg)
     except OmegaConfBaseException as error:
         raise UserError(plainly(error, where)) from error
     rules = schema.read_rules(tuple(where))
@@ -70,7 +70,7 @@ def conf_folders(sources: Sequence[Any]) -> list[Path]:
     return list(dict.fromkeys([*catalog.folders(), *given]))
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
+def resolved(cfg: DictConfig) -> dict[str, Any]:
     """Return a configuration as plain data with every interpolation resolved."""
     settings = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(settings, dict)

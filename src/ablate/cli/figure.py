@@ -48,7 +48,7 @@ OWN = ("profile", "rerun")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sketch:
+class FigureSpec:
     """A figure as its file and the command line describe it.
 
     Args:
@@ -66,7 +66,7 @@ class Sketch:
     uses: list[str]
 
 
-def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
+def figure_command(words: Sequence[str], where: Sequence[Path]) -> None:
     """`ablate figure NAME [KEY=VALUE ...]`: compute, draw and log a figure.
 
     Raises:
@@ -78,7 +78,7 @@ def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
     known = catalog.levels(where, "figure")
     if {"-h", "--help"} & set(words):
         print("usage: ablate figure NAME [figure.KNOB=VALUE ...] [KEY=VALUE ...]")
-        print(catalog.describe(where, ["figure"]))
+        print(catalog.describe_levels(where, ["figure"]))
         return
     if option := next((word for word in words if word.startswith("-")), None):
         raise UserError(f"`ablate figure` has no option {option!r}; settings are given as KEY=VALUE, without a dash")
@@ -101,36 +101,36 @@ def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
         raise UserError("`seed` is not a figure's: it draws what it needs itself; look at its knobs for one")
     arguments.check(overrides, where, [], may_sweep=False)
     try:
-        sketch, rerun = read_sketch(known[names[0]], own)
-        do_figure(sketch, overrides, where, rerun=rerun)
+        spec, rerun = read_figure(known[names[0]], own)
+        do_figure(spec, overrides, where, rerun=rerun)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(plainly(error, where, words)) from error
 
 
-def do_figure(sketch: Sketch, overrides: Sequence[str], where: Sequence[Path], *, rerun: bool) -> None:
+def do_figure(spec: FigureSpec, overrides: Sequence[str], where: Sequence[Path], *, rerun: bool) -> None:
     """Compute the arrays unless they are there, draw them, and print what came of it."""
-    module = importlib.import_module(present_name(sketch.module))
+    module = importlib.import_module(present_name(spec.module))
     with composing(where) as compose:
-        settings, choices = compose([*sketch.base, *overrides])
-        folder = figure_folder(sketch, checked(settings, choices, where)[0])
+        settings, choices = compose([*spec.base, *overrides])
+        folder = figure_folder(spec, checked(settings, choices, where)[0])
         path = folder / ARRAYS_NAME
         arrays = None if rerun else stored_arrays(path)
         if arrays is not None:
             print(f"the arrays are there already; rerun=true computes them anew and keeps these\n{path}")
         else:
             start = time.perf_counter()
-            make = run_maker(compose, sketch, overrides, where)
-            lab = Lab(make, say=lambda line: print(f"  {line}", flush=True), folder=folder.parent, rerun=rerun)
-            arrays = module.compute(lab, **sketch.knobs)
+            make = run_maker(compose, spec, overrides, where)
+            lab = Lab(make, log=lambda line: print(f"  {line}", flush=True), folder=folder.parent, rerun=rerun)
+            arrays = module.compute(lab, **spec.knobs)
             folder.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 path.rename(path.with_stem(f"arrays.{1 + len(list(folder.glob('arrays.*.npz')))}"))
             with replacing(path) as temporary, temporary.open("wb") as file:
                 np.savez_compressed(file, **arrays)
             print(f"computed in {time.perf_counter() - start:.1f} s")
-    on = ", ".join(f"{group} {choices[group]}" for group in sketch.uses)
+    on = ", ".join(f"{group} {choices[group]}" for group in spec.uses)
     caption = f"{module.caption(arrays)} Made with {on}." if on else module.caption(arrays)
-    for line in publish(module, arrays, caption, folder, sketch.name):
+    for line in publish(module, arrays, caption, folder, spec.name):
         print(line)
 
 
@@ -147,7 +147,7 @@ def stored_arrays(path: Path) -> Arrays | None:
         return None
 
 
-def read_sketch(path: Path, own: Sequence[str]) -> tuple[Sketch, bool]:
+def read_figure(path: Path, own: Sequence[str]) -> tuple[FigureSpec, bool]:
     """Return the figure of a file with the user's profile and knobs, and whether it is to be computed anew.
 
     Args:
@@ -179,7 +179,7 @@ def read_sketch(path: Path, own: Sequence[str]) -> tuple[Sketch, bool]:
             raise UserError(f"`figure.{knob}` must be like its default {knobs[knob]!r}, got {value!r}")
         knobs[knob] = value
     uses = list(content.get("uses", []))
-    return Sketch(name=path.stem, module=content["compute"], base=base, knobs=knobs, uses=uses), rerun
+    return FigureSpec(name=path.stem, module=content["compute"], base=base, knobs=knobs, uses=uses), rerun
 
 
 def alike(value: Any, default: Any) -> bool:
@@ -217,30 +217,30 @@ def composing(where: Sequence[Path]) -> Iterator[Compose]:
 
 
 def run_maker(
-    compose: Compose, sketch: Sketch, overrides: Sequence[str], where: Sequence[Path] = ()
+    compose: Compose, spec: FigureSpec, overrides: Sequence[str], where: Sequence[Path] = ()
 ) -> Callable[[Sequence[str]], Run]:
     """Return the function by which a figure gets its runs: what it sets itself, the user may not set."""
     taken = {word.split("=", 1)[0] for word in overrides}
 
     def make(own: Sequence[str]) -> Run:
         if clash := sorted(taken & {word.split("=", 1)[0] for word in own}):
-            raise UserError(f"figure {sketch.name} sets {clash[0]} itself; leave it out, or look at its knobs")
-        return make_run(plan(*compose([*sketch.base, *overrides, *own]), where))
+            raise UserError(f"figure {spec.name} sets {clash[0]} itself; leave it out, or look at its knobs")
+        return make_run(plan(*compose([*spec.base, *overrides, *own]), where))
 
     return make
 
 
-def figure_folder(sketch: Sketch, settings: Mapping[str, Any]) -> Path:
+def figure_folder(spec: FigureSpec, settings: Mapping[str, Any]) -> Path:
     """Return outputs/figures/<name>-<hash8>: figures of other knobs or settings have other folders."""
     where = {"device": settings["device"], "root": settings["data"].get("root")}
-    knobs = {name: canonical(value) for name, value in sketch.knobs.items()}
-    meant = {"knobs": knobs, "settings": scientific(settings), "where": where, "module": canonical_name(sketch.module)}
+    knobs = {name: canonical(value) for name, value in spec.knobs.items()}
+    meant = {"knobs": knobs, "settings": scientific(settings), "where": where, "module": canonical_name(spec.module)}
     content = {**meant, "numerics": NUMERICS_VERSION}
-    code = sources.find({**settings, "figure": {"_target_": sketch.module, "knobs": sketch.knobs}})
+    code = sources.find({**settings, "figure": {"_target_": spec.module, "knobs": spec.knobs}})
     if identity := sources.as_identity(code):
         content["sources"] = identity
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return Path(settings["output_dir"]) / "figures" / f"{sketch.name}-{digest[:8]}"
+    return Path(settings["output_dir"]) / "figures" / f"{spec.name}-{digest[:8]}"
 
 
 def publish(module: ModuleType, arrays: Arrays, caption: str, folder: Path, name: str) -> list[str]:

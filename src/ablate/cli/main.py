@@ -89,7 +89,7 @@ def main() -> None:
 
 def list_levels(words: Sequence[str], where: Sequence[Path]) -> None:
     """`ablate list [GROUP ...]`: print each level, what it is and where it comes from."""
-    print(catalog.describe(where, words))
+    print(catalog.describe_levels(where, words))
 
 
 def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
@@ -141,14 +141,14 @@ def no_study(word: str, folder: Path) -> str:
     return f"`ablate report` needs the folder of a study, and {word} {what}; {hint}"
 
 
-def make_figure(words: Sequence[str], where: Sequence[Path]) -> None:
+def figure_command(words: Sequence[str], where: Sequence[Path]) -> None:
     """`ablate figure NAME [KEY=VALUE ...]`: see `drafting`."""
     from ablate.cli import figure as drafting
 
-    drafting.make_figure(expand(words, where), where)
+    drafting.figure_command(expand(words, where), where)
 
 
-SUBCOMMANDS = {"list": list_levels, "report": write_report, "figure": make_figure}
+SUBCOMMANDS = {"list": list_levels, "report": write_report, "figure": figure_command}
 
 
 def compose_and_train() -> None:

@@ -15,7 +15,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.cli.composition import checked, plain, settings_with
+from ablate.cli.composition import checked, resolved, settings_with
 from ablate.config import catalog
 from ablate.errors import UserError, is_refusal
 from ablate.study.declaration import follows
@@ -103,7 +103,7 @@ def variant(
         fingerprint=found.fingerprint,
         levels=found.levels,
         settings=found.settings,
-        home=home,
+        folder=home,
         sources=[asdict(source) for source in found.sources],
         follows=follows(unresolved, lambda text: OmegaConf.select(OmegaConf.merge(cfg, {"_": text}), "_")),
     )
@@ -115,7 +115,7 @@ def settings_of(levels: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     from hydra import compose
 
     known = settings_with(dict(levels))
-    return plain(known or compose("config", overrides=[f"{group}={level}" for group, level in levels]))
+    return resolved(known or compose("config", overrides=[f"{group}={level}" for group, level in levels]))
 
 
 def make_run(plan: Plan) -> Run:

@@ -73,7 +73,7 @@ def overview(where: Sequence[Path]) -> str:
     return "\n".join(lines)
 
 
-def describe(where: Sequence[Path], groups: Sequence[str] = ()) -> str:
+def describe_levels(where: Sequence[Path], groups: Sequence[str] = ()) -> str:
     """Return what every level of `groups` (all, when none is named) is and where it comes from.
 
     Args:

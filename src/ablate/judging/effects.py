@@ -13,7 +13,7 @@ from ablate.statistics.effects import FloatArray
 from ablate.statistics.verdicts import NO_EXPOSURE
 from ablate.study.claim import DIFFERENCE_FORMS, Claim
 from ablate.study.manifest import Variant
-from ablate.study.results import score
+from ablate.study.results import metric_value
 from ablate.training.record import Record
 
 # An arm's runs as they are compared: its variant, and the records by seed.
@@ -45,7 +45,7 @@ def read_scores(cells: Sequence[Sequence[Sample]], metric: str, seeds: Sequence[
     Raises:
         UserError: the runs have no such metric.
     """
-    values = [[[score(records.get(seed), metric) for seed in seeds] for _, records in cell] for cell in cells]
+    values = [[[metric_value(records.get(seed), metric) for seed in seeds] for _, records in cell] for cell in cells]
     budgets = [[[variant.settings["trainer"]["epochs"]] for variant, _ in cell] for cell in cells]
     return Scores(values=np.array(values, dtype=np.float64), budgets=np.array(budgets, dtype=np.float64))
 

@@ -67,7 +67,7 @@ def paired_hits(
     for arm in (arm for cell in cells for arm in cell):
         for seed in seeds:
             assert arm.chosen is not None, "a claim that can be decided has all its runs"
-            found = read(output_dir / arm.chosen.home / f"seed-{seed}", arm.records[seed].predictions)
+            found = read(output_dir / arm.chosen.folder / f"seed-{seed}", arm.records[seed].predictions)
             if arm.records[seed].status == "diverged":
                 return None
             all_hits.append(found[0])
@@ -84,7 +84,7 @@ def labels_of(arms: Sequence[ArmResult], output_dir: Path, read: Reader) -> IntA
         for seed in arm.records if arm.chosen else ():
             assert arm.chosen is not None
             with contextlib.suppress(Unusable):
-                return read(output_dir / arm.chosen.home / f"seed-{seed}", arm.records[seed].predictions)[1]
+                return read(output_dir / arm.chosen.folder / f"seed-{seed}", arm.records[seed].predictions)[1]
     return None
 
 

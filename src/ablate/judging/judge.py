@@ -21,7 +21,7 @@ from ablate.judging.effects import (
 from ablate.judging.evidence import Evidence, gather
 from ablate.judging.image_interval import Reader, item_interval, read_predictions
 from ablate.judging.judgement import Judgement, Mechanism, Trained
-from ablate.judging.selection import Selection, describe
+from ablate.judging.selection import Selection, axes_text
 from ablate.statistics import (
     Outcome,
     Verdict,
@@ -133,14 +133,14 @@ def name_sides(claim: Claim, selection: Selection[ArmResult]) -> dict[str, str]:
             continue
         arms = [arm for i in side for arm in selection.cells[i]]
         shared = selection.specs[side[0]] if claim.form == "trend" else spec
-        labels.append(arms[0].label if len(arms) == 1 else f"{describe(shared)} (mean of {len(arms)} arms)")
+        labels.append(arms[0].label if len(arms) == 1 else f"{axes_text(shared)} (mean of {len(arms)} arms)")
     return {"treatment": labels[0], "control": labels[1]}
 
 
 def labels_of_cells(claim: Claim, selection: Selection[ArmResult]) -> list[str]:
     """Return a label for each cell: that of its arm, or what its arms have in common."""
     pairs = zip(selection.specs, selection.cells, strict=True)
-    return [cell[0].label if len(cell) == 1 else describe(spec) for spec, cell in pairs]
+    return [cell[0].label if len(cell) == 1 else axes_text(spec) for spec, cell in pairs]
 
 
 def measured(claim: Claim, scores: Scores, cells: Sequence[Sequence[ArmResult]]) -> dict[str, Any]:

@@ -123,8 +123,8 @@ def unmeasured_runs(results: Results) -> Iterator[Job]:
                 if arm.chosen is None or not lacking or record.status == "diverged":
                     continue
                 job = Job(label=arm.label, variant=arm.chosen, seed=seed)
-                if job.home not in seen:
-                    seen.add(job.home)
+                if job.folder not in seen:
+                    seen.add(job.folder)
                     yield job
 
 
@@ -152,7 +152,7 @@ def select(claim: Claim, arms: Sequence[A]) -> Selection[A]:
     seen: set[int] = set()
     for spec, cell in zip(specs, picked, strict=True):
         if not cell:
-            raise UserError(f"{where} finds no arm with {describe(spec)}; {_axes_there_are(arms)}")
+            raise UserError(f"{where} finds no arm with {axes_text(spec)}; {_axes_there_are(arms)}")
         if shared := [arm.label for arm in cell if id(arm) in seen]:
             raise UserError(f"{where} has arm '{shared[0]}' on both sides; name more axes in treatment and control")
         seen |= {id(arm) for arm in cell}
@@ -187,7 +187,7 @@ def why_not_comparable(selection: Selection[ArmResult], nuisance: str = "") -> s
     return ""
 
 
-def describe(axes: Axes) -> str:
+def axes_text(axes: Axes) -> str:
     """Return values of axes as one would type them."""
     return " ".join(f"{key}={text(value)}" for key, value in axes.items())
 
@@ -200,7 +200,7 @@ def _apart(mine: Axes, other: Axes) -> set[str]:
 
 def _rest(arm: HasAxes, named: Collection[str]) -> str:
     """Return what an arm is at in the axes that a claim does not name."""
-    return describe({key: value for key, value in sorted(arm.axes.items()) if key not in named}) or "nothing else"
+    return axes_text({key: value for key, value in sorted(arm.axes.items()) if key not in named}) or "nothing else"
 
 
 def _mismatch(
@@ -213,11 +213,11 @@ def _mismatch(
     for spec, arms, found in zip(specs, picked, by_rest, strict=True):
         if len(found) < len(arms):
             return (
-                f"{len(arms)} arms have {describe(spec)}, and some agree in all axes that the claim does not name, so "
+                f"{len(arms)} arms have {axes_text(spec)}, and some agree in all axes that the claim does not name, so "
                 "that their matches are not known; name the same axes in treatment and control"
             )
     if not common:
-        rests = "; ".join(f"{describe(spec)} with {', '.join(f)}" for spec, f in zip(specs, by_rest, strict=True))
+        rests = "; ".join(f"{axes_text(spec)} with {', '.join(f)}" for spec, f in zip(specs, by_rest, strict=True))
         return f"no arms match in the axes that the claim does not name: there is {rests}; name or add them"
     return ""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.config.overrides import text
 from ablate.report.curves import Band, PairTable, averaged_over, band, history
-from ablate.report.phrases import LOOKS, short_names
+from ablate.report.phrases import OUTCOME_STYLES, short_names
 from ablate.report.plotting import COLOURS, INK, MUTED, RULE, new_figure, style, to_svg
 from ablate.study.results import ArmResult, Results
 
@@ -18,7 +18,7 @@ ARMS_A_PANEL = 12
 LEGEND_WIDTH = 44  # characters
 MOST_PANELS = 8
 MOST_TUNING_PANELS = 36
-WARNING = LOOKS["contradicted"].colour
+WARNING = OUTCOME_STYLES["contradicted"].colour
 
 
 def learning_curves(results: Results, key: str = "val/accuracy") -> list[str]:

@@ -20,7 +20,7 @@ from ablate.report.curves import averaged_over, band, history
 from ablate.report.links import folder_names, link_runs
 from ablate.report.markdown import verdict_rows
 from ablate.report.provenance import progress, records_of, unsound
-from ablate.report.verdicts import answer, findings
+from ablate.report.verdicts import answer, verdict_table
 from ablate.study.results import ArmResult, Results
 from ablate.tables import markdown
 from ablate.training.identity import flatten, scientific
@@ -40,7 +40,7 @@ def link_study(results: Results, folder: Path) -> None:
     """Link the report runs that have begun as `folder`/tensorboard/<arm>/seed-<s>."""
     names = folder_names(arm.label for arm in results.arms)
     runs = {
-        f"{name}/seed-{seed}": results.output_dir / arm.chosen.home / f"seed-{seed}"
+        f"{name}/seed-{seed}": results.output_dir / arm.chosen.folder / f"seed-{seed}"
         for name, arm in zip(names, results.arms, strict=True)
         if arm.chosen is not None
         for seed in results.study.seeds
@@ -177,7 +177,9 @@ def write_study(
         if judgements:
             add(
                 writer,
-                text_summary("verdicts", markdown([row[:5] for row in verdict_rows(findings(results, judgements))])),
+                text_summary(
+                    "verdicts", markdown([row[:5] for row in verdict_rows(verdict_table(results, judgements))])
+                ),
             )
     finally:
         writer.close()

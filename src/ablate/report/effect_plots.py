@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from ablate.report.plotting import INK, MUTED, RULE, SHADE, factor_ticks, limits, new_figure, style, to_svg, whisker
 from ablate.report.table import of_seeds
-from ablate.report.verdicts import Finding
+from ablate.report.verdicts import VerdictRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def shown(finding: Finding, value: float | None) -> float | None:
+def shown(finding: VerdictRow, value: float | None) -> float | None:
     """Return an effect on the axis of a figure: scaled to the unit, a factor as its logarithm."""
     if value is None or math.isnan(value):
         return None
@@ -22,7 +22,7 @@ def shown(finding: Finding, value: float | None) -> float | None:
     return math.log(value) if value > 0 else -math.inf
 
 
-def margin(finding: Finding) -> float:
+def margin(finding: VerdictRow) -> float:
     """Return half the width, on the axis of a figure, of the zone of effects too small to matter."""
     claim = finding.judgement.claim
     if finding.unit.is_factor:
@@ -30,7 +30,7 @@ def margin(finding: Finding) -> float:
     return finding.unit.scale * (claim.tolerance if claim.form == "identity" else claim.smallest_effect)
 
 
-def axis_title(finding: Finding) -> str:
+def axis_title(finding: VerdictRow) -> str:
     """Return what the axis of effects shows."""
     claim, unit = finding.judgement.claim, finding.unit
     if unit.is_factor:
@@ -38,7 +38,7 @@ def axis_title(finding: Finding) -> str:
     return f"effect on {claim.metric}{f', {unit.name}' if unit.name else ''}"
 
 
-def strip(finding: Finding) -> str:
+def strip(finding: VerdictRow) -> str:
     """Return an <svg> of the paired differences, one dot a seed, with their mean and its adjusted interval below."""
     judgement, colour = finding.judgement, finding.look.colour
     # Differences of a ratio are logarithms already, as the axis is.
@@ -67,12 +67,12 @@ def strip(finding: Finding) -> str:
         return to_svg(figure, alt)
 
 
-def forest(findings: Sequence[Finding]) -> str:
+def forest(findings: Sequence[VerdictRow]) -> str:
     """Return an <svg> of all effects with their adjusted intervals, "" where there is none.
 
     Effects in one unit share an axis.
     """
-    groups: dict[tuple[str, str], list[Finding]] = {}
+    groups: dict[tuple[str, str], list[VerdictRow]] = {}
     for finding in findings:
         if finding.judgement.estimate is not None:
             claim = finding.judgement.claim
@@ -91,7 +91,7 @@ def forest(findings: Sequence[Finding]) -> str:
         )
 
 
-def forest_panel(ax: "Axes", group: Sequence[Finding]) -> None:
+def forest_panel(ax: "Axes", group: Sequence[VerdictRow]) -> None:
     """Draw the effects of one unit, the first claim on top."""
     ends = [(f.judgement.estimate, f.judgement.low, f.judgement.high) for f in group]
     values = [shown(f, v) for f, triple in zip(group, ends, strict=True) for v in triple]
@@ -123,7 +123,7 @@ def ground(ax: "Axes", zone: float) -> None:
     ax.axvline(0, color=MUTED, linewidth=0.9, zorder=2)
 
 
-def finish(ax: "Axes", finding: Finding, common: bool = False) -> None:
+def finish(ax: "Axes", finding: VerdictRow, common: bool = False) -> None:
     """Draw what surrounds effects: ticks, the axis' title, and no box."""
     if finding.unit.is_factor:
         factor_ticks(ax.xaxis, *ax.get_xlim())

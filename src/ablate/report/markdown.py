@@ -15,7 +15,7 @@ from ablate.report.provenance import (
     undeclared,
 )
 from ablate.report.table import shown_rows
-from ablate.report.verdicts import Finding, answer, failed
+from ablate.report.verdicts import VerdictRow, answer, failed
 from ablate.study.results import Results
 from ablate.study.study import Study
 from ablate.tables import markdown
@@ -29,7 +29,7 @@ def plain_cell(content: str) -> str:
     return " ".join(html.escape(content, quote=False).split())
 
 
-def verdict_rows(findings: Sequence[Finding]) -> list[list[str]]:
+def verdict_rows(findings: Sequence[VerdictRow]) -> list[list[str]]:
     """Return head and rows of the verdicts, escaped."""
     rows = [
         ["", "claim", "verdict", "effect", "interval", "p adjusted", "seeds", "failed", "published", "ours", "notes"]
@@ -68,7 +68,7 @@ def stands(study: Study) -> str:
     )
 
 
-def to_markdown(results: Results, judgements: "Sequence[Judgement]", findings: Sequence[Finding]) -> str:
+def to_markdown(results: Results, judgements: "Sequence[Judgement]", findings: Sequence[VerdictRow]) -> str:
     """Return the whole report as Markdown."""
     study, state = results.study, progress(results)
     parts = [f"# {plain_cell(study.title or study.name)}"]

@@ -26,7 +26,7 @@ from ablate.report.provenance import Progress, progress, unsound
 from ablate.report.rendering import render
 from ablate.report.table import write_text
 from ablate.report.terminal import unusable_lines, verdict_line
-from ablate.report.verdicts import Finding, answer, finding, findings, mechanism
+from ablate.report.verdicts import VerdictRow, answer, mechanism, verdict_row, verdict_table
 from ablate.study.collection import Collection, others
 from ablate.study.manifest import Manifest, read_manifest
 from ablate.study.results import Results, collect
@@ -42,7 +42,7 @@ DECIDED = (*DIFFERENCES, *AGREEMENTS)
 class Elsewhere:
     """What a study at another budget says of a claim; `link` leads to its evidence."""
 
-    finding: Finding
+    finding: VerdictRow
     link: str
 
     @property
@@ -62,7 +62,7 @@ class Entry:
         q: value over the whole page of the test that the verdict rests on; None where nothing is tested.
     """
 
-    finding: Finding
+    finding: VerdictRow
     anchor: str
     link: str
     elsewhere: list[Elsewhere]
@@ -187,7 +187,7 @@ def report_collection(collection: Collection, studies: Sequence[tuple[Manifest, 
     told = [(found, judge(found)) for found in (collect(manifest, folder) for manifest, folder in studies)]
     for results, judgements in told:
         write_report(results, judgements)
-    folder = collection.home(told[0][0].output_dir)
+    folder = collection.folder_in(told[0][0].output_dir)
     elsewhere, unread = at_other_budgets(collection, told, folder)
     parts = as_parts(told, elsewhere)
     path = write_page(collection, told, parts, unread, folder)
@@ -257,7 +257,7 @@ def as_parts(told: Told, elsewhere: Mapping[tuple[str, str], list[Elsewhere]]) -
                 ],
                 q=q.get((results.study.name, found.judgement.claim.name)),
             )
-            for found in findings(results, judgements)
+            for found in verdict_table(results, judgements)
         ]
         parts.append(
             Part(results=results, judgements=judgements, folder=folder, progress=progress(results), entries=entries)
@@ -293,7 +293,7 @@ def at_other_budgets(
             continue
         for number, judgement in enumerate(judgements, start=1):
             if judgement.outcome in DECIDED:
-                told_there = finding(results, judgement, number)
+                told_there = verdict_row(results, judgement, number)
                 link = f"../{quote(name)}/report.html#{told_there.anchor}"
                 found[manifest.name, judgement.claim.name].append(Elsewhere(finding=told_there, link=link))
     return found, unread

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ablate.report.markdown import plain_cell
-from ablate.report.phrases import LOOKS, probability
+from ablate.report.phrases import OUTCOME_STYLES, probability
 from ablate.report.verdicts import answer, failed
 from ablate.study.collection import Collection
 from ablate.tables import markdown
@@ -25,7 +25,7 @@ def to_markdown(collection: Collection, parts: "Sequence[Part]", unread: Sequenc
     lines = [f"# {plain_cell(collection.title or collection.name)}", plain_cell(collection.source)]
     lines += [f"Profile: {plain_cell(collection.profile)}" if collection.profile else "", f"**{page['text']}**"]
     lines += [page["rule"], page["errors"]]
-    lines.append("; ".join(f"{LOOKS[name].symbol} {LOOKS[name].meaning}" for name in page["seen"]))
+    lines.append("; ".join(f"{OUTCOME_STYLES[name].symbol} {OUTCOME_STYLES[name].meaning}" for name in page["seen"]))
     if unfinished := [part for part in parts if not part.progress.is_complete]:
         states = "; ".join(f"{plain_cell(part.title)}: {part.progress.sentence()}" for part in unfinished)
         lines.append(f"> **Unfinished**: {states}. The rest: `{collection.command}`")

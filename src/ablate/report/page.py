@@ -20,7 +20,7 @@ from ablate.report.provenance import (
 )
 from ablate.report.rendering import render
 from ablate.report.table import shown_rows, study_rows, write_text
-from ablate.report.verdicts import Finding, answer, count_outcomes, failed, findings
+from ablate.report.verdicts import VerdictRow, answer, count_outcomes, failed, verdict_table
 from ablate.study.results import Results
 from ablate.tables import comma_separated
 
@@ -43,7 +43,7 @@ def write_report(results: Results, judgements: "Sequence[Judgement]") -> Path:
     Returns:
         The path of report.html.
     """
-    told = findings(results, judgements)
+    told = verdict_table(results, judgements)
     path = results.folder / "report.html"
     write_text(results.folder / "table.csv", comma_separated(study_rows(results)))
     write_text(results.folder / "verdicts.csv", comma_separated(csv_rows(judgements)))
@@ -64,7 +64,7 @@ def csv_rows(judgements: "Sequence[Judgement]") -> list[list[str]]:
     return rows
 
 
-def to_html(results: Results, judgements: "Sequence[Judgement]", told: Sequence[Finding]) -> str:
+def to_html(results: Results, judgements: "Sequence[Judgement]", told: Sequence[VerdictRow]) -> str:
     """Return the page, figures inside."""
     from markupsafe import Markup
 

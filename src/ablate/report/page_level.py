@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ablate.report.phrases import LOOKS, plural
+from ablate.report.phrases import OUTCOME_STYLES, plural
 from ablate.study.results import Results
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def summarize(told: Told, confirmed: Mapping[Key, bool]) -> dict[str, Any]:
     """
     level = page_level(told)
     found = headline(told, level, confirmed)
-    counts = {name: found[name] for name in dict.fromkeys((*LOOKS, *found)) if found.get(name)}
+    counts = {name: found[name] for name in dict.fromkeys((*OUTCOME_STYLES, *found)) if found.get(name)}
     apart = (cost_sentence(all_of(told)), exact_sentence(all_of(told)))
     exact, measured = "; ".join(s for s in apart if s), sum(found.values())
     listed = ", ".join(f"{count} {name}" for name, count in counts.items())
@@ -171,7 +171,7 @@ def summarize(told: Told, confirmed: Mapping[Key, bool]) -> dict[str, Any]:
         or "nothing was claimed",
         "rule": RULE,
         "errors": level.sentence(),
-        "seen": [name for name in LOOKS if any(j.outcome == name for j in all_of(told))],
+        "seen": [name for name in OUTCOME_STYLES if any(j.outcome == name for j in all_of(told))],
     }
 
 

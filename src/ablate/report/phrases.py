@@ -10,7 +10,7 @@ from ablate.study.results import ArmResult
 
 
 @dataclass(frozen=True)
-class Look:
+class OutcomeStyle:
     """How an outcome is marked.
 
     Args:
@@ -26,20 +26,24 @@ class Look:
     meaning: str
 
 
-LOOKS = {
-    "supported": Look("✓", "o", "#00704f", "it holds here"),
-    "supported if trained": Look("+", "P", "#3f6b1f", "it holds of nets that train; runs that fail are not excluded"),
-    "contradicted": Look("✗", "X", "#b5400d", "the runs say otherwise"),
-    "contradicted if trained": Look(
+OUTCOME_STYLES = {
+    "supported": OutcomeStyle("✓", "o", "#00704f", "it holds here"),
+    "supported if trained": OutcomeStyle(
+        "+", "P", "#3f6b1f", "it holds of nets that train; failing runs are not excluded"
+    ),
+    "contradicted": OutcomeStyle("✗", "X", "#b5400d", "the runs say otherwise"),
+    "contradicted if trained": OutcomeStyle(
         "−", "<", "#96341f", "nets that train say otherwise; failing runs are not excluded"
     ),
-    "no difference": Look("≈", "s", "#0a63a5", "any difference is too small to matter"),
-    "no difference if trained": Look("~", "d", "#33618c", "too small to matter among nets that train; runs may fail"),
-    "neither trains": Look("∅", "p", "#6b4a3a", "no arm is better than guessing"),
-    "inconclusive": Look("?", "D", "#7d5c00", "these runs cannot tell"),
-    "incomplete": Look("…", "h", "#5b6470", "runs are missing"),
-    "measured": Look("#", "*", "#49566b", "a cost in seconds: reported, not judged"),
-    "not comparable": Look("≠", "v", "#8a3a76", "its arms cannot be compared"),
+    "no difference": OutcomeStyle("≈", "s", "#0a63a5", "any difference is too small to matter"),
+    "no difference if trained": OutcomeStyle(
+        "~", "d", "#33618c", "too small to matter of nets that train; runs may fail"
+    ),
+    "neither trains": OutcomeStyle("∅", "p", "#6b4a3a", "no arm is better than guessing"),
+    "inconclusive": OutcomeStyle("?", "D", "#7d5c00", "these runs cannot tell"),
+    "incomplete": OutcomeStyle("…", "h", "#5b6470", "runs are missing"),
+    "measured": OutcomeStyle("#", "*", "#49566b", "a cost in seconds: reported, not judged"),
+    "not comparable": OutcomeStyle("≠", "v", "#8a3a76", "its arms cannot be compared"),
 }
 
 

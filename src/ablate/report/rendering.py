@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ablate.report.phrases import LOOKS, percent, probability
+from ablate.report.phrases import OUTCOME_STYLES, percent, probability
 from ablate.report.verdicts import failed
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -26,7 +26,7 @@ def render(template: str, **content: Any) -> str:
         lstrip_blocks=True,
     )
     environ.filters |= {"probability": probability, "percent": percent, "breakable": breakable, "failed": failed}
-    return environ.get_template(template).render(looks=LOOKS, **content)
+    return environ.get_template(template).render(looks=OUTCOME_STYLES, **content)
 
 
 def breakable(key: str) -> Any:

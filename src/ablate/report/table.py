@@ -10,7 +10,7 @@ from ablate.report.phrases import of_runs
 from ablate.storage.integrity import replacing
 from ablate.study.results import ArmResult, Results
 from ablate.study.study import Study
-from ablate.training.identity import flatten, plain, scientific
+from ablate.training.identity import as_typed, flatten, scientific
 from ablate.training.record import Record
 
 HEAD = (
@@ -43,17 +43,17 @@ def arm_labels(records: Iterable[Record]) -> dict[str, str]:
         across = alike is not by_levels.get(tuple(alike[0].levels.get(group, "") for group in varying))
         for key in set.union(*map(set, settings)):
             of_a_varying_group = across and key.partition(".")[0] in varying
-            if not of_a_varying_group and len({plain(s.get(key)) for s in settings}) > 1:
+            if not of_a_varying_group and len({as_typed(s.get(key)) for s in settings}) > 1:
                 varying_keys.add(key)
 
     def label(record: Record) -> str:
         settings = scientific(record.settings)
         parts = [f"{group}={record.levels.get(group, '')}" for group in varying]
-        parts += [f"{key}={plain(settings[key])}" for key in sorted(varying_keys) if key in settings]
+        parts += [f"{key}={as_typed(settings[key])}" for key in sorted(varying_keys) if key in settings]
         return " ".join(parts) or record.arm
 
     labels = {fingerprint: label(record) for fingerprint, record in arms.items()}
-    roots = {key: plain(record.settings.get("data", {}).get("root")) for key, record in arms.items()}
+    roots = {key: as_typed(record.settings.get("data", {}).get("root")) for key, record in arms.items()}
     if len(set(labels.values())) < len(labels) and len(set(roots.values())) > 1:  # equal settings, other images
         return {key: f"{told} data.root={roots[key]}" for key, told in labels.items()}
     return labels

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ablate.report.phrases import LOOKS, unit_of
+from ablate.report.phrases import OUTCOME_STYLES, unit_of
 from ablate.report.provenance import REMADE, records_of, unsound
 from ablate.report.table import arm_rows
 from ablate.report.verdicts import answer, failed
@@ -51,4 +51,4 @@ def verdict_line(judgement: "Judgement") -> str:
         more += f"  ({failed(judgement)})"
     if judgement.further_seeds:
         more += f"  (about {judgement.further_seeds} more seeds would decide)"
-    return f"{LOOKS[judgement.outcome].symbol} {judgement.outcome}: {judgement.claim.text}{shown}{more}"
+    return f"{OUTCOME_STYLES[judgement.outcome].symbol} {judgement.outcome}: {judgement.claim.text}{shown}{more}"

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 from ablate.config.overrides import text
 from ablate.report.page_level import cost_sentence, exact_sentence
-from ablate.report.phrases import LOOKS, Look, Unit, mean_score, of_runs, percent, plural, probability, unit_of
+from ablate.report.phrases import (
+    OUTCOME_STYLES,
+    OutcomeStyle,
+    Unit,
+    mean_score,
+    of_runs,
+    percent,
+    plural,
+    probability,
+    unit_of,
+)
 from ablate.report.provenance import command_with
 from ablate.report.table import of_seeds
 from ablate.study.claim import Claim
@@ -38,7 +48,7 @@ class Note:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class VerdictRow:
     """A judgement in words.
 
     Args:
@@ -69,8 +79,8 @@ class Finding:
         return f"claim-{self.number}"
 
     @property
-    def look(self) -> Look:
-        return LOOKS[self.judgement.outcome]
+    def look(self) -> OutcomeStyle:
+        return OUTCOME_STYLES[self.judgement.outcome]
 
     @property
     def slug(self) -> str:
@@ -78,16 +88,16 @@ class Finding:
         return self.judgement.outcome.replace(" ", "-")
 
 
-def findings(results: Results, judgements: "Sequence[Judgement]") -> list[Finding]:
+def verdict_table(results: Results, judgements: "Sequence[Judgement]") -> list[VerdictRow]:
     """Return what is told of each judgement, in the study's order."""
-    return [finding(results, judgement, number) for number, judgement in enumerate(judgements, start=1)]
+    return [verdict_row(results, judgement, number) for number, judgement in enumerate(judgements, start=1)]
 
 
-def finding(results: Results, judgement: "Judgement", number: int) -> Finding:
+def verdict_row(results: Results, judgement: "Judgement", number: int) -> VerdictRow:
     """Return what is told of one judgement."""
     unit = unit_of(judgement.claim)
     effect = "" if judgement.estimate is None else unit.effect(judgement.estimate)
-    return Finding(
+    return VerdictRow(
         judgement=judgement,
         number=number,
         unit=unit,
@@ -111,7 +121,7 @@ def answer(judgements: "Sequence[Judgement]") -> str:
 def count_outcomes(judgements: "Sequence[Judgement]") -> dict[str, int]:
     """Return how often each outcome occurs among the claims that a test decides, those that do not included."""
     counts = Counter(judgement.outcome for judgement in judgements if judgement.claim.is_tested)
-    return {outcome: counts[outcome] for outcome in LOOKS}
+    return {outcome: counts[outcome] for outcome in OUTCOME_STYLES}
 
 
 def failed(judgement: "Judgement") -> str:

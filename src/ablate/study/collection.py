@@ -36,7 +36,7 @@ class Collection:
     command: str
     folders: list[str]
 
-    def home(self, output_dir: Path) -> Path:
+    def folder_in(self, output_dir: Path) -> Path:
         """Return the collection's folder: its name, its profile and the hash of the studies that it ties together."""
         digest = hashlib.sha256(json.dumps(self.folders).encode()).hexdigest()[:8]
         return output_dir / "studies" / "-".join(part for part in (self.name, self.profile, digest) if part)

@@ -33,7 +33,7 @@ class Variant:
         overrides: the command line but for the seed.
         arm: readable name, see `record.Record`.
         fingerprint, levels, settings: see `record.Record`.
-        home: folder of its runs, relative to the output folder.
+        folder: of its runs, relative to the output folder.
         sources: see `record.Record`; their text lies beside the manifest, in sources/<path>.
         follows: the keys that each interpolated setting names, see `declaration.follows`.
     """
@@ -44,7 +44,7 @@ class Variant:
     fingerprint: str
     levels: dict[str, str]
     settings: dict[str, Any]
-    home: str
+    folder: str
     sources: list[dict[str, Any]] = field(default_factory=list)
     follows: dict[str, list[str]] = field(default_factory=dict)
 

@@ -24,9 +24,9 @@ class Job:
     seed: int
 
     @property
-    def home(self) -> str:
+    def folder(self) -> str:
         """Folder of the run, relative to the output folder."""
-        return f"{self.variant.home}/seed-{self.seed}"
+        return f"{self.variant.folder}/seed-{self.seed}"
 
     @property
     def overrides(self) -> list[str]:
@@ -80,7 +80,7 @@ class ArmResult:
 
     def scores(self, metric: str, seeds: Sequence[int]) -> list[float]:
         """Return the metric of each report seed: nan where the run is missing, inf where it is null (never reached)."""
-        return [score(self.records.get(seed), metric) for seed in seeds]
+        return [metric_value(self.records.get(seed), metric) for seed in seeds]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ class Results:
         return len(self.manifest.looks)
 
 
-def score(record: Record | None, metric: str) -> float:
+def metric_value(record: Record | None, metric: str) -> float:
     """Return a metric as a number: nan for a missing run, inf for a null (a threshold never reached, a loss diverged).
 
     Raises:
@@ -144,14 +144,14 @@ def collect_arm(planned: PlannedArm, study: Study, output_dir: Path) -> ArmResul
     refused: dict[str, str] = {}
 
     def read(variant: Variant, seeds: Sequence[int]) -> dict[int, Record]:
-        found, reasons = read_seeds(output_dir / variant.home, variant.fingerprint, seeds)
-        refused.update({f"{variant.home}/seed-{seed}": reason for seed, reason in reasons.items()})
+        found, reasons = read_seeds(output_dir / variant.folder, variant.fingerprint, seeds)
+        refused.update({f"{variant.folder}/seed-{seed}": reason for seed, reason in reasons.items()})
         return found
 
     tuning = [read(variant, study.tuning_seeds) for variant in planned.variants] if study.tuning else []
     chosen = choose(planned, study, tuning)
-    runs = [(variant.home, seed) for variant in planned.variants for seed in study.tuning_seeds]
-    runs += [(chosen.home, seed) for seed in study.seeds] if chosen else []
+    runs = [(variant.folder, seed) for variant in planned.variants for seed in study.tuning_seeds]
+    runs += [(chosen.folder, seed) for seed in study.seeds] if chosen else []
     failures = {seed: found for home, seed in runs if (found := read_failure(output_dir / home / f"seed-{seed}"))}
     records = read(chosen, study.seeds) if chosen else {}
     return ArmResult(planned=planned, chosen=chosen, records=records, tuning=tuning, failures=failures, refused=refused)
@@ -169,7 +169,7 @@ def choose(planned: PlannedArm, study: Study, tuning: Sequence[dict[int, Record]
     if any(len(records) < study.tuning.seeds for records in tuning):
         return None
     num_unsound = [sum(not record.is_sound for record in records.values()) for records in tuning]
-    means = [statistics.fmean(score(r, study.tuning.metric) for r in records.values()) for records in tuning]
+    means = [statistics.fmean(metric_value(r, study.tuning.metric) for r in records.values()) for records in tuning]
     ranks = [(-num, mean) for num, mean in zip(num_unsound, means, strict=True)]
     return planned.variants[ranks.index(max(ranks))]
 
@@ -235,8 +235,8 @@ def missing_runs(results: Results) -> Iterator[Job]:
         if arm.chosen is not None and seed not in arm.records
     ]
     for job in jobs:
-        if job.home not in seen:
-            seen.add(job.home)
+        if job.folder not in seen:
+            seen.add(job.folder)
             yield job
 
 
@@ -257,7 +257,7 @@ def write_runs(manifest: Manifest, folder: Path) -> None:
         ]
         runs += [(arm.chosen, seed, seed in arm.records) for seed in results.study.seeds]
         for variant, seed, finished in runs:
-            home = f"{variant.home}/seed-{seed}" if variant else ""
+            home = f"{variant.folder}/seed-{seed}" if variant else ""
             value = "" if variant is None or variant.value is None else str(variant.value)
             state = "not chosen" if not home else "finished" if finished else state_of(results.output_dir / home)
             rows.append([arm.label, value, str(seed), state, home])

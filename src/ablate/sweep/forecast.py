@@ -9,7 +9,7 @@ from ablate.study.results import Results, missing_runs
 from ablate.tables import clock
 
 
-def describe(results: Results, *, with_arms: bool = True) -> str:
+def study_overview(results: Results, *, with_arms: bool = True) -> str:
     """Return what a study consists of and what is done of it, arm by arm or in one line."""
     study = results.study
     profile = f" profile={study.profile}" if study.profile else ""
@@ -44,7 +44,7 @@ def forecast(studies: Sequence[Results], num_workers: int) -> str:
     known: set[Any] = set()
     num_runs, num_timed, seconds = 0, 0, 0.0
     for results in studies:
-        runs: set[Any] = {job.home for job in missing_runs(results)}
+        runs: set[Any] = {job.folder for job in missing_runs(results)}
         # Which value these arms will run at is not known yet; arms of equal variants will run at the same.
         runs |= {(arm.identity, seed) for arm in results.arms if arm.chosen is None for seed in results.study.seeds}
         left = len(runs - known)

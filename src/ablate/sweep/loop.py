@@ -23,8 +23,8 @@ from ablate.judging.selection import unmeasured_runs
 from ablate.study.manifest import Manifest, PlannedArm, Variant, check_unchanged, read_manifest, write_manifest
 from ablate.study.results import Job, Results, collect, missing_runs, read_failure, read_own, state_of, write_runs
 from ablate.study.study import Study
-from ablate.sweep.progress import Watch
-from ablate.training.directory import set_aside, settle
+from ablate.sweep.progress import ProgressPrinter
+from ablate.training.directory import agree_on_folder, set_aside
 from ablate.training.identity import is_unscientific, measures
 from ablate.training.record import FAILURE_NAME
 from ablate.training.sources import Source, edited, find
@@ -99,27 +99,27 @@ def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool
     return manifest
 
 
-def begin_all(planned: "Sequence[Begun]", extra_seeds: int = 0, *, write: bool = True) -> "list[Begun]":
+def begin_all(planned: "Sequence[Started]", extra_seeds: int = 0, *, write: bool = True) -> "list[Started]":
     """Begin several studies as `begin` does one: all are checked before anything is written.
 
     A study without a claim that needs a test (its claims are identities) gets no further seeds: it takes no look.
     """
 
-    def each(write: bool) -> "list[Begun]":
+    def each(write: bool) -> "list[Started]":
         found = []
         for manifest, folder in planned:
             tested = len(planned) == 1 or any(claim.form != "identity" for claim in manifest.study().claims)
             found.append((begin(manifest, folder, extra_seeds * tested, write=write), folder))
         return found
 
-    planned = in_one_home(planned, lambda home, _: home)
+    planned = share_folders(planned, lambda home, _: home)
     each(write=False)
     if write:
-        planned = in_one_home(planned, settle)
+        planned = share_folders(planned, agree_on_folder)
     return each(write)
 
 
-def in_one_home(planned: "Sequence[Begun]", place: Callable[[Path, str], Path]) -> "list[Begun]":
+def share_folders(planned: "Sequence[Started]", place: Callable[[Path, str], Path]) -> "list[Started]":
     """Return the studies with one home for all variants of one fingerprint, whatever their arms are called.
 
     Args:
@@ -130,9 +130,9 @@ def in_one_home(planned: "Sequence[Begun]", place: Callable[[Path, str], Path]) 
 
     def placed(variant: Variant, output_dir: Path) -> Variant:
         if variant.fingerprint not in homes:
-            home = place(output_dir / variant.home, variant.fingerprint)
+            home = place(output_dir / variant.folder, variant.fingerprint)
             homes[variant.fingerprint] = home.relative_to(output_dir).as_posix()
-        return replace(variant, home=homes[variant.fingerprint])
+        return replace(variant, folder=homes[variant.fingerprint])
 
     found = []
     for manifest, folder in planned:
@@ -161,10 +161,10 @@ def changes(then: Any, now: Any) -> str:
 
 
 Launch = Callable[[list[Job], bool, bool], None]
-Begun = tuple[Manifest, Path]  # of a study, and its folder
+Started = tuple[Manifest, Path]  # of a study, and its folder
 
 
-def do_runs(studies: Sequence[Begun], launch: Launch, rerun: bool = False) -> tuple[list[Results], dict[str, str]]:
+def do_runs(studies: Sequence[Started], launch: Launch, rerun: bool = False) -> tuple[list[Results], dict[str, str]]:
     """Launch what is missing until nothing is; return the results and what failed, {home: last line of its error}.
 
     A run that studies share is done once. A run that failed is not tried again in this call. A worker that dies without
@@ -192,33 +192,33 @@ def do_runs(studies: Sequence[Begun], launch: Launch, rerun: bool = False) -> tu
     num_idle = 0  # batches in a row in which nothing began
     while True:
         results = collect_all(studies)
-        if set_refused_aside(results):
+        if set_aside_refused(results):
             results = collect_all(studies)
-        jobs = [job for job in each_once(results, missing_runs) if job.home not in failed]
-        jobs = [job for job in jobs if not losses[job.home]] or jobs[:1]
+        jobs = [job for job in each_once(results, missing_runs) if job.folder not in failed]
+        jobs = [job for job in jobs if not losses[job.folder]] or jobs[:1]
         if not jobs:
             unmeasured = each_once(results, unmeasured_runs)
-            jobs = [job for job in unmeasured if job.home not in measured | failed.keys()]
+            jobs = [job for job in unmeasured if job.folder not in measured | failed.keys()]
             if not jobs:
                 write_all(studies)
                 return results, failed
             print(f"{len(jobs)} finished runs did not measure what a claim is about: done anew, the old ones kept")
             do_batch(jobs, studies, launch, failed, rerun=True)
-            measured |= {job.home for job in jobs}
+            measured |= {job.folder for job in jobs}
             continue
-        wait = any(job.home in launched for job in jobs)  # the first time, a run of another process is passed over
-        launched |= {job.home for job in jobs}
-        before = {job.home: state_of(output_dir / job.home) for job in jobs}
+        wait = any(job.folder in launched for job in jobs)  # the first time, a run of another process is passed over
+        launched |= {job.folder for job in jobs}
+        before = {job.folder: state_of(output_dir / job.folder) for job in jobs}
         do_batch(jobs, studies, launch, failed, wait=wait)
-        after = {job.home: state_of(output_dir / job.home) for job in jobs}
+        after = {job.folder: state_of(output_dir / job.folder) for job in jobs}
         num_idle = num_idle + 1 if before == after and "to do" in after.values() else 0
         for job in jobs:
-            if after[job.home] == "begun" and not is_busy(output_dir / job.home):
-                losses[job.home] += 1
-            if losses[job.home] > MAX_LOSSES:
-                failed[job.home] = "its worker died without a word, again and again (out of memory?)"
-            elif num_idle > MAX_LOSSES and after[job.home] == "to do":
-                failed[job.home] = edited_meanwhile(job.variant, folder) or "it was launched and did not begin"
+            if after[job.folder] == "begun" and not is_busy(output_dir / job.folder):
+                losses[job.folder] += 1
+            if losses[job.folder] > MAX_LOSSES:
+                failed[job.folder] = "its worker died without a word, again and again (out of memory?)"
+            elif num_idle > MAX_LOSSES and after[job.folder] == "to do":
+                failed[job.folder] = edited_meanwhile(job.variant, folder) or "it was launched and did not begin"
 
 
 def edited_meanwhile(variant: Variant, folder: Path) -> str:
@@ -231,12 +231,12 @@ def edited_meanwhile(variant: Variant, folder: Path) -> str:
     return f"{what} while the study was running; undo the change to go on" if what else ""
 
 
-def collect_all(studies: Sequence[Begun]) -> list[Results]:
+def collect_all(studies: Sequence[Started]) -> list[Results]:
     """Read what is known of the runs of each study."""
     return [collect(manifest, folder) for manifest, folder in studies]
 
 
-def set_refused_aside(results: Sequence[Results]) -> int:
+def set_aside_refused(results: Sequence[Results]) -> int:
     """Set aside the runs whose record is not theirs or cannot be read, say so, and return how many there were.
 
     What this process may not move is left to the run's own job, which fails by name.
@@ -246,7 +246,7 @@ def set_refused_aside(results: Sequence[Results]) -> int:
         for home, reason in arm.refused.items():
             folder = results[0].output_dir / home
             place, _, seed = home.rpartition("/seed-")
-            fingerprint = next(variant.fingerprint for variant in arm.planned.variants if variant.home == place)
+            fingerprint = next(variant.fingerprint for variant in arm.planned.variants if variant.folder == place)
             with contextlib.suppress(Timeout, OSError), FileLock(folder.parent / f".{folder.name}.lock", timeout=0):
                 # Another arm or sweep may have found it first, and have done the run anew since.
                 if read_own(folder, fingerprint, int(seed))[1]:
@@ -262,12 +262,12 @@ def each_once(results: Sequence[Results], jobs_of: Callable[[Results], Iterable[
     """Yield the jobs of several studies, one that they share once."""
     seen: set[str] = set()
     for job in itertools.chain.from_iterable(map(jobs_of, results)):
-        if job.home not in seen:
-            seen.add(job.home)
+        if job.folder not in seen:
+            seen.add(job.folder)
             yield job
 
 
-def measures_by_home(results: Sequence[Results]) -> dict[str, list[str]]:
+def measures_by_folder(results: Sequence[Results]) -> dict[str, list[str]]:
     """Return, for the homes of runs that studies share and want other diagnostics of, the override that asks for all.
 
     A run is done once; without this, the study that comes first would decide what it measures.
@@ -275,7 +275,7 @@ def measures_by_home(results: Sequence[Results]) -> dict[str, list[str]]:
     wanted: dict[str, list[list[str]]] = {}
     for found in results:
         for variant in (variant for arm in found.arms for variant in arm.planned.variants):
-            wanted.setdefault(variant.home, []).append(measures(variant.settings))
+            wanted.setdefault(variant.folder, []).append(measures(variant.settings))
     together = {home: list(dict.fromkeys(itertools.chain(*lists))) for home, lists in wanted.items()}
     return {
         home: [f"diagnostics.measure={text(together[home])}"]
@@ -284,7 +284,7 @@ def measures_by_home(results: Sequence[Results]) -> dict[str, list[str]]:
     }
 
 
-def write_all(studies: Sequence[Begun]) -> None:
+def write_all(studies: Sequence[Started]) -> None:
     """Write every study's runs.csv."""
     for manifest, folder in studies:
         write_runs(manifest, folder)
@@ -292,7 +292,7 @@ def write_all(studies: Sequence[Begun]) -> None:
 
 def do_batch(
     jobs: list[Job],
-    studies: Sequence[Begun],
+    studies: Sequence[Started],
     launch: Launch,
     failed: dict[str, str],
     *,
@@ -302,11 +302,11 @@ def do_batch(
     """Launch jobs, tell of each when it ends, and add those that failed to `failed`."""
     output_dir = studies[0][1].parent.parent
     for job in jobs:
-        (output_dir / job.home / FAILURE_NAME).unlink(missing_ok=True)
+        (output_dir / job.folder / FAILURE_NAME).unlink(missing_ok=True)
     write_all(studies)
-    with Watch(jobs, output_dir, lambda: write_all(studies)):
+    with ProgressPrinter(jobs, output_dir, lambda: write_all(studies)):
         launch(jobs, wait, rerun)
-    failed |= {job.home: line for job in jobs if (line := read_failure(output_dir / job.home))}
+    failed |= {job.folder: line for job in jobs if (line := read_failure(output_dir / job.folder))}
 
 
 def is_busy(folder: Path) -> bool:

@@ -16,7 +16,7 @@ from ablate.tables import clock
 from ablate.training.record import RECORD_NAME, Record, read_record
 
 
-class Watch:
+class ProgressPrinter:
     """Tells of every run of a batch when it finishes or fails, with the number done and the time left.
 
     Launchers return when all is over, and a cluster's jobs print elsewhere: so a thread looks at the runs' folders.
@@ -26,12 +26,12 @@ class Watch:
         self, jobs: Sequence[Job], output_dir: Path, write: Callable[[], None], every_seconds: float = 0.5
     ) -> None:
         self.write, self.last_written = write, time.monotonic()
-        self.pending = {job.home: job for job in jobs}
+        self.pending = {job.folder: job for job in jobs}
         self.written = {home: self.modified(output_dir / home) for home in self.pending}
         self.output_dir, self.every_seconds, self.total = output_dir, every_seconds, len(jobs)
         self.start = time.monotonic()
         self.stop = threading.Event()
-        self.thread = threading.Thread(target=self.watch, daemon=True)
+        self.thread = threading.Thread(target=self.poll_until_stopped, daemon=True)
 
     def __enter__(self) -> Self:
         self.thread.start()
@@ -42,13 +42,13 @@ class Watch:
     ) -> None:
         self.stop.set()
         self.thread.join()
-        self.look()
+        self.poll()
 
-    def watch(self) -> None:
+    def poll_until_stopped(self) -> None:
         while not self.stop.wait(self.every_seconds):
-            self.look()
+            self.poll()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Print a line for each run that has ended since the last look; write the states of all once a minute."""
         if time.monotonic() - self.last_written > 60:
             with contextlib.suppress(CannotWrite):  # the states are written after the batch too, and that one says so

@@ -123,7 +123,7 @@ class Progress(Callback):
         row = state.history[-1]
         left = state.wall_seconds / state.epoch * (state.num_epochs - state.epoch)
         done = state.diverged or state.epoch == state.num_epochs
-        line = f"epoch {state.epoch}/{state.num_epochs}  {describe(row)}"
+        line = f"epoch {state.epoch}/{state.num_epochs}  {epoch_line(row)}"
         if self.on_terminal:
             self.bar.console.print(line, highlight=False)
             self.bar.update(self.task, description=f"epoch {min(state.epoch + 1, state.num_epochs)}/{state.num_epochs}")
@@ -145,7 +145,7 @@ def left_out(num: int, num_images: int) -> str:
     return f"each epoch leaves out {num:,} of {num_images:,} training images, drawn anew: they do not fill a batch"
 
 
-def describe(row: Metrics) -> str:
+def epoch_line(row: Metrics) -> str:
     """Return one line for a row of the history."""
     parts = [
         f"{split} loss {row[f'{split}/loss']:.4f} accuracy {100 * (row[f'{split}/accuracy'] or 0):.2f} %"

@@ -46,7 +46,7 @@ class Config:
     sources: list[dict[str, Any]] = field(default_factory=list)
 
 
-def settle(home: Path, fingerprint: str) -> Path:
+def agree_on_folder(home: Path, fingerprint: str) -> Path:
     """Make the folder of an arm's runs, runs/<arm>-<hash8>, and return it.
 
     Where there is a folder of the same hash under another name, it is that one: settings that are spelled in two ways
@@ -103,7 +103,7 @@ def replace_unusable(folder: Path, error: Unusable, effect: str) -> None:
     print(f"ablate: {error}; {effect} ({folder.name} was moved to {target})", file=sys.stderr, flush=True)
 
 
-def claim_folder(run: Named, folder: Path) -> None:
+def write_or_check_config(run: Named, folder: Path) -> None:
     """Write the run's config.yaml, or check that the one that is there is of the same run.
 
     Raises:

@@ -19,7 +19,7 @@ from ablate.layers.batch_norm import estimate_population_statistics, needs_popul
 from ablate.nets import Net
 from ablate.seeding import Streams, global_generators
 from ablate.storage.integrity import replacing
-from ablate.training.loop import State, autocast, guessing, predict, score, take
+from ablate.training.loop import State, autocast, guessing, loss_and_accuracy, predict, take
 from ablate.training.record import PREDICTIONS_NAME, Metrics
 from ablate.training.scoring import answers, hits
 
@@ -62,10 +62,10 @@ class Examination:
         """Return the final metrics of all splits and the log-probabilities of the test images."""
         data = self.dataset
         log_probs = self(net, data.test, self.num_samples)
-        metrics = score(self(net, data.train), data.train.labels, "train_eval")
+        metrics = loss_and_accuracy(self(net, data.train), data.train.labels, "train_eval")
         if len(data.val):
-            metrics |= score(self(net, data.val, self.num_samples), data.val.labels, "val")
-        return metrics | score(log_probs, data.test.labels, "test"), log_probs
+            metrics |= loss_and_accuracy(self(net, data.val, self.num_samples), data.val.labels, "val")
+        return metrics | loss_and_accuracy(log_probs, data.test.labels, "test"), log_probs
 
     def validate(self, net: Net) -> Metrics:
         """Return the validation metrics, after bringing the statistics of inference up to date with the weights.
@@ -81,7 +81,7 @@ class Examination:
             with autocast(labels.device, self.precision), global_generators(key):
                 estimate_population_statistics(net, (take(self.dataset.train, batch)[0] for batch in batches))
         val = self.dataset.val
-        found = score(self(net, val), val.labels, "val") if len(val) else {}
+        found = loss_and_accuracy(self(net, val), val.labels, "val") if len(val) else {}
         return {key: value for key, value in found.items() if key != "val/non_finite" or value}
 
     @contextlib.contextmanager

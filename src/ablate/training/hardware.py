@@ -129,7 +129,7 @@ def peak_memory_mb(device: str) -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def describe(device: str, precision: str, threads: int, own_files: Sequence[Path] = ()) -> dict[str, Any]:
+def environment(device: str, precision: str, threads: int, own_files: Sequence[Path] = ()) -> dict[str, Any]:
     """Return what may change the last digits of a run: hardware, versions, commits.
 
     Args:

@@ -157,7 +157,7 @@ def arm_name(levels: Mapping[str, str], default_levels: Mapping[str, str], chang
         changed: the settings that are not as these levels have them.
     """
     parts = [f"{group}={level}" for group, level in levels.items() if level != default_levels.get(group)]
-    parts += [f"{key}={plain(mine)}" for key, mine in changed.items()]
+    parts += [f"{key}={as_typed(mine)}" for key, mine in changed.items()]
     return ",".join(parts) or "default"
 
 
@@ -174,7 +174,7 @@ def run_folder(output_dir: Path, arm: str, fingerprint: str, seed: int) -> Path:
     return home / f"seed-{seed}"
 
 
-def plain(value: Any) -> str:
+def as_typed(value: Any) -> str:
     """Return `value` as one would type it on the command line, without spaces and quotes."""
     text = value if isinstance(value, str) else json.dumps(value)
     return re.sub(r"[\s\"']", "", text)

@@ -23,13 +23,13 @@ class Lab:
 
     Args:
         compose: overrides, applied on top of these settings -> the run they describe.
-        say: tells the user of progress, a line a call.
+        log: shows progress to the user, a line a call.
         rerun: whether what an earlier call has kept is made anew.
         folder: where what several figures share is kept; None keeps nothing.
     """
 
     compose: Callable[[Sequence[str]], Run]
-    say: Callable[[str], None] = print
+    log: Callable[[str], None] = print
     folder: Path | None = None
     rerun: bool = False
     _loaded: dict[str, Dataset] = field(default_factory=dict, init=False, repr=False)

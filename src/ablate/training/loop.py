@@ -273,7 +273,7 @@ def monte_carlo(net: Net, *, active: bool) -> Iterator[list[tuple[str, Any]]]:
             module.monte_carlo = False
 
 
-def score(log_probs: Tensor, labels: Tensor, prefix: str) -> Metrics:
+def loss_and_accuracy(log_probs: Tensor, labels: Tensor, prefix: str) -> Metrics:
     """Return the scores of what `predict` said; an image whose outputs are not finite counts as wrong.
 
     Returns:

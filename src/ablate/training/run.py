@@ -23,7 +23,14 @@ from ablate.seeding import Streams, global_generators
 from ablate.storage.integrity import cannot_write, remove_temporary
 from ablate.training import hardware, sources
 from ablate.training.callbacks import CHECKPOINT_NAME, Checkpoint, Progress
-from ablate.training.directory import check_same, claim_folder, mend_config, replace_unusable, set_aside, settle
+from ablate.training.directory import (
+    agree_on_folder,
+    check_same,
+    mend_config,
+    replace_unusable,
+    set_aside,
+    write_or_check_config,
+)
 from ablate.training.evaluation import Examination, conclude, write_predictions
 from ablate.training.loop import Augmentation, Callback, Schedule, State, fit
 from ablate.training.record import FAILURE_NAME, Record, finite, is_finished, read_record, write_record
@@ -175,7 +182,7 @@ def start(
     dataset = run.data.load()
     net = run.build(dataset)  # what can be refused has been refused: from here on the folder is touched
     try:
-        if (home := settle(folder.parent, run.fingerprint)) != folder.parent:
+        if (home := agree_on_folder(folder.parent, run.fingerprint)) != folder.parent:
             raise Busy(f"another process has just begun the same run in {home}; the same command again finds it there")
         folder.mkdir(parents=True, exist_ok=True)
         lock = lock_of(folder, wait=wait)
@@ -211,10 +218,10 @@ def start_locked(
         replace_unusable(folder, error, "the run is done anew")
     (folder / FAILURE_NAME).unlink(missing_ok=True)
     try:
-        claim_folder(run, folder)
+        write_or_check_config(run, folder)
     except Unusable as error:
         replace_unusable(folder, error, ANEW)
-        claim_folder(run, folder)
+        write_or_check_config(run, folder)
     sources.keep(run.sources, folder)
     return execute(run, dataset, net, folder, callbacks), True
 
@@ -303,7 +310,7 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
         checkpoint.restore(state)
     except Unusable as error:
         replace_unusable(folder, error, ANEW)
-        claim_folder(run, folder)
+        write_or_check_config(run, folder)
     progress = [callback for callback in callbacks if isinstance(callback, Progress)]
     silent = [callback for callback in callbacks if not isinstance(callback, Progress)]
     # What TensorBoard wrote is there when the checkpoint is, and an epoch that is shown as done is saved.
@@ -326,7 +333,7 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
         wall_seconds=state.wall_seconds,
         images_per_second=state.step * run.batch_size / state.train_seconds,
         peak_memory_mb=hardware.peak_memory_mb(run.device),
-        environment=hardware.describe(run.device, run.precision, run.threads, sources.files(run.sources)),
+        environment=hardware.environment(run.device, run.precision, run.threads, sources.files(run.sources)),
         sources=[asdict(source) for source in run.sources],
         predictions=predictions,
     )

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from ablate.errors import UserError
 from ablate.nets import format_layer_table, layer_table
 from ablate.storage.integrity import replacing
-from ablate.training.identity import plain
+from ablate.training.identity import as_typed
 from ablate.training.loop import Callback, State
 from ablate.training.scoring import answers
 
@@ -152,7 +152,7 @@ class TensorBoard(Callback):
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
         changed = {  # a list as text, which the page tells from a number
-            key: value if isinstance(value, bool | int | float | str) else plain(value)
+            key: value if isinstance(value, bool | int | float | str) else as_typed(value)
             for key, value in self.changed.items()
         }
         self.add_summary(hparams_pb({**self.levels, **changed}, trial_id=self.group))

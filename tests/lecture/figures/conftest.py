@@ -2,7 +2,7 @@
 
 import pytest
 
-from ablate.cli.figure import Sketch, composing, run_maker
+from ablate.cli.figure import FigureSpec, composing, run_maker
 from ablate.config import catalog
 from ablate.training.lab import Lab
 
@@ -31,7 +31,7 @@ def make_lab(tmp_path):
 
         def make(*overrides, folder=None):
             base = [*TINY, f"data.cache_dir={tmp_path}", *overrides]
-            make_run = run_maker(compose, Sketch(name="test", module="", base=base, knobs={}, uses=[]), [])
-            return Lab(make_run, say=lambda line: None, folder=folder)
+            make_run = run_maker(compose, FigureSpec(name="test", module="", base=base, knobs={}, uses=[]), [])
+            return Lab(make_run, log=lambda line: None, folder=folder)
 
         yield make

@@ -31,7 +31,7 @@ def lab(make_run):
         chosen = dict(word.split("=") for word in words)
         return make_run(activation=ACTIVATIONS[chosen["activation"]])
 
-    return Lab(compose, say=lambda line: None)
+    return Lab(compose, log=lambda line: None)
 
 
 @pytest.mark.parametrize("num_edges", [3, 5, 8])

@@ -39,7 +39,7 @@ def lab(make_run):
             regularizer=Regularizer(l2=0.0),
         )
 
-    return Lab(compose, say=lambda line: None)
+    return Lab(compose, log=lambda line: None)
 
 
 def network(lab, activation, initializer, depth):

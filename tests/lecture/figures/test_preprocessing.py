@@ -36,7 +36,7 @@ def lab(make_run):
         data = replace(default.data, num_train=400)  # more than an image has values, 192
         return make_run(data=data, preprocessing=Chain(LEVELS[chosen["preprocessing"]]))
 
-    return Lab(compose, say=lambda line: None)
+    return Lab(compose, log=lambda line: None)
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def lab(make_run, tmp_path):
             steps["quantize"] = Quantize(int(added.removesuffix("}").split()[-1]))
         return make_run(data=data, preprocessing=Chain(steps))
 
-    return Lab(compose, say=lambda line: None)
+    return Lab(compose, log=lambda line: None)
 
 
 @pytest.fixture

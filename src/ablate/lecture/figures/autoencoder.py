@@ -69,7 +69,7 @@ def compute(lab: Lab, *, rates: Sequence[float], num_hidden: int, grey: bool) ->
         features.append(images[images.flatten(1).norm(dim=1).argsort(descending=True)])
         activations.append(hidden.flatten().cpu().numpy())
         found.append((hidden.mean().item(), (hidden == 0).double().mean().item(), error.item()))
-        lab.say(f"p = {rate:g}: squared error of the test images {error.item():.3f}")
+        lab.log(f"p = {rate:g}: squared error of the test images {error.item():.3f}")
     largest = max(float(np.quantile(a, 0.9995)) for a in activations)
     edges = np.linspace(0, max(largest, 1e-6), NUM_BINS + 1)
     histograms = [np.histogram(a, edges)[0] / (len(a) * (edges[1] - edges[0])) for a in activations]

@@ -42,7 +42,7 @@ def compute(lab: Lab, *, sizes: Sequence[int], num_images: int, num_draws: int) 
             "`figure.num_draws` must be at least 2 and `figure.num_images` at most the validation images, "
             f"got {num_draws} and {num_images} for {len(val)}"
         )
-    lab.say(f"training for {run.epochs} epochs")
+    lab.log(f"training for {run.epochs} epochs")
     state = lab.train(run)
     net = state.net.eval()
     images, labels = state.dataset.val.images[:num_images], state.dataset.val.labels[:num_images]
@@ -50,7 +50,7 @@ def compute(lab: Lab, *, sizes: Sequence[int], num_images: int, num_draws: int) 
     orders = [torch.randperm(num_images, generator=streams.generator("figure", i)) for i in range(num_draws)]
     accuracy, spread = [], []
     for size in sizes:
-        lab.say(f"batches of {size}")
+        lab.log(f"batches of {size}")
         logits = torch.stack([shuffled_logits(net, images, order.to(images.device), size) for order in orders])
         right = (logits.argmax(2) == labels).double().masked_fill(logits[..., 0].isnan(), torch.nan)
         accuracy.append(right.nanmean(1).cpu().numpy())

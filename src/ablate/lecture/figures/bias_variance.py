@@ -61,7 +61,7 @@ def compute(
     plan: list[tuple[str, float]] = [("none", 0.0)]
     plan += [(method, float(s)) for method, values in strengths.items() for s in values if s]
     for method, strength in plan:
-        lab.say(f"{method} {strength:g}" if method != "none" else "unregularized")
+        lab.log(f"{method} {strength:g}" if method != "none" else "unregularized")
         overrides = [SETTINGS[method].format(strength)] if method != "none" else []
         for r, dataset in enumerate(sets):
             stops = stop_after if method == "none" else ()

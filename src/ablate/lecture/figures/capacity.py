@@ -95,7 +95,7 @@ def compute(
                 probability[a, i, w] = found[middle].sigmoid().reshape(GRID, GRID).numpy()
                 lines[a, i, w, :width] = units[middle].numpy()
                 successes = (accuracy[a, i, w] >= required_accuracy).sum()
-                lab.say(f"{name}, {initialization}, {width} units: {successes} of {num_seeds} seeds")
+                lab.log(f"{name}, {initialization}, {width} units: {successes} of {num_seeds} seeds")
     return {
         "accuracy": accuracy,
         "identical": identical,

@@ -50,7 +50,7 @@ def compute(lab: Lab, *, num_masks: int, angles: Sequence[float], shifts: Sequen
     test, streams = state.dataset.test, Streams(run.seed)
     arrays: Arrays = {"angles": np.array(angles, dtype=float), "shifts": np.array(shifts, dtype=float)}
     for name, moves in (("rotation", [(a, 0.0) for a in angles]), ("shift", [(0.0, s) for s in shifts])):
-        lab.say(f"{name}: {len(moves)} sets of {len(test)} images")
+        lab.log(f"{name}: {len(moves)} sets of {len(test)} images")
         columns = []
         for angle, shift in moves:
             images = move(test.images, angle, shift)

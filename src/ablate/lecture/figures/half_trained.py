@@ -94,15 +94,15 @@ def trained(lab: Lab, run: Run) -> Subject:
             data = read_binary(path)
         except Unusable as error:
             kept = path.rename(path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}"))
-            lab.say(f"{error}; it is kept as {kept.name}, and the net is trained anew")
+            lab.log(f"{error}; it is kept as {kept.name}, and the net is trained anew")
     if data is not None:
-        lab.say(f"half-trained already: {path}")
+        lab.log(f"half-trained already: {path}")
         net = lab.net(run)
         stored = torch.load(io.BytesIO(data), weights_only=True, map_location=run.device)
         net.load_state_dict(stored["net"])
         accuracies = stored["accuracies"]
     else:
-        lab.say(f"training with normalization {run.levels['normalization']} for {run.epochs} epochs")
+        lab.log(f"training with normalization {run.levels['normalization']} for {run.epochs} epochs")
         state = lab.train(run)
         if state.diverged:
             raise UserError(

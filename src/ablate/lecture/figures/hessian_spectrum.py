@@ -42,7 +42,7 @@ def compute(
     batches = probe_batches(lab, run, num_batches, batch_size)
     values = []
     for name, subject in nets.items():
-        lab.say(f"{num_values} eigenvalues: {name}")
+        lab.log(f"{num_values} eigenvalues: {name}")
         generator = Streams(run.seed).generator("figure", "hessian_spectrum")
         pairs = top_eigenpairs(
             subject.net, batches, num=num_values, generator=generator, loss=loss, tolerance=tolerance

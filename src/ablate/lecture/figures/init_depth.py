@@ -67,7 +67,7 @@ def compute(
     for a, activation in enumerate(activations):
         for i, initializer in enumerate(initializers):
             for d, depth in enumerate(depths):
-                lab.say(f"{activation}, {initializer}, {depth} hidden layers")
+                lab.log(f"{activation}, {initializer}, {depth} hidden layers")
                 run = lab.run(f"activation={activation}", f"initializer={initializer}", f"net.num_hidden={depth}")
                 if run.net.stages:
                     raise UserError("figure init_depth needs a net of fully connected layers; use net=mlp")

@@ -32,7 +32,7 @@ def compute(lab: Lab, *, lr: float, growth: float) -> Arrays:
         run = lab.run(
             f"normalization={normalization}", "schedule=geometric", f"schedule.growth={growth}", f"optimizer.lr={lr}"
         )
-        lab.say(f"{name}: {run.epochs} epochs, lr from {lr:g} to {lr * growth ** (run.epochs - 1):.3g}")
+        lab.log(f"{name}: {run.epochs} epochs, lr from {lr:g} to {lr * growth ** (run.epochs - 1):.3g}")
         state = lab.train(run)
         rows = state.history[:-1] if state.diverged else state.history
         lost = [math.nan] * (run.epochs - len(rows))

@@ -35,7 +35,7 @@ def compute(lab: Lab, *, lr_batch_norm: float, lr_none: float, num_batches: int,
     batches = probe_batches(lab, run, num_batches, batch_size)
     squared = []
     for name, subject in nets.items():
-        lab.say(f"gradients: {name}")
+        lab.log(f"gradients: {name}")
         gradients = by_layer(subject.net, moment_gradients(subject.net, batches, order=1)[0])
         squared.append(torch.stack(list(gradients.values()), 1).cpu().numpy())
     return {

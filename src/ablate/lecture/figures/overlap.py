@@ -46,7 +46,7 @@ def compute(
     batches = probe_batches(lab, run, num_batches, batch_size)
     values, overlaps, dimensions = [], [], []
     for name, subject in nets.items():
-        lab.say(f"eigenvectors: {name}")
+        lab.log(f"eigenvectors: {name}")
         generator = Streams(run.seed).generator("figure", "overlap")
         pairs = top_eigenpairs(
             subject.net, batches, num=dataset.num_classes, generator=generator, loss=loss, tolerance=tolerance

@@ -38,7 +38,7 @@ def compute(
     batches = probe_batches(lab, run, num_batches, batch_size)
     logits, lengths = [], []
     for name, subject in nets.items():
-        lab.say(f"perturbations: {name}")
+        lab.log(f"perturbations: {name}")
         generator = Streams(run.seed).generator("figure", "perturbation")
         steps = moves(subject.net, batches, relative_length, generator)
         logits.append(torch.stack([centred_logits(subject.net, step, batches) for step in steps]))

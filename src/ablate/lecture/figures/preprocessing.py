@@ -54,7 +54,7 @@ def compute(
     cloud = np.random.default_rng(seed).multivariate_normal(mean, covariance, num_points)
     images, statistics = [], []
     for level in levels:
-        lab.say(f"preprocessing {level}")
+        lab.log(f"preprocessing {level}")
         run = lab.run(f"preprocessing={level}")
         dataset = lab.dataset(run)
         fitted = copy.deepcopy(run.preprocessing).fit(dataset.train.images)

@@ -127,7 +127,7 @@ def compute(
     for i, (arm, run) in enumerate(runs.items()):
         watch = _Watch(every, num_images, factors)
         state = lab.train(run, [watch])
-        lab.say(f"{arm}: {'diverged' if state.diverged else 'trained'}, {state.step} steps")
+        lab.log(f"{arm}: {'diverged' if state.diverged else 'trained'}, {state.step} steps")
         train_loss[i, : len(watch.losses)] = watch.losses
         ranges[i, : len(watch.ranges)] = watch.ranges
     return {

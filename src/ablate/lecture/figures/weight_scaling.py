@@ -49,7 +49,7 @@ def compute(lab: Lab, *, num_masks: int, depths: Sequence[int], p: float) -> Arr
     for depth in depths:
         run = lab.run(f"net.num_hidden={depth}", f"dropout.hidden={p}")
         state = lab.train(run)
-        lab.say(f"{depth} hidden layers: validation accuracy {state.history[-1].get('val/accuracy', np.nan):.3f}")
+        lab.log(f"{depth} hidden layers: validation accuracy {state.history[-1].get('val/accuracy', np.nan):.3f}")
         test = state.dataset.test
         logits = sample_logits(state.net, test.images, num_masks, Streams(run.seed))
         with torch.no_grad():
