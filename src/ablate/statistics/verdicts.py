@@ -57,7 +57,7 @@ class Comparison:
     """A claim as the statistics see it.
 
     Args:
-        effect: treatment against control, from `difference`, `ratio`, `trend` or a factorial contrast.
+        effect: treatment against control, from `difference`, `ratio` or `trend`.
         direction: what is claimed of the effect: "greater" than 0, "smaller" than 0, or "equivalent" to 0.
         smallest_effect: least size that matters, at least 0, in the effect's unit (a ratio's: log k).
         at_least: whether the sentence names the smallest effect ("at least four times"): the effect is then tested
