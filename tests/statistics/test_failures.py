@@ -135,18 +135,18 @@ def test_the_guard_tests_the_number_that_is_named() -> None:
 
 def test_rare_failure_makes_no_false_verdict() -> None:
     """A treatment of +3.3 points that fails by 33 in one seed of ten has a mean of 0; at +0 its mean is -3."""
-    num, level, n = 2_000, 0.43, 6
+    num, accuracy, n = 2_000, 0.43, 6
     noise = 0.008 * RNG.standard_normal((num, n))
     failed = RNG.random((num, n)) < 0.1
     outcomes = {gain: [] for gain in (0.0, 0.033)}
     for gain, found in outcomes.items():
-        for d, f in zip(noise + gain - failed * (level - 0.1), failed, strict=True):
+        for d, f in zip(noise + gain - failed * (accuracy - 0.1), failed, strict=True):
             failures = Failures(int(f.sum()), n)
             effect = guarded_effect(d) if failures.is_mixture else mean_effect(d)
-            exposure = Exposure(down=0.1 * (level - 0.1), up=0.1 * (level - 0.1))
+            exposure = Exposure(down=0.1 * (accuracy - 0.1), up=0.1 * (accuracy - 0.1))
             found.append(judge(effect, exposure=exposure).outcome)
     assert outcomes[0.0].count("no difference") == 0
     assert outcomes[0.0].count("no difference if trained") > 0.4 * num
-    # Half of the level and three standard errors.
+    # Half of the error level and three standard errors.
     assert outcomes[0.033].count("supported") <= num * (0.025 + 3 * (0.025 / num) ** 0.5)
     assert outcomes[0.033].count("supported if trained") > 0.4 * num

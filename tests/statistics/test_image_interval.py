@@ -1,4 +1,4 @@
-"""Item-level uncertainty against McNemar's variance, the bootstrap over images, and simulated variances."""
+"""Uncertainty over images against McNemar's variance, the bootstrap over images, and simulated variances."""
 
 import numpy as np
 import pytest

@@ -76,8 +76,8 @@ def test_family_by_hand() -> None:
     effects = [mean_effect([1.0, 2.0, 3.0]), mean_effect([9.0, 10.0, 11.0]), mean_effect([-1.0, 0.0, 1.0])]
     p = [effect.p_value() for effect in effects]
     family = decide([Comparison(effect=e, direction="greater", smallest_effect=0.5) for e in effects])
-    # The second passes 0.05 / 3; the first, 0.074, fails 0.05 / 2, and that is everybody else's level.
-    assert [v.interval.level for v in family] == pytest.approx([1 - 0.05 / 2, 1 - 0.05 / 3, 1 - 0.05 / 2])
+    # The second passes 0.05 / 3; the first, 0.074, fails 0.05 / 2, and that is the error level of the others.
+    assert [v.interval.confidence for v in family] == pytest.approx([1 - 0.05 / 2, 1 - 0.05 / 3, 1 - 0.05 / 2])
     assert [v.p_adjusted for v in family] == pytest.approx([2 * p[0], 3 * p[1], 1.0])
     assert [v.outcome for v in family] == ["inconclusive", "supported", "inconclusive"]
 
@@ -148,7 +148,7 @@ def test_looks_spend_the_level() -> None:
     third = judge(effect, smallest=0.5, look=3, num_looks=3)
     assert third.outcome is Outcome.INCONCLUSIVE
     assert third.p_adjusted == pytest.approx(3 * effect.p_value())
-    assert third.interval.level == pytest.approx(1 - 0.05 / 3)
+    assert third.interval.confidence == pytest.approx(1 - 0.05 / 3)
     with pytest.raises(ValueError, match="undeclared look"):
         judge(effect, look=2)
 
