@@ -1,4 +1,4 @@
-"""The interval over test images, from the predictions that runs left."""
+"""The interval over test images, from the predictions that runs wrote."""
 
 import hashlib
 import shutil

@@ -1,4 +1,4 @@
-"""What is shown beside the decision: sign flips, bootstrap, probability of improvement."""
+"""Statistics shown beside a verdict: sign flips, bootstrap, probability of improvement."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Bounds on the share of runs that fail, and verdicts that have to stand after it."""
+"""Upper limits of the share of runs that fail, and verdicts that have to hold if so many fail."""
 
 import math
 
@@ -72,7 +72,7 @@ def test_refuses_what_cannot_be() -> None:
         (0.30, "greater", Exposure(down=0.05), "supported"),
         (0.04, "greater", Exposure(down=0.05), "supported if trained"),
         (0.04, "smaller", Exposure(down=0.05), "contradicted if trained"),
-        # A control that fails makes a gain larger.
+        # If the control fails, a gain grows.
         (0.04, "greater", Exposure(up=0.05), "supported"),
         (-0.04, "greater", Exposure(up=0.05), "contradicted if trained"),
         (-0.04, "greater", Exposure(down=0.05), "contradicted"),
@@ -86,7 +86,7 @@ def test_refuses_what_cannot_be() -> None:
         (0.0, "greater", Exposure(), "no difference"),
     ],
 )
-def test_a_verdict_has_to_stand_if_runs_fail(estimate, direction, exposure, outcome) -> None:
+def test_a_verdict_has_to_hold_if_runs_fail(estimate, direction, exposure, outcome) -> None:
     assert judge(MeanEffect(estimate, 0.001, 6), direction, exposure=exposure).outcome == outcome
 
 
@@ -109,10 +109,10 @@ def test_a_mixture_needs_the_sign_flips_to_agree() -> None:
     assert found.seeds_needed == 6
 
 
-def test_a_mixture_is_decided_with_seeds_enough() -> None:
+def test_a_mixture_is_decided_with_enough_seeds() -> None:
     found = judge(guarded_effect([0.30, 0.31, 0.29, 0.30, 0.32, 0.28, 0.31, 0.30]))
     assert (found.outcome, found.p) == ("supported", 2 / 2**8)
-    # And not where it would not stand.
+    # And not where it would not hold.
     small = guarded_effect([0.030, 0.031, 0.029, 0.030, 0.032, 0.028, 0.031, 0.030])
     assert judge(small, exposure=FAILING_TREATMENT).outcome == "inconclusive"
 

@@ -1,10 +1,11 @@
-"""Holm against statsmodels, and the error levels at which intervals show its decisions."""
+"""Holm against statsmodels, and the error levels at which intervals show its decisions; q values against scipy."""
 
 import numpy as np
 import pytest
+from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from ablate.statistics import holm, look_alpha, mean_effect
+from ablate.statistics import false_discovery, holm, look_alpha, mean_effect
 
 RNG = np.random.default_rng(2)
 
@@ -74,3 +75,15 @@ def test_looks_share_the_level() -> None:
     for look in (0, 3):
         with pytest.raises(ValueError, match=rf"`look` must lie in \[1, num_looks = 2\], got {look}"):
             look_alpha(0.05, look, 2)
+
+
+@pytest.mark.parametrize("num_tests", [1, 2, 7, 40])
+def test_q_values_agree_with_scipy(num_tests: int) -> None:
+    p = RNG.random((3, num_tests)) ** 2
+    assert false_discovery(p) == pytest.approx(np.stack([stats.false_discovery_control(row) for row in p]))
+
+
+def test_q_of_nothing_and_of_no_p_value() -> None:
+    assert false_discovery([]).size == 0
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
+        false_discovery([0.5, np.nan])

@@ -42,9 +42,9 @@ def judge(effect: Effect, direction: Direction = "greater", smallest: float = 1.
         (0.1, 1.0, "equivalent", "supported"),
         (2.0, 9.0, "greater", "inconclusive"),
         (0.1, 9.0, "equivalent", "inconclusive"),
-        # Surely above 0, surely below the smallest effect.
+        # Clearly above 0, clearly below the smallest effect.
         (0.5, 0.1, "greater", "no difference"),
-        # Surely above 0, perhaps above the smallest effect.
+        # Clearly above 0, perhaps above the smallest effect.
         (0.95, 0.5, "greater", "inconclusive"),
         (0.95, 0.5, "equivalent", "inconclusive"),
         (np.nan, np.nan, "greater", "incomplete"),
@@ -110,7 +110,7 @@ def test_interval_p_and_outcome_always_agree(num_looks: int) -> None:
             assert verdict.outcome == expected
             assert not (different and equal)
             seen.add(verdict.outcome)
-    # The others hang on which runs trained, of which nothing is said here.
+    # The other outcomes depend on which runs trained, which is not tested here.
     assert seen == {Outcome.SUPPORTED, Outcome.CONTRADICTED, Outcome.NO_DIFFERENCE, Outcome.INCONCLUSIVE}
 
 
@@ -141,7 +141,7 @@ def test_incomplete_claims_count_in_the_family() -> None:
     assert second.seeds_needed is None
 
 
-def test_looks_spend_the_level() -> None:
+def test_looks_divide_the_error_level() -> None:
     effect = mean_effect([0.8, 1.5, 2.6, 0.9])
     assert 0.05 / 3 < effect.p_value() < 0.05
     assert judge(effect, smallest=0.5).outcome is Outcome.SUPPORTED
@@ -175,7 +175,7 @@ def test_seeds_needed_are_planned_for_the_target_power() -> None:
 
 
 def test_seeds_needed_near_the_smallest_effect_extrapolate() -> None:
-    # Enough seeds by the plan, but the estimate lies just below the smallest effect.
+    # Enough seeds by the plan, but the estimate is just below the smallest effect.
     verdict = judge(MeanEffect(0.95, 1.0, 40))
     assert seeds_needed(1.0, 1.0).either_way < 40
     n = verdict.seeds_needed
