@@ -3,7 +3,7 @@
 Usage: python scripts/aa_training.py STUDY_FOLDER [--splits N] [--seed S] [--smallest-effect E]
 
 The study has one arm and many seeds, e.g. 40. Its runs are split at random into two disjoint blocks of seeds, one is
-called treatment and the other control, and `statistics.decide` gives its verdict. It reads only the records of the runs and
+called treatment and the other control, and `statistics.decide` gives its verdict. It reads only the runs' records and
 prints a Markdown document.
 """
 

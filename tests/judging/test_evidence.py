@@ -31,16 +31,14 @@ def test_complete_runs_give_a_comparison_over_seeds(make_results) -> None:
     assert found.comparison.effect.estimate == pytest.approx(0.1)
     # Ten equally frequent classes: a tenth of the treatment's runs would lose 0.61 - 0.1.
     assert found.comparison.exposure.down == pytest.approx(0.051)
-    assert found.in_family() is found.comparison
 
 
-def test_a_missing_run_is_incomplete_and_stays_in_its_family(make_results) -> None:
+def test_a_missing_run_is_incomplete(make_results) -> None:
     found = evidence(make_results, lambda axes, seed, value: None if seed == 2 else score(axes, seed, value))
     assert (found.obstacle, found.comparison) == ("incomplete", None)
     assert "activation=relu: 1 of 3 runs are missing" in found.reason
     assert found.scores is not None
     assert np.isnan(found.scores.values[..., 2]).all()
-    assert not found.in_family().effect.is_complete
 
 
 def test_an_undeclared_difference_gives_no_scores(make_results) -> None:

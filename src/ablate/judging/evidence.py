@@ -1,6 +1,5 @@
 """What a claim is decided from: its arms, their scores, which of their runs trained, and the effect."""
 
-import math
 from dataclasses import dataclass, field, replace
 
 from ablate.errors import Unusable, UserError
@@ -25,7 +24,7 @@ from ablate.judging.trained import (
     which_trained,
 )
 from ablate.judging.undecided import why_missing, why_unusable
-from ablate.statistics import Comparison, Failures, mean_effect
+from ablate.statistics import Comparison, Failures
 from ablate.study.claim import Claim
 from ablate.study.results import ArmResult, Results
 
@@ -52,10 +51,6 @@ class Evidence:
     failures: list[Failures] = field(default_factory=list)
     comparison: Comparison | None = None
     num_images: int | None = None
-
-    def in_family(self) -> Comparison:
-        """Return the claim's comparison in its family, with an incomplete effect where there is an obstacle."""
-        return self.comparison or comparison_of(self.claim, mean_effect([math.nan]))
 
 
 def gather(claim: Claim, results: Results, read: Reader = read_predictions) -> Evidence:

@@ -53,21 +53,16 @@ def judge(results: Results, generator_seed: int = 0) -> list[Judgement]:
     """
     study = results.study
     read = functools.cache(read_predictions)
-    evidence = [gather(claim, results, read) for claim in study.asked]
-    asked = {claim.name for claim in study.asked}
+    evidence = {claim.name: gather(claim, results, read) for claim in study.asked}
+    comparisons = {name: found.comparison for name, found in evidence.items()}
     verdicts: dict[str, Verdict] = {}
     for family in dict.fromkeys(claim.family for claim in study.asked):
-        members = [e for e in evidence if e.claim.family == family and e.claim.is_tested]
-        comparisons = [e.in_family() for e in members]
-        # Claims of the family that `only` leaves out count as incomplete ones.
-        comparisons += [
-            comparison_of(claim, mean_effect([math.nan]))
-            for claim in study.claims
-            if claim.family == family and claim.is_tested and claim.name not in asked
-        ]
-        decided = decide(comparisons, alpha=study.alpha, look=results.look, num_looks=study.looks)
-        verdicts |= {e.claim.name: verdict for e, verdict in zip(members, decided, strict=False)}
-    return [conclude(e, verdicts.get(e.claim.name), results, generator_seed, read) for e in evidence]
+        members = [claim for claim in study.claims if claim.family == family and claim.is_tested]
+        # A claim that cannot be decided, or that `only` leaves out, has an incomplete effect in its family.
+        known = [comparisons.get(claim.name) or comparison_of(claim, mean_effect([math.nan])) for claim in members]
+        decided = decide(known, alpha=study.alpha, look=results.look, num_looks=study.looks)
+        verdicts |= {claim.name: verdict for claim, verdict in zip(members, decided, strict=True)}
+    return [conclude(found, verdicts.get(name), results, generator_seed, read) for name, found in evidence.items()]
 
 
 def conclude(
