@@ -269,7 +269,7 @@ def seeds_and_images(rng: Rng, num_draws: int) -> Table:
             image, seed = 0.5 * rng.standard_normal((2, 1, num_images)), 0.1 * rng.standard_normal((2, num_seeds, 1))
             correct = image + seed + rng.standard_normal((2, num_seeds, num_images)) > difficulty
             result = st.accuracy_difference(correct[0], correct[1], np.ones(num_images))
-            intervals = (result.seed_interval, result.item_interval, result.total_interval)
+            intervals = (result.seed_interval, result.image_interval, result.total_interval)
             covered.append([not interval.excludes(0) for interval in intervals])
         rows.append([num_seeds, num_images, *map(Rate, np.transpose(covered))])
     return rows

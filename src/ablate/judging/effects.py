@@ -59,7 +59,7 @@ def bounds(claim: Claim, scores: Scores) -> tuple[FloatArray, FloatArray]:
 
     They are equal where all runs of the seed have a value, and nan where one is missing. Arms of a cell are averaged
     (of a ratio: the logarithms), then the cells are contrasted: the difference of treatment and control (or a value),
-    that of two such differences, or the change along the least-squares line over the cells, which lie at equal steps.
+    that of two such differences, or the change along the least-squares line over the cells at equal steps.
     An epoch that was never reached is above its arm's budget B: its logarithm is between log B and infinity. The unit
     is that of the metric; of a ratio, the bounds are logarithms.
     """

@@ -59,7 +59,7 @@ def gather(claim: Claim, results: Results, read: Reader = read_predictions) -> E
     Args:
         claim: of the study.
         results: of the study.
-        read: see `image_interval.item_interval`.
+        read: see `image_interval.interval_over_images`.
 
     Raises:
         UserError: the claim names arms that the study does not have.

@@ -24,7 +24,7 @@ IntArray = NDArray[np.int_]
 Reader = Callable[[Path, str], tuple[HitArray, IntArray]]
 
 
-def item_interval(
+def interval_over_images(
     claim: Claim, cells: Sequence[Sequence[ArmResult]], seeds: Sequence[int], output_dir: Path, read: Reader
 ) -> tuple[float, float] | None:
     """Return the 95 % interval of a test accuracy difference for these nets and other test images.
@@ -45,7 +45,7 @@ def item_interval(
     found = paired_hits(claim, cells, seeds, output_dir, read)
     if found is None:
         return None
-    interval = hit_difference(*found).item_interval
+    interval = hit_difference(*found).image_interval
     return interval.lower, interval.upper
 
 

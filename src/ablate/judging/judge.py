@@ -19,7 +19,7 @@ from ablate.judging.effects import (
     unusable,
 )
 from ablate.judging.evidence import Evidence, gather
-from ablate.judging.image_interval import Reader, item_interval, read_predictions
+from ablate.judging.image_interval import Reader, interval_over_images, read_predictions
 from ablate.judging.judgement import Judgement, Mechanism, Trained
 from ablate.judging.selection import Selection, axes_text
 from ablate.statistics import (
@@ -75,7 +75,7 @@ def conclude(
         verdict: of the claim in its family; None for an identity.
         results: of the study.
         generator_seed: see `judge`.
-        read: see `image_interval.item_interval`.
+        read: see `image_interval.interval_over_images`.
     """
     claim, cells, study = evidence.claim, evidence.selection.cells, results.study
     fields: dict[str, Any] = {"outcome": evidence.obstacle, "reason": evidence.reason}
@@ -100,7 +100,7 @@ def conclude(
                 fields |= {"num_images": evidence.num_images, "further_seeds": None}
             fields |= describe_differences(claim, evidence.scores, generator_seed)
             try:
-                fields["item_interval"] = item_interval(claim, cells, study.seeds, results.output_dir, read)
+                fields["item_interval"] = interval_over_images(claim, cells, study.seeds, results.output_dir, read)
             except Unusable as error:
                 fields["unread"] = [str(error)]
     if study.tuning is not None and evidence.obstacle != "not comparable":

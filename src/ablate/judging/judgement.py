@@ -85,7 +85,7 @@ class Judgement:
         sign_flip_p, sign_flip_smallest_p: exact sign-flip test and the smallest value it could have reached.
         improvement: fraction of pairs in which the treatment is better, ties half; smaller is better where that is
             what is claimed.
-        item_interval: 95 % interval of a difference of test accuracies over the draw of test images, for these nets;
+        item_interval: 95 % interval of a difference of test accuracies over other test images, for these nets;
             None for other metrics and forms, and where a run diverged.
         unread: why that interval is missing although the claim could have one: predictions that cannot be read.
         value_sensitive: whether moving one arm to a neighbouring value of the tuned setting changes the category of

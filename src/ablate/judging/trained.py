@@ -2,11 +2,11 @@
 
 A run trained if it finished and its test accuracy
 
-1. exceeds that of guessing (always naming the most frequent class) by three standard deviations of guessing on these
-   test images, so that chance does not count;
-2. exceeds it by a twentieth of 1 - guessing, so that a net that has hardly begun to learn does not count;
-3. exceeds it by at least half as much as the median run of its arm among those that fulfil 1 and 2, so that runs that
-   got stuck do not count: a net of 25 % among nets of 60 % has failed, although guessing is 10 %.
+1. exceeds that of guessing (always naming the most frequent class) by more than three standard deviations of guessing
+   on these test images: it is not chance;
+2. exceeds it by more than a twentieth of 1 - guessing: the net has not just begun to learn;
+3. exceeds it by at least half as much as the median run of its arm, among the runs with 1 and 2: it is not stuck. A net
+   of 25 % among nets of 60 % has failed, although guessing is 10 %.
 """
 
 import math
@@ -62,7 +62,7 @@ def which_trained(records: Mapping[int, Record], labels: IntArray | None) -> dic
 
     Args:
         records: of one arm, by seed. A finished run without a test accuracy counts as trained.
-        labels: see `guessing`.
+        labels: see `guessing`; without them condition 1 is left out.
 
     Example: a net stuck at 25 % among nets of 60 %.
 
@@ -118,7 +118,7 @@ def exposure(claim: Claim, scores: Scores, failures: Sequence[Failures], guess: 
         share: share of runs that fail, in (0, 1).
 
     Returns:
-        In the unit of the effect (accuracy, in [0, 1]).
+        Both moves in the unit of the effect, a difference of accuracies in [0, 1].
     """
     open_cells = [not f.excludes(share) for f in failures]
     if not depends_on_training(claim.metric) or not any(open_cells):

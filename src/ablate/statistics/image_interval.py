@@ -16,19 +16,19 @@ class AccuracyDifference:
     Args:
         estimate: mean over seeds and images of [treatment correct] - [control correct], in [-1, 1].
         seed_se: standard error over seeds, for these test images; nan with one seed.
-        item_se: standard error over images, for these trained nets.
+        image_se: standard error over images, for these trained nets.
         total_se: standard error for new seeds and new images; nan with one seed.
         seed_interval: t interval for these images, num_seeds - 1 degrees of freedom.
-        item_interval: t interval for these nets, num_images - 1 degrees of freedom.
+        image_interval: t interval for these nets, num_images - 1 degrees of freedom.
         total_interval: t interval for new seeds and images, num_seeds - 1 degrees of freedom, hence conservative.
     """
 
     estimate: float
     seed_se: float
-    item_se: float
+    image_se: float
     total_se: float
     seed_interval: Interval
-    item_interval: Interval
+    image_interval: Interval
     total_interval: Interval
 
 
@@ -38,8 +38,8 @@ def accuracy_difference(
     """Return the paired difference of accuracies with its uncertainty over seeds, over images, and over both.
 
     With e_si in {-1, 0, 1} the difference in correctness of seed s on image i, S seeds and I images:
-    seed_se^2 = var_s(mean_i e) / S, item_se^2 = var_i(mean_s e) / I (for S = 1 McNemar's variance), and
-    total_se^2 = seed_se^2 + item_se^2 - v / (S I), where v is the mean square of the residual of the two-way layout,
+    seed_se^2 = var_s(mean_i e) / S, image_se^2 = var_i(mean_s e) / I (for S = 1 McNemar's variance), and
+    total_se^2 = seed_se^2 + image_se^2 - v / (S I), where v is the mean square of the residual of the two-way layout,
     which both terms contain.
 
     Args:
@@ -80,21 +80,21 @@ def hit_difference(treatment: ArrayLike, control: ArrayLike, alpha: float = 0.05
     Example: one seed has no spread over seeds.
 
         >>> result = hit_difference([[1.0, 0.5, 1.0, 0.0]], [[1.0, 0.0, 0.0, 0.0]])
-        >>> result.estimate, round(result.item_se, 3), result.seed_se
+        >>> result.estimate, round(result.image_se, 3), result.seed_se
         (0.375, 0.239, nan)
     """
     check_alpha(alpha)
     e = _differences(treatment, control)
     num_seeds, num_images = e.shape
     by_seed, by_image, estimate = e.mean(axis=1), e.mean(axis=0), float(e.mean())
-    item_variance = by_image.var(ddof=1) / num_images
+    image_variance = by_image.var(ddof=1) / num_images
     seed_variance = total_variance = float("nan")
     if num_seeds > 1:
         seed_variance = by_seed.var(ddof=1) / num_seeds
         residual = e - by_seed[:, None] - by_image + estimate
         shared = (residual**2).sum() / ((num_seeds - 1) * (num_images - 1)) / (num_seeds * num_images)
         # The total is at least each part; its estimate may be below by chance.
-        total_variance = max(seed_variance + item_variance - shared, seed_variance, item_variance)
+        total_variance = max(seed_variance + image_variance - shared, seed_variance, image_variance)
 
     def interval(variance: float, df: int) -> Interval:
         half_width = -special.stdtrit(df, alpha / 2) * variance**0.5 if df else np.inf
@@ -103,10 +103,10 @@ def hit_difference(treatment: ArrayLike, control: ArrayLike, alpha: float = 0.05
     return AccuracyDifference(
         estimate=estimate,
         seed_se=float(seed_variance**0.5),
-        item_se=float(item_variance**0.5),
+        image_se=float(image_variance**0.5),
         total_se=float(total_variance**0.5),
         seed_interval=interval(seed_variance, num_seeds - 1),
-        item_interval=interval(item_variance, num_images - 1),
+        image_interval=interval(image_variance, num_images - 1),
         total_interval=interval(total_variance, num_seeds - 1),
     )
 

@@ -181,7 +181,9 @@ def decide(
         ('supported', 0.033)
     """
     if not 0 < alpha < 0.5:
-        raise ValueError(f"`alpha` must lie in (0, 0.5), got {alpha}; 0.05 means one false verdict in twenty families")
+        raise ValueError(
+            f"`alpha` must lie in (0, 0.5), got {alpha}; 0.05 allows a false verdict in one family of twenty"
+        )
     if not 0 < power < 1:
         raise ValueError(f"`power` must lie in (0, 1), got {power}; 0.8 is customary")
     spent = look_alpha(alpha, look, num_looks)
@@ -241,16 +243,16 @@ def _outcome(comparison: Comparison, interval: Interval, equivalence_interval: I
     if interval.excludes(null) and (comparison.at_least or abs(effect.estimate) >= smallest * (1 - ROUNDING)):
         side = "greater" if effect.estimate > null else "smaller"
         outcome = Outcome.SUPPORTED if comparison.direction == side else Outcome.CONTRADICTED
-        stands = interval.lower - exposure.down > null if side == "greater" else interval.upper + exposure.up < null
+        holds = interval.lower - exposure.down > null if side == "greater" else interval.upper + exposure.up < null
     elif equivalence_interval.within(smallest):
         outcome = Outcome.SUPPORTED if comparison.direction == "equivalent" else Outcome.NO_DIFFERENCE
         exposed = Interval(equivalence_interval.lower - exposure.down, equivalence_interval.upper + exposure.up, 0.5)
-        stands = exposure.is_known and exposed.within(smallest)
-        if not stands:
+        holds = exposure.is_known and exposed.within(smallest)
+        if not holds:
             return Outcome.NO_DIFFERENCE_IF_TRAINED
     else:
         return Outcome.INCONCLUSIVE
-    if stands:
+    if holds:
         return outcome
     return Outcome.INCONCLUSIVE if isinstance(effect, GuardedEffect) and effect.is_mixture else IF_TRAINED[outcome]
 
