@@ -3,7 +3,7 @@
 Usage: python scripts/aa_training.py STUDY_FOLDER [--splits N] [--seed S] [--smallest-effect E]
 
 The study has one arm and many seeds, e.g. 40. Its runs are split at random into two disjoint blocks of seeds, one is
-called treatment and the other control, and `statistics.decide` gives its verdict. Reads the runs' records alone, and
+called treatment and the other control, and `statistics.decide` gives its verdict. It reads only the runs' records and
 prints a Markdown document.
 """
 
@@ -29,13 +29,13 @@ typed by hand. Setting: {arm}; {net}, {images} training images, {epochs} epochs.
 deviation over seeds {sd:.4f}; {diverged} diverged.
 
 The runs were split {num_splits} times at random (generator seed {generator_seed}) into two disjoint blocks of seeds.
-Nothing differs between the blocks, so that "different" (supported or contradicted) is a false verdict; its rate is to
-be at most {alpha:g} %. With a smallest effect of 0 every interval that excludes 0 counts, which is the strictest test
+Nothing differs between the blocks, so "different" (supported or contradicted) is a false verdict; its rate should be
+at most {alpha:g} %. With a smallest effect of 0 every interval that excludes 0 counts, which is the strictest test
 of the interval; with one above 0 the estimate must reach it too.
 
-Seeds of the two blocks are paired in the order in which they were drawn, hence arbitrarily: unlike in a study, paired
-runs share neither initial weights nor the order of batches. Rates are in percent ± the standard error of {num_splits}
-random splits. The splits share the same {num_runs} runs and so are not independent trials of training: the error says
+Seeds of the two blocks are paired in the order of the random draw, hence arbitrarily: unlike in a study, paired runs
+share neither initial weights nor the order of batches. Rates are in percent ± the standard error of {num_splits}
+random splits. The splits share the same {num_runs} runs and so are not independent trials of training: the error shows
 how well the rate is known for these runs, not how much {num_runs} other runs would change it.
 """
 

@@ -40,18 +40,18 @@ NOISES: dict[str, Callable[[Rng, tuple[int, ...]], Array]] = {
 
 
 class Rate:
-    """The mean of booleans, one a repetition, with its Monte-Carlo standard error; bold where it exceeds its limit.
+    """The mean of booleans, one per repetition, with its Monte-Carlo standard error; bold where it exceeds its limit.
 
     Args:
         hits: the booleans.
-        limit: what the rate must not exceed; 1 for one that has no limit.
-        is_ours: whether it is of the package's rules; False for a simpler rule that stands beside them.
+        limit: what the rate must not exceed; 1 where there is no limit.
+        is_ours: whether the rate is of the package's rules; False for a simpler rule shown for comparison.
     """
 
     def __init__(self, hits: ArrayLike, limit: float = 1.0, is_ours: bool = True) -> None:
         flags = np.asarray(hits)
         self.value, self.limit, self.is_ours = float(flags.mean()), limit, is_ours
-        # An outcome that was never or always seen gets the error of half a hit.
+        # An outcome that never or always occurred gets the error of half a hit.
         inside = min(max(self.value, 0.5 / flags.size), 1 - 0.5 / flags.size)
         self.se = (inside * (1 - inside) / flags.size) ** 0.5
 
@@ -66,7 +66,7 @@ class Rate:
 
 
 class Mean(Rate):
-    """The mean of fractions, one a repetition, shown as a rate."""
+    """The mean of fractions, one per repetition, shown as a rate."""
 
     def __init__(self, fractions: ArrayLike, limit: float = 1.0) -> None:
         values = np.asarray(fractions)
@@ -109,10 +109,10 @@ def outcomes(d: Array, smallest: float, alpha: float = ALPHA) -> tuple[NDArray[n
 def families(rng: Rng, num_draws: int) -> Table:
     """False differences in A/A families
 
-    All arms are the same, and the claims of a family share one control, so that their differences correlate at 0.5.
-    Percent of families with at least one claim called supported or contradicted, with the smallest effect 0; a larger
-    one can only lower it. Differences of equal arms are symmetric whatever the scores are; rounding to the sd is a
-    limit case (a tiny test set), in which few seeds may nearly agree by chance.
+    All arms are the same, and the claims of a family share one control, so that their differences have a correlation of
+    0.5. Percent of families with at least one claim called supported or contradicted, with the smallest effect 0; a
+    larger one can only lower it. Differences of equal arms are symmetric for any distribution of the scores; rounding
+    to the sd is an extreme case (a tiny test set), in which few seeds may nearly agree by chance.
     """
     rows: Table = [("scores", "claims", "3 seeds", "5 seeds", "10 seeds", "20 seeds")]
     for noise in NOISES:
@@ -126,10 +126,10 @@ def looks(rng: Rng, num_draws: int) -> Table:
     """False differences when seeds are added
 
     Five seeds at the first look and five more at each further one: percent of A/A studies with a false difference at
-    any look. The last column does not share the error level out over the looks; it shows what declaring them protects
-    from.
+    any look. In the last column the error level is not divided over the looks: this is the error that declared looks
+    avoid.
     """
-    rows: Table = [("looks", "claims", "level shared out", "level not shared out")]
+    rows: Table = [("looks", "claims", "error level divided", "error level not divided")]
     for num_looks in (1, 2, 3, 5):
         for num_claims in (1, 5):
             d = arms(rng, "normal", (num_draws, 5 * num_looks, num_claims))
@@ -145,9 +145,9 @@ def looks(rng: Rng, num_draws: int) -> Table:
 def equivalences(rng: Rng, num_draws: int) -> Table:
     """False "no difference"
 
-    The smallest effect is four standard errors of the mean difference. First every true effect is just the smallest
+    The smallest effect is four standard errors of the mean difference. First every true effect is exactly the smallest
     one: percent of families with a claim called no difference. Then every second one is 0: percent of families with a
-    false verdict of either kind, for which the two error levels add up to 2 alpha at most.
+    false verdict of either kind, at most the sum of the two error levels, 2 alpha.
     """
     rows: Table = [("claims", "seeds", "false no difference", "mixed, either kind")]
     for num_claims in (1, 5, 10):
@@ -165,8 +165,8 @@ def equivalences(rng: Rng, num_draws: int) -> Table:
 def coverage(rng: Rng, num_draws: int) -> Table:
     """Coverage of the 95 % intervals
 
-    Percent of intervals that contain the true mean, for differences of the named distribution (those of equal arms are
-    never skewed; those of arms that differ may be). BCa: a tenth of the repetitions, 1999 resamples each.
+    Percent of intervals that contain the true mean, for differences of the named distribution (differences of equal
+    arms are never skewed, others may be). BCa: a tenth of the repetitions, 1999 resamples each.
     """
     rows: Table = [("differences", "seeds", "t", "BCa bootstrap")]
     for noise in list(NOISES)[:4]:
@@ -201,9 +201,9 @@ def verdict_power(rng: Rng, num_draws: int) -> Table:
 def planning(rng: Rng, num_draws: int) -> Table:
     """Seeds needed
 
-    Seeds that decide either way with 80 % power for a smallest effect of 1: that the interval excludes 0 if the true
-    effect is 1, and that no difference is shown if it is 0 (percent, predicted / simulated). The last two columns are
-    the mean power of studies that plan with the sd of five pilot seeds in place of the true one.
+    Seeds that decide with 80 % power for a smallest effect of 1: the interval excludes 0 if the true effect is 1, and
+    no difference is shown if it is 0 (percent, predicted / simulated). The last two columns are the mean power of
+    studies that plan with the sd of five pilot seeds in place of the true one.
     """
     rows: Table = [("sd", "seeds", "excludes 0", "no difference", "excludes 0, pilots", "no difference, pilots")]
     for sd in (0.5, 1.0, 2.0):
@@ -222,8 +222,8 @@ def planning(rng: Rng, num_draws: int) -> Table:
 def censored_ratios(rng: Rng, num_draws: int) -> Table:
     """False differences of ratios with censoring
 
-    Epochs to a threshold, log-normal and rounded up, of two equal arms, of which a part never gets there within the
-    budget. Percent of single claims called different, with k = 1.
+    Epochs to a threshold, log-normal and rounded up, of two equal arms; a share of the runs does not reach it within
+    the budget. Percent of single claims called different, with k = 1.
     """
     rows: Table = [("never reached", "6 seeds", "10 seeds", "20 seeds")]
     for share in (0.0, 0.1, 0.3, 0.5):
@@ -258,10 +258,10 @@ def shown_beside(rng: Rng, num_draws: int) -> Table:
 def seeds_and_images(rng: Rng, num_draws: int) -> Table:
     """Seeds and test images
 
-    Two arms that are equally accurate in the long run, with spread from seeds, from images, and from both together:
-    percent of 95 % intervals that contain 0, for a tenth of the repetitions. The first two leave out one source each.
+    Two arms of equal expected accuracy, with spread from seeds, from images, and from both together: percent of 95 %
+    intervals that contain 0, for a tenth of the repetitions. The first two intervals leave out one source each.
     """
-    rows: Table = [("seeds", "images", "seed-level", "item-level", "total")]
+    rows: Table = [("seeds", "images", "over seeds", "over images", "over both")]
     for num_seeds, num_images in ((3, 500), (5, 500), (10, 500), (5, 2000)):
         covered = []
         for _ in range(num_draws // 10):
@@ -269,36 +269,32 @@ def seeds_and_images(rng: Rng, num_draws: int) -> Table:
             image, seed = 0.5 * rng.standard_normal((2, 1, num_images)), 0.1 * rng.standard_normal((2, num_seeds, 1))
             correct = image + seed + rng.standard_normal((2, num_seeds, num_images)) > difficulty
             result = st.accuracy_difference(correct[0], correct[1], np.ones(num_images))
-            intervals = (result.seed_interval, result.item_interval, result.total_interval)
+            intervals = (result.seed_interval, result.image_interval, result.total_interval)
             covered.append([not interval.excludes(0) for interval in intervals])
         rows.append([num_seeds, num_images, *map(Rate, np.transpose(covered))])
     return rows
 
 
-GUESS, LEVEL, SD, MARGIN = (
-    0.1,
-    0.43,
-    0.008,
-    0.02,
-)  # accuracies: of guessing, of nets that train, their spread, what matters
-SHARE = 0.1  # of runs that may fail unseen, as a study declares it by default
+# Accuracies: of guessing, of nets that train, their sd, and the smallest effect.
+GUESS, TRAINED, SD, MARGIN = 0.1, 0.43, 0.008, 0.02
+SHARE = 0.1  # of runs that may fail in other seeds: the default of a study
 
 
 def verdicts_of(d: Array, failed: NDArray[np.bool_], share: float = SHARE) -> NDArray[np.str_]:
-    """Return the outcome of single claims "greater" on accuracies, as `ablate.judging` has it: shape (num_claims,).
+    """Return the outcome of single claims "greater" on accuracies by the rule of `ablate.judging`, shape (num_claims,).
 
     Args:
         d: differences, shape (num_claims, num_seeds).
-        failed: whether the treatment's run failed; the control's never does.
-        share: of failing runs that a verdict has to stand, or the seeds to exclude.
+        failed: whether the treatment's run failed, same shape; the control's never fails.
+        share: share of failing runs for which a verdict has to hold, or which the seeds have to exclude.
     """
     n = d.shape[1]
     found = []
     for x, f in zip(d, failed, strict=True):
         runs = [st.Failures(int(f.sum()), n), st.Failures(0, n)]
-        moves = [0.0 if r.excludes(share) or r.failed == n else share * (LEVEL - GUESS) for r in runs]
+        moves = [0.0 if r.excludes(share) or r.failed == n else share * (TRAINED - GUESS) for r in runs]
         if runs[0].is_mixture and st.mean_effect(x, 1 / 2000).p_value() > ALPHA:
-            # The larger p value decides, and nothing is called equivalent from a mixture: no need to count flips.
+            # The larger p value decides, and a mixture is never called equivalent: no need to count sign flips.
             found.append("inconclusive")
             continue
         effect = st.guarded_effect(x, 1 / 2000) if runs[0].is_mixture else st.mean_effect(x, 1 / 2000)
@@ -309,7 +305,7 @@ def verdicts_of(d: Array, failed: NDArray[np.bool_], share: float = SHARE) -> ND
 
 
 def decided(claim: st.Comparison) -> str:
-    """Return the outcome of a family of one; the seeds needed are not asked, which takes most of the time."""
+    """Return the outcome of a family of one claim, without the seeds needed, which take most of the time."""
     return str(st.decide([claim], plan=False)[0].outcome)
 
 
@@ -320,38 +316,39 @@ def t_alone(d: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 
 
 def rare_failure(rng: Rng, num_draws: int) -> Table:
-    """Runs that fail now and then
+    """Runs that sometimes fail
 
-    Accuracies of 43 %, spread .8 points, margin 2 points, and a treatment some of whose runs fall to guessing, 33
+    Accuracies of 43 %, sd 0.8 points, smallest effect 2 points, and a treatment of which some runs fall to guessing, 33
     points below; the control's never do. "No loss": nets that train are equal, so the mean over all runs is lower and
-    "no difference" is false. "Gain": nets that train gain just what the failures cost, so the mean over all runs is
-    equal and "supported" is false. Percent of verdicts by Student's t alone, and by the rule: a verdict has to stand
-    if one run in ten failed, or the seeds exclude so many; where runs failed, the exact sign-flip test has to agree
-    with t. What does not stand is said "if trained" (last column, percent of verdicts), which is true of both. The
-    rule speaks of one run in ten: a treatment that fails in one of five, gains 6.6 points where it trains, and
-    happens to fail in no seed, is supported more often than the level allows. A report shows beside each claim how
-    large a share of failures its seeds leave open. A twentieth of the repetitions, a hundredth with 30 seeds.
+    "no difference" is false. "Gain": nets that train gain exactly what the failures cost, so the mean over all runs is
+    equal and "supported" is false. Percent of verdicts by Student's t alone, and by the rule: a verdict has to hold if
+    one run in ten failed, or the seeds have to exclude so many failures; where runs failed, the exact sign-flip test
+    has to agree with t. A verdict that does not hold becomes "if trained" (last column, percent of verdicts), which is
+    true in both cases. The rule covers one run in ten: a treatment that fails in one of five, gains 6.6 points where it
+    trains, and by chance fails in no seed, is supported more often than the error level allows. A report shows beside
+    each claim how large a share of failures its seeds do not exclude. A twentieth of the repetitions, a hundredth with
+    30 seeds.
     """
-    rows: Table = [("truth", "fails", "seeds", "false, t alone", "false, the rule", "said if trained")]
+    rows: Table = [("truth", "fails", "seeds", "false, t alone", "false, the rule", "if trained")]
     for gains in (False, True):
         for fails in (0.1, 0.2):
             for n in (4, 5, 6, 20, 30):
                 shape = (max(num_draws // (100 if n > 20 else 20), 20), n)
                 failed = rng.random(shape) < fails
-                d = SD * rng.standard_normal(shape) - failed * (LEVEL - GUESS) + gains * fails * (LEVEL - GUESS)
+                d = SD * rng.standard_normal(shape) - failed * (TRAINED - GUESS) + gains * fails * (TRAINED - GUESS)
                 found, plain = verdicts_of(d, failed), t_alone(d)
                 false = "supported" if gains else "no difference"
                 rates = Rate(plain[0 if gains else 1], ALPHA, False), Rate(found == false, ALPHA)
-                truth = f"gain of {100 * fails * (LEVEL - GUESS):.1f} points" if gains else "no loss"
+                truth = f"gain of {100 * fails * (TRAINED - GUESS):.1f} points" if gains else "no loss"
                 rows.append([truth, f"{100 * fails:g} %", n, *rates, Rate(found == f"{false} if trained")])
     return rows
 
 
 def failures_excluded(rng: Rng, num_draws: int) -> Table:
-    """The bound on the share of runs that fail
+    """The upper limit of the share of runs that fail
 
-    Percent of arms of which the 95 % upper limit of the share of failing runs lies below the true share; by
-    Clopper and Pearson it is exact, hence at most 5 %.
+    Percent of arms whose 95 % upper limit of the share of failing runs is below the true share: at most 5 %, since the
+    limit of Clopper and Pearson is exact.
     """
     rows: Table = [("true share", "4 seeds", "6 seeds", "16 seeds", "30 seeds")]
     for share in (0.05, 0.1, 0.2, 0.5):
@@ -366,19 +363,19 @@ def failures_excluded(rng: Rng, num_draws: int) -> Table:
 def bimodal_and_skewed(rng: Rng, num_draws: int) -> Table:
     """Bimodal and skewed scores
 
-    "Bimodal against bimodal": equal arms whose runs end at one of two levels, 15 points apart. "Constant against
-    bimodal, seen": a treatment that ends at guessing or as far above the control as that is below, each half of the
-    time, so that the mean difference is 0; runs at guessing level count as failed. "Unseen": the same where both ends
-    are far above guessing, so that no run counts as failed. "Value": a claim that a mean lies above or below a value,
-    of exponential scores with an sd of 15 points, whose mean is that value. Percent called different by t alone, and
-    by the rule (a twentieth of the repetitions); the rule's "if trained" is not counted. Few seeds that by chance all
-    lie on one side show nothing of a second level or of a tail: cells in bold stay above the level, and in these
-    cases a verdict of few seeds is not to be trusted.
+    "Bimodal against bimodal": equal arms whose runs end at one of two accuracies, 15 points apart. "Constant against
+    bimodal, seen": half of the treatment's runs end at guessing, half as far above the control as guessing is below, so
+    that the mean difference is 0; runs that guess count as failed. "Unseen": the same where both accuracies are far
+    above guessing, so that no run counts as failed. "Value": a claim that a mean is above or below a value, for
+    exponential scores with an sd of 15 points, whose mean is that value. Percent called different by t alone, and by
+    the rule (a twentieth of the repetitions); the rule's "if trained" is not counted. Few seeds that by chance all lie
+    on one side do not show a second mode or a tail: cells in bold stay above the error level, and in these cases a
+    verdict of few seeds cannot be trusted.
     """
     rows: Table = [("differences", "judged by", "3 seeds", "4 seeds", "5 seeds", "6 seeds", "10 seeds", "20 seeds")]
     seeds, num = (3, 4, 5, 6, 10, 20), max(num_draws // 20, 20)
     jitter, gap = 0.001, 0.15
-    middle = (GUESS + LEVEL) / 2
+    middle = (GUESS + TRAINED) / 2
     cases: dict[str, Callable[[int], tuple[Array, NDArray[np.bool_]]]] = {
         "bimodal against bimodal": lambda n: (
             gap * ((rng.random((num, n)) < 0.5) * 1.0 - (rng.random((num, n)) < 0.5)) + jitter * noise(n),
@@ -396,7 +393,7 @@ def bimodal_and_skewed(rng: Rng, num_draws: int) -> Table:
         return rng.standard_normal((num, n))
 
     def seen(low: NDArray[np.bool_], n: int) -> tuple[Array, NDArray[np.bool_]]:
-        return np.where(low, GUESS - middle, LEVEL - middle) + jitter * noise(n), low
+        return np.where(low, GUESS - middle, TRAINED - middle) + jitter * noise(n), low
 
     for name, case in cases.items():
         plain, ruled = [], []
@@ -409,11 +406,11 @@ def bimodal_and_skewed(rng: Rng, num_draws: int) -> Table:
 
 
 def resolved(rng: Rng, num_draws: int) -> Table:
-    """What the test images resolve
+    """The resolution of the test images
 
-    Equal differences, and such in which one image of 2,000 differs in one seed or in all: the outcome of a claim
-    "greater" with the smallest effect named, by the rule (the standard error is at least one image, and equivalence
-    needs three seeds). Whole epochs count as rounded up, of variance 1/12. No simulation: each cell is one decision.
+    Equal differences, and differences in which one image of 2,000 differs in one seed or in all: the outcome of a claim
+    "greater" with the given smallest effect, by the rule (the standard error is at least one image, and equivalence
+    needs three seeds). Whole epochs are rounded up, with a variance of 1/12. No simulation: each cell is one decision.
     """
     rows: Table = [("differences", "smallest effect", "2 seeds", "3 seeds", "6 seeds", "100 seeds")]
     image, epoch = 1 / 2000, float(np.sqrt(2 / 12))
@@ -433,11 +430,11 @@ def resolved(rng: Rng, num_draws: int) -> Table:
 
 
 def named_numbers(rng: Rng, num_draws: int) -> Table:
-    """Sentences that name a number
+    """Claims that name a number
 
     "At least k", differences of sd 0.1 k, and a true effect of a share of k: percent supported when tested against 0
     with k as the smallest effect, and when tested against k (`at_least`). Both are false for shares up to 1, and the
-    level of one side is 2.5 %.
+    one-sided error level is 2.5 %.
     """
     rows: Table = [("true effect / k", "seeds", "against 0", "against k")]
     for share in (0.9, 0.95, 1.0, 1.1, 1.2):
@@ -462,12 +459,12 @@ PAGE = (1, 1, 2, 2, 8, 2, 2, 1, 2, 6, 2, 1, 2, 5, 1, 3, 1, 4, 1, 2, 4, 1, 2, 1, 
 def pages(rng: Rng, num_draws: int) -> Table:
     """Whole pages
 
-    Pages of as many families and tests as the lecture's, five seeds, the claims of a family sharing a control, judged
-    at the first of two looks. In a share of the families each claim has an effect of 3 sd of its differences. Per
-    page: families with a false difference by their own decision (Holm); percent of pages with any; percent of pages
-    with a false difference in the headline, which wants q of at most 5 % over the page as well; the mean share of
-    false ones among the headline's differences in percent (the false-discovery rate, at most 5 %); and decided true
-    differences by Holm, by q alone, and in the headline. A fiftieth of the repetitions.
+    Pages with the families and tests of the lecture, five seeds, one control for all claims of a family, judged at the
+    first of two looks. In a share of the families each claim has an effect of 3 sd of its differences. Per page:
+    families with a false difference by their own decision (Holm); percent of pages with any; percent of pages with a
+    false difference in the headline, which requires q of at most 5 % over the page as well; the mean share of false
+    ones among the headline's differences in percent (the false-discovery rate, at most 5 %); and the number of true
+    differences found by Holm, by q alone, and in the headline. A fiftieth of the repetitions.
     """
     rows: Table = [
         ("share with an effect", "false families", "any false, Holm", "any false, headline", "false share, headline",
@@ -493,7 +490,12 @@ def pages(rng: Rng, num_draws: int) -> Table:
 
 
 def p_values(d: Array, real: NDArray[np.bool_]) -> Array:
-    """Return the paired t test's p of families with d of shape (num, num_seeds, num_claims), moved where `real`."""
+    """Return the p values of paired t tests, shape (num, num_claims).
+
+    Args:
+        d: differences, shape (num, num_seeds, num_claims).
+        real: families whose claims have an effect, shape (num,): 3 sd are added to their differences.
+    """
     d = d + 3 * 2**0.5 * real[:, None, None]
     n = d.shape[1]
     return 2 * np.asarray(special.stdtr(n - 1, -np.abs(d.mean(axis=1)) / (d.std(axis=1, ddof=1) / n**0.5)))
@@ -518,7 +520,7 @@ def document(num_draws: int, seed: int = 0) -> str:
         "Rates are in percent ± their Monte-Carlo standard error.",
         f"Rates of false verdicts by the rules of this package: {len(errors)}. Above {100 * ALPHA:g} % (mixed "
         f"families: twice that; a number that is named: half) by more than three standard errors, and set in bold: "
-        f"{sum(rate.is_above for rate in errors)}. Rates of simpler rules that stand beside them are not counted.",
+        f"{sum(rate.is_above for rate in errors)}. Rates of simpler rules, shown for comparison, are not counted.",
     ]
     for section, table in zip(SECTIONS, tables, strict=True):
         title, _, text = (inspect.getdoc(section) or "").partition("\n\n")
@@ -531,7 +533,7 @@ def main() -> None:
     """Write the document."""
     parser = argparse.ArgumentParser(description="Simulate how often intervals and verdicts are wrong.")
     parser.add_argument("--quick", action="store_true", help="100 repetitions, to test this script")
-    parser.add_argument("--draws", type=int, default=50_000, help="repetitions a cell (default: 50,000)")
+    parser.add_argument("--draws", type=int, default=50_000, help="repetitions per cell (default: 50,000)")
     default = Path(__file__).resolve().parents[1] / "docs" / "calibration.md"
     parser.add_argument("--output", type=Path, default=default)
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Studies whose runs were never made: results from a function of axes, seed and value."""
+"""Results of studies without any run, from a function of axes, seed and tuned value."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from ablate.study.study import Study, parse
 from ablate.training.identity import fingerprint
 from ablate.training.record import Record
 
-# (axes, seed, value of the nuisance) -> metrics, one number for test/accuracy, or None where the run is missing.
+# (axes, seed, tuned value) -> metrics, one number for test/accuracy, or None where the run is missing.
 Metrics = Callable[[dict[str, Any], int, Any], Mapping[str, float | None] | float | None]
 
 SETTINGS: dict[str, Any] = {

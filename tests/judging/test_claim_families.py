@@ -65,7 +65,7 @@ def test_claims_of_a_family_share_the_error_level(make_results) -> None:
     apart = judge(make_results({**definition, "claims": {n: {**c, "family": n} for n, c in claims.items()}}, metrics))
     assert [j.p_adjusted for j in apart] == pytest.approx(p)
     assert [j.level for j in apart] == pytest.approx([0.95] * 3)
-    # What is shown beside does not depend on the company.
+    # What is shown beside a verdict does not depend on the other claims.
     assert [j.bootstrap for j in apart] == [j.bootstrap for j in together]
 
 
@@ -90,7 +90,7 @@ def test_claims_that_cannot_be_decided_stay_in_their_family(make_results) -> Non
     assert judgements[0].p_adjusted == pytest.approx(3 * judgements[0].p)
 
 
-def test_the_error_level_is_spent_over_the_looks(make_results) -> None:
+def test_the_error_level_is_divided_over_the_looks(make_results) -> None:
     results = make_results(
         define({"it": MET}, looks=2, alpha=0.04), scores([0.7 + e for e in NOISE], [0.5] * 6), look=2
     )

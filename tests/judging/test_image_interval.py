@@ -1,4 +1,4 @@
-"""The interval over test images, from the predictions that runs left."""
+"""The interval over test images, from the predictions that runs wrote."""
 
 import hashlib
 import shutil
@@ -68,7 +68,7 @@ RELU, TANH = "activation=relu normalization=batch", "activation=tanh normalizati
 def test_it_is_that_of_the_paired_predictions(made) -> None:
     results, predictions, labels = made(**BATCH)
     (found,) = judge(results)
-    expected = accuracy_difference(predictions[RELU], predictions[TANH], labels).item_interval
+    expected = accuracy_difference(predictions[RELU], predictions[TANH], labels).image_interval
     assert found.item_interval == (expected.lower, expected.upper)
 
 

@@ -1,4 +1,4 @@
-"""Judgements of every form against numbers worked out by hand, and what is shown beside a verdict."""
+"""Judgements of every form against numbers computed by hand, and what is shown beside a verdict."""
 
 import math
 from typing import Any
@@ -64,7 +64,7 @@ def test_a_difference_by_hand(make_results) -> None:
         ("equivalent", -0.2, 1, "contradicted"),
         ("greater", 0.001, 1, "no difference if trained"),
         ("greater", 0.1, 10, "inconclusive"),
-        # Surely above 0, surely below the smallest effect.
+        # Clearly above 0, clearly below the smallest effect.
         ("greater", 0.03, 0.5, "no difference if trained"),
     ],
 )
@@ -187,7 +187,7 @@ def test_an_identity_holds_in_every_pair_or_not_at_all(make_results) -> None:
     apart = one(make_results, claim, scores([0.5, 0.498, 0.6], [0.5, 0.5, 0.6]), seeds=3)
     assert apart.outcome == "contradicted"
     assert apart.estimate == pytest.approx(0.002)
-    # What is there is shown of an unfinished one.
+    # An unfinished one shows the pairs that it has.
     there = {"relu": [None, 0.5, 0.6], "tanh": [0.5, 0.7, 0.5]}
     unfinished = one(make_results, claim, lambda axes, seed, value: there[axes["activation"]][seed], seeds=3)
     assert (unfinished.outcome, unfinished.estimate) == ("incomplete", pytest.approx(0.2))
@@ -242,7 +242,7 @@ def test_a_single_epoch_is_one(make_results) -> None:
     assert found.budget == "micro, 2000 images of made, 1 epoch"
 
 
-def test_a_claim_about_arms_that_are_not_there_is_refused(make_results) -> None:
+def test_a_claim_about_arms_that_do_not_exist_is_refused(make_results) -> None:
     claim = {**MET, "treatment": {"activation": "gelu"}}
     with pytest.raises(ValueError, match="claim 'it' finds no arm with activation=gelu; the axes are activation: relu"):
         judge(make_results(define({"it": claim}), lambda axes, seed, value: 0.5))

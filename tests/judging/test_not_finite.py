@@ -1,4 +1,4 @@
-"""Runs whose outputs are not finite: never tuned for, named where a claim lacks their loss."""
+"""Runs whose outputs are not finite: tuning avoids them, and a claim about their loss names them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which arms a claim picks, how they are matched, and what keeps them from being compared."""
+"""Which arms a claim selects, how they are matched, and why they may not be compared."""
 
 from types import SimpleNamespace
 from typing import Any

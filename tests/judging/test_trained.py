@@ -1,4 +1,4 @@
-"""Which runs trained, and what a claim says of arms whose runs may fail."""
+"""Which runs trained, and the verdicts on arms whose runs may fail."""
 
 from pathlib import Path
 from typing import Any
@@ -93,11 +93,11 @@ def of(make_results: Any, relu: Any, tanh: Any, claim: dict[str, Any] | None = N
 
 
 @pytest.mark.parametrize("form", ["greater", "smaller", "equivalent"])
-@pytest.mark.parametrize("levels", [([0.1] * 6, [0.1] * 6), ([0.10, 0.12, 0.11], [0.11, 0.10, 0.10])])
-def test_two_arms_at_guessing_level_are_not_compared(make_results, form: str, levels: Any) -> None:
-    found = of(make_results, *levels, {"form": form})
+@pytest.mark.parametrize("scores", [([0.1] * 6, [0.1] * 6), ([0.10, 0.12, 0.11], [0.11, 0.10, 0.10])])
+def test_two_arms_that_guess_are_not_compared(make_results, form: str, scores: Any) -> None:
+    found = of(make_results, *scores, {"form": form})
     assert found.outcome == "neither trains"
-    assert [(t.failed, t.total) for t in found.trained] == [(len(levels[0]), len(levels[0]))] * 2
+    assert [(t.failed, t.total) for t in found.trained] == [(len(scores[0]), len(scores[0]))] * 2
 
 
 def test_one_arm_that_does_not_train_is_worse(make_results) -> None:
@@ -107,7 +107,7 @@ def test_one_arm_that_does_not_train_is_worse(make_results) -> None:
     assert found.trained[0].at_most == pytest.approx(1 - 0.05 ** (1 / 6))
 
 
-def test_a_net_of_guesses_may_be_said_to_be_one(make_results) -> None:
+def test_a_claim_may_be_that_a_net_guesses(make_results) -> None:
     found = of(make_results, [0.1, 0.101, 0.1], [0.6] * 3, {"form": "equivalent", "value": 0.1, "control": {}})
     assert found.outcome == "supported"
 
@@ -133,28 +133,28 @@ def test_equivalence_needs_three_seeds(make_results, seeds: int, outcome: str) -
 def test_no_difference_needs_seeds_that_exclude_failures(make_results) -> None:
     enough = seeds_to_exclude(0.1)
     noise = (NOISE * enough)[:enough]
-    level = [0.6 + e / 10 for e in noise]
-    assert of(make_results, level, [0.6] * enough).outcome == "no difference"
-    assert of(make_results, level[:-1], [0.6] * (enough - 1)).outcome == "no difference if trained"
+    equal = [0.6 + e / 10 for e in noise]
+    assert of(make_results, equal, [0.6] * enough).outcome == "no difference"
+    assert of(make_results, equal[:-1], [0.6] * (enough - 1)).outcome == "no difference if trained"
     # A study declares which share is relevant to it.
-    found = of(make_results, level[:6], [0.6] * 6, failure_share=0.4)
+    found = of(make_results, equal[:6], [0.6] * 6, failure_share=0.4)
     assert (found.outcome, found.failure_share) == ("no difference", 0.4)
 
 
-def test_a_wide_margin_stands_a_tenth_of_failures(make_results) -> None:
+def test_a_wide_margin_holds_with_a_tenth_of_failures(make_results) -> None:
     # A tenth of failing runs costs 0.1 * (0.3 - 0.1) = 0.02.
-    level = [0.3 + e / 10 for e in NOISE]
-    assert of(make_results, level, [0.3] * 6, {"smallest_effect": 0.05}).outcome == "no difference"
+    equal = [0.3 + e / 10 for e in NOISE]
+    assert of(make_results, equal, [0.3] * 6, {"smallest_effect": 0.05}).outcome == "no difference"
 
 
-def test_a_small_gain_does_not_stand_a_tenth_of_failures(make_results) -> None:
+def test_a_small_gain_does_not_hold_with_a_tenth_of_failures(make_results) -> None:
     gain = [0.633 + e / 10 for e in NOISE]
     assert of(make_results, gain, [0.6] * 6).outcome == "supported if trained"
     assert of(make_results, [0.6] * 6, gain).outcome == "contradicted if trained"
     assert of(make_results, [0.7 + e / 10 for e in NOISE], [0.6] * 6).outcome == "supported"
 
 
-def test_how_large_a_share_of_failures_a_difference_stands(make_results) -> None:
+def test_up_to_which_share_of_failures_a_difference_holds(make_results) -> None:
     gain = [0.7 + e / 10 for e in NOISE]
     found = of(make_results, gain, [0.6] * 6)
     # Each failing run of the treatment costs what it is above guessing.
@@ -171,7 +171,7 @@ def test_what_is_measured_before_training_cannot_fail(make_results) -> None:
     assert (found.outcome, found.trained, found.failure_share) == ("no difference", [], None)
 
 
-def test_of_other_metrics_nobody_knows_what_a_failed_run_has(make_results) -> None:
+def test_other_metrics_have_no_known_value_of_a_failed_run(make_results) -> None:
     metric = "dead_units/mean"
     assert of(make_results, [0.5 + e for e in NOISE], [0.1] * 6, metric=metric).outcome == "supported"
     assert (
@@ -180,7 +180,7 @@ def test_of_other_metrics_nobody_knows_what_a_failed_run_has(make_results) -> No
 
 
 def test_a_seen_mixture_is_not_judged_by_t_alone(make_results) -> None:
-    # Five seeds of 60 % and one that fails: t would say nothing, nor do the sign flips.
+    # Five seeds of 60 % and one that fails: neither t nor the sign flips decide.
     mixed = [0.6 + e / 10 for e in NOISE]
     mixed[2] = 0.1
     found = of(make_results, mixed, [0.6] * 6)
@@ -219,7 +219,7 @@ def test_a_named_number_is_what_is_tested(make_results) -> None:
     assert of(make_results, [r - 0.1 for r in relu], [0.6] * 6, {**claim, "at_least": True}).outcome == "contradicted"
 
 
-def test_seconds_get_no_verdict_and_no_share_of_the_level(make_results) -> None:
+def test_seconds_get_no_verdict_and_no_share_of_the_error_level(make_results) -> None:
     claims = {
         "cost": {**CLAIM, "metric": "activation_cost/forward", "value": 1.0, "control": {}, "smallest_effect": 0.5},
         "accuracy": CLAIM,
@@ -241,7 +241,9 @@ def test_seconds_get_no_verdict_and_no_share_of_the_level(make_results) -> None:
 def same_nets(make_results, tmp_path) -> Any:
     """A function (share of images answered differently, seeds) -> judgement of two arms with one training history."""
 
-    def make(changed: int, seeds: int = 4, other_training: bool = False, files: bool = True, level: float = 0.6) -> Any:
+    def make(
+        changed: int, seeds: int = 4, other_training: bool = False, files: bool = True, accuracy: float = 0.6
+    ) -> Any:
         definition = {
             "grids": [{"product": {"activation": ["relu", "tanh"]}}],
             "seeds": seeds,
@@ -249,7 +251,7 @@ def same_nets(make_results, tmp_path) -> Any:
         }
         labels = (np.arange(NUM_IMAGES) % 10).astype(np.int16)
         rng = np.random.default_rng(0)
-        right = rng.random((seeds, NUM_IMAGES)) < level
+        right = rng.random((seeds, NUM_IMAGES)) < accuracy
         predictions = {"relu": np.where(right, labels, -labels % 7 + 20)}
         predictions["tanh"] = predictions["relu"].copy()
         for seed in range(seeds):
@@ -278,14 +280,14 @@ def test_images_are_the_replicates_of_nets_that_are_evaluated_anew(same_nets) ->
     found = same_nets(0)
     assert (found.outcome, found.num_images, found.estimate) == ("supported", NUM_IMAGES, 0.0)
     found = same_nets(60)
-    # 3 % of the images, all to the worse: t over images, as `accuracy_difference` has it.
+    # 3 % of the images, all to the worse: t over images, as in `accuracy_difference`.
     assert (found.outcome, found.num_images) == ("contradicted", NUM_IMAGES)
     assert (found.low, found.high) == pytest.approx(found.item_interval)
     assert found.further_seeds is None
 
 
 def test_nets_that_guess_are_not_compared_over_images_either(same_nets) -> None:
-    assert same_nets(0, level=0.1).outcome == "neither trains"
+    assert same_nets(0, accuracy=0.1).outcome == "neither trains"
 
 
 def test_few_images_that_differ_are_decided_by_exact_flips(same_nets) -> None:

@@ -1,4 +1,4 @@
-"""Claims that cannot be decided: runs that are missing, and runs without the value that a claim is about."""
+"""Claims that cannot be decided: missing runs, and runs without a value that the claim can use."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def test_a_diverged_run_is_scored_as_guessing(make_results) -> None:
     assert (lost.estimate, lost.num_seeds, lost.differences) == (None, 0, [])
 
 
-def test_a_null_is_censored_only_where_it_is_a_time(make_results) -> None:
+def test_a_null_is_censored_only_in_epochs_to_a_threshold(make_results) -> None:
     ratio = {"form": "ratio", "direction": "smaller", "smallest_effect": 1.5}
     values = ([1.0, 1.0, 1.0, 1.0, 1.0, 1.0], [1.5, 1.5, None, 1.5, 1.5, 1.5])
     lost = one(make_results, {**ratio, "metric": "test/loss"}, scores(*values, "test/loss"))
@@ -69,7 +69,7 @@ def test_missing_runs_are_counted(make_results) -> None:
     assert (
         found.reason == "activation=relu: 1 of 6 runs are missing; activation=tanh: 2 of 6 runs are missing, 1 failed"
     )
-    # What is there is shown, and nothing is concluded from it.
+    # Means of the finished runs are shown, without a conclusion.
     assert found.num_seeds == 3
     assert found.differences == pytest.approx([0.10, 0.13, 0.14])
     assert found.estimate == pytest.approx(0.37 / 3)

@@ -1,4 +1,4 @@
-"""Signed ranks on bounds: exact without censoring, right for every completion with it."""
+"""Signed ranks on bounds: exact without censoring, valid for all censored values with it."""
 
 import itertools
 

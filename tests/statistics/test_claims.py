@@ -29,8 +29,8 @@ def test_ratio_is_geometric() -> None:
     assert ratio([20.0, 20.0], [10.0, 40.0]).estimate == pytest.approx(-effect.estimate)
 
 
-def test_ratio_knows_what_censoring_leaves_open() -> None:
-    # Seen; control never; treatment never; neither.
+def test_ratio_has_the_bounds_that_censoring_leaves() -> None:
+    # Both reached it; control never; treatment never; neither.
     effect = ratio([5.0, 5.0, INF, INF], [10.0, INF, 10.0, INF], budget=20)
     assert isinstance(effect, RankEffect)
     lower = np.log([5 / 10, 0, 20 / 10, 0], where=[True, False, True, False], out=np.full(4, -INF))
@@ -41,7 +41,7 @@ def test_ratio_knows_what_censoring_leaves_open() -> None:
     np.testing.assert_allclose(effect.upper_walsh, np.sort((upper[i] + upper[j]) / 2), atol=1e-12)
 
 
-def test_a_control_that_never_arrives_makes_the_treatment_faster() -> None:
+def test_a_control_that_never_reaches_it_makes_the_treatment_faster() -> None:
     effect = ratio([4, 5, 6, 4, 5, 6, 5, 4], [INF] * 8, budget=20)
     assert effect.p_value() == 2 / 2**8
     assert effect.interval(0.05).lower == -INF

@@ -1,4 +1,4 @@
-"""What is shown beside the decision: sign flips, bootstrap, probability of improvement."""
+"""Statistics shown beside a verdict: sign flips, bootstrap, probability of improvement."""
 
 import itertools
 
@@ -60,7 +60,7 @@ def test_bca_by_its_formula() -> None:
     reference = np.quantile(means, stats.norm.cdf(z0 + z / (1 - a * z)))
     # The quantiles of 2,000 resamples have a standard error of about 2 % of the sd of a mean.
     assert (interval.lower, interval.upper) == pytest.approx(reference, abs=0.12 * means.std())
-    assert interval.level == 0.9
+    assert interval.confidence == 0.9
 
 
 def test_bca_is_driven_by_its_generator() -> None:

@@ -23,7 +23,7 @@ def test_by_hand() -> None:
     half_width = 0.95 * (2 / (1 - 0.95**2)) ** 0.5 / 3**0.5
     interval = effect.interval(0.05)
     assert (interval.lower, interval.upper) == pytest.approx((2 - half_width, 2 + half_width), abs=1e-12)
-    assert interval.level == 0.95
+    assert interval.confidence == 0.95
 
 
 @pytest.mark.parametrize("d", samples())

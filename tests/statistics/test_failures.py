@@ -1,4 +1,4 @@
-"""Bounds on the share of runs that fail, and verdicts that have to stand after it."""
+"""Upper limits of the share of runs that fail, and verdicts that have to hold if so many fail."""
 
 import math
 
@@ -72,7 +72,7 @@ def test_refuses_what_cannot_be() -> None:
         (0.30, "greater", Exposure(down=0.05), "supported"),
         (0.04, "greater", Exposure(down=0.05), "supported if trained"),
         (0.04, "smaller", Exposure(down=0.05), "contradicted if trained"),
-        # A control that fails makes a gain larger.
+        # If the control fails, a gain grows.
         (0.04, "greater", Exposure(up=0.05), "supported"),
         (-0.04, "greater", Exposure(up=0.05), "contradicted if trained"),
         (-0.04, "greater", Exposure(down=0.05), "contradicted"),
@@ -86,7 +86,7 @@ def test_refuses_what_cannot_be() -> None:
         (0.0, "greater", Exposure(), "no difference"),
     ],
 )
-def test_a_verdict_has_to_stand_if_runs_fail(estimate, direction, exposure, outcome) -> None:
+def test_a_verdict_has_to_hold_if_runs_fail(estimate, direction, exposure, outcome) -> None:
     assert judge(MeanEffect(estimate, 0.001, 6), direction, exposure=exposure).outcome == outcome
 
 
@@ -109,10 +109,10 @@ def test_a_mixture_needs_the_sign_flips_to_agree() -> None:
     assert found.seeds_needed == 6
 
 
-def test_a_mixture_is_decided_with_seeds_enough() -> None:
+def test_a_mixture_is_decided_with_enough_seeds() -> None:
     found = judge(guarded_effect([0.30, 0.31, 0.29, 0.30, 0.32, 0.28, 0.31, 0.30]))
     assert (found.outcome, found.p) == ("supported", 2 / 2**8)
-    # And not where it would not stand.
+    # And not where it would not hold.
     small = guarded_effect([0.030, 0.031, 0.029, 0.030, 0.032, 0.028, 0.031, 0.030])
     assert judge(small, exposure=FAILING_TREATMENT).outcome == "inconclusive"
 
@@ -135,18 +135,18 @@ def test_the_guard_tests_the_number_that_is_named() -> None:
 
 def test_rare_failure_makes_no_false_verdict() -> None:
     """A treatment of +3.3 points that fails by 33 in one seed of ten has a mean of 0; at +0 its mean is -3."""
-    num, level, n = 2_000, 0.43, 6
+    num, accuracy, n = 2_000, 0.43, 6
     noise = 0.008 * RNG.standard_normal((num, n))
     failed = RNG.random((num, n)) < 0.1
     outcomes = {gain: [] for gain in (0.0, 0.033)}
     for gain, found in outcomes.items():
-        for d, f in zip(noise + gain - failed * (level - 0.1), failed, strict=True):
+        for d, f in zip(noise + gain - failed * (accuracy - 0.1), failed, strict=True):
             failures = Failures(int(f.sum()), n)
             effect = guarded_effect(d) if failures.is_mixture else mean_effect(d)
-            exposure = Exposure(down=0.1 * (level - 0.1), up=0.1 * (level - 0.1))
+            exposure = Exposure(down=0.1 * (accuracy - 0.1), up=0.1 * (accuracy - 0.1))
             found.append(judge(effect, exposure=exposure).outcome)
     assert outcomes[0.0].count("no difference") == 0
     assert outcomes[0.0].count("no difference if trained") > 0.4 * num
-    # Half of the level and three standard errors.
+    # Half of the error level and three standard errors.
     assert outcomes[0.033].count("supported") <= num * (0.025 + 3 * (0.025 / num) ** 0.5)
     assert outcomes[0.033].count("supported if trained") > 0.4 * num

@@ -1,4 +1,4 @@
-"""Item-level uncertainty against McNemar's variance, the bootstrap over images, and simulated variances."""
+"""Uncertainty over images against McNemar's variance, the bootstrap over images, and simulated variances."""
 
 import numpy as np
 import pytest
@@ -21,12 +21,12 @@ def test_one_seed_has_mcnemars_variance() -> None:
     right, left = (treatment[0] == labels), (control[0] == labels)
     b, c, n = np.sum(right & ~left), np.sum(~right & left), 400
     assert result.estimate == pytest.approx((b - c) / n)
-    assert result.item_se**2 == pytest.approx((b + c - (b - c) ** 2 / n) / n / (n - 1))
+    assert result.image_se**2 == pytest.approx((b + c - (b - c) ** 2 / n) / n / (n - 1))
     assert np.isnan(result.seed_se)
     assert np.isnan(result.total_se)
     assert not result.total_interval.excludes(1e9)
-    half_width = stats.t(n - 1).ppf(0.975) * result.item_se
-    assert result.item_interval.upper == pytest.approx(result.estimate + half_width)
+    half_width = stats.t(n - 1).ppf(0.975) * result.image_se
+    assert result.image_interval.upper == pytest.approx(result.estimate + half_width)
 
 
 def test_item_level_is_the_bootstrap_over_images() -> None:
@@ -35,7 +35,7 @@ def test_item_level_is_the_bootstrap_over_images() -> None:
     e = ((treatment == labels).astype(float) - (control == labels)).mean(axis=0)
     resampled = e[rng.integers(0, 300, (20_000, 300))].mean(axis=1)
     # The relative standard error of a standard deviation of 20,000 draws is 0.5 %.
-    assert accuracy_difference(treatment, control, labels).item_se == pytest.approx(resampled.std(), rel=0.02)
+    assert accuracy_difference(treatment, control, labels).image_se == pytest.approx(resampled.std(), rel=0.02)
 
 
 def test_seed_level_is_the_paired_t_of_accuracies() -> None:
@@ -64,13 +64,13 @@ def test_total_variance_is_that_of_new_seeds_and_images() -> None:
 def test_total_is_at_least_each_source() -> None:
     for seed in range(30):
         result = accuracy_difference(*predictions(np.random.default_rng(seed), 3, 20))
-        assert result.total_se >= max(result.seed_se, result.item_se)
+        assert result.total_se >= max(result.seed_se, result.image_se)
 
 
 def test_equal_arms_differ_by_nothing() -> None:
     treatment, _, labels = predictions(np.random.default_rng(4), 3, 50)
     result = accuracy_difference(treatment, treatment, labels)
-    assert (result.estimate, result.seed_se, result.item_se, result.total_se) == (0, 0, 0, 0)
+    assert (result.estimate, result.seed_se, result.image_se, result.total_se) == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Sentences that name a number are tested against that number."""
+"""Claims that name a number are tested against that number."""
 
 import numpy as np
 import pytest
@@ -17,10 +17,10 @@ def judge(effect, direction="greater", smallest=1.0, at_least=True):
     [
         (2.0, 0.5, "greater", "supported"),
         (-2.0, 0.5, "smaller", "supported"),
-        # Surely not 0, and perhaps not the number.
+        # Clearly not 0, perhaps below the number.
         (1.1, 0.5, "greater", "inconclusive"),
         (0.9, 0.5, "greater", "inconclusive"),
-        # Surely less than the number.
+        # Clearly less than the number.
         (0.9, 0.05, "greater", "contradicted"),
         (-0.9, 0.05, "smaller", "contradicted"),
         (0.0, 0.05, "greater", "contradicted"),

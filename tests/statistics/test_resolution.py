@@ -1,4 +1,4 @@
-"""A metric resolves one image or one epoch and no less: the least standard error of a mean."""
+"""The resolution of a metric, one image or one epoch, is the least standard error of a mean."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_equivalence_needs_three_seeds() -> None:
     assert judge(mean_effect(two, IMAGE), "equivalent").outcome == "inconclusive"
     assert judge(mean_effect(two, IMAGE)).equivalence_p == 1.0
     assert judge(mean_effect(three, IMAGE), "equivalent").outcome == "supported"
-    # Where nothing is known of the resolution, as few agree by chance.
+    # The same where the resolution is not known: two seeds may agree by chance.
     assert judge(MeanEffect(0.0, 0.0, 2), "equivalent", smallest=100).outcome == "inconclusive"
 
 

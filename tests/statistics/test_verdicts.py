@@ -42,9 +42,9 @@ def judge(effect: Effect, direction: Direction = "greater", smallest: float = 1.
         (0.1, 1.0, "equivalent", "supported"),
         (2.0, 9.0, "greater", "inconclusive"),
         (0.1, 9.0, "equivalent", "inconclusive"),
-        # Surely above 0, surely below the smallest effect.
+        # Clearly above 0, clearly below the smallest effect.
         (0.5, 0.1, "greater", "no difference"),
-        # Surely above 0, perhaps above the smallest effect.
+        # Clearly above 0, perhaps above the smallest effect.
         (0.95, 0.5, "greater", "inconclusive"),
         (0.95, 0.5, "equivalent", "inconclusive"),
         (np.nan, np.nan, "greater", "incomplete"),
@@ -76,8 +76,8 @@ def test_family_by_hand() -> None:
     effects = [mean_effect([1.0, 2.0, 3.0]), mean_effect([9.0, 10.0, 11.0]), mean_effect([-1.0, 0.0, 1.0])]
     p = [effect.p_value() for effect in effects]
     family = decide([Comparison(effect=e, direction="greater", smallest_effect=0.5) for e in effects])
-    # The second passes 0.05 / 3; the first, 0.074, fails 0.05 / 2, and that is everybody else's level.
-    assert [v.interval.level for v in family] == pytest.approx([1 - 0.05 / 2, 1 - 0.05 / 3, 1 - 0.05 / 2])
+    # The second passes 0.05 / 3; the first, 0.074, fails 0.05 / 2, and that is the error level of the others.
+    assert [v.interval.confidence for v in family] == pytest.approx([1 - 0.05 / 2, 1 - 0.05 / 3, 1 - 0.05 / 2])
     assert [v.p_adjusted for v in family] == pytest.approx([2 * p[0], 3 * p[1], 1.0])
     assert [v.outcome for v in family] == ["inconclusive", "supported", "inconclusive"]
 
@@ -110,7 +110,7 @@ def test_interval_p_and_outcome_always_agree(num_looks: int) -> None:
             assert verdict.outcome == expected
             assert not (different and equal)
             seen.add(verdict.outcome)
-    # The others hang on which runs trained, of which nothing is said here.
+    # The other outcomes depend on which runs trained, which is not tested here.
     assert seen == {Outcome.SUPPORTED, Outcome.CONTRADICTED, Outcome.NO_DIFFERENCE, Outcome.INCONCLUSIVE}
 
 
@@ -141,14 +141,14 @@ def test_incomplete_claims_count_in_the_family() -> None:
     assert second.seeds_needed is None
 
 
-def test_looks_spend_the_level() -> None:
+def test_looks_divide_the_error_level() -> None:
     effect = mean_effect([0.8, 1.5, 2.6, 0.9])
     assert 0.05 / 3 < effect.p_value() < 0.05
     assert judge(effect, smallest=0.5).outcome is Outcome.SUPPORTED
     third = judge(effect, smallest=0.5, look=3, num_looks=3)
     assert third.outcome is Outcome.INCONCLUSIVE
     assert third.p_adjusted == pytest.approx(3 * effect.p_value())
-    assert third.interval.level == pytest.approx(1 - 0.05 / 3)
+    assert third.interval.confidence == pytest.approx(1 - 0.05 / 3)
     with pytest.raises(ValueError, match="undeclared look"):
         judge(effect, look=2)
 
@@ -175,7 +175,7 @@ def test_seeds_needed_are_planned_for_the_target_power() -> None:
 
 
 def test_seeds_needed_near_the_smallest_effect_extrapolate() -> None:
-    # Enough seeds by the plan, but the estimate lies just below the smallest effect.
+    # Enough seeds by the plan, but the estimate is just below the smallest effect.
     verdict = judge(MeanEffect(0.95, 1.0, 40))
     assert seeds_needed(1.0, 1.0).either_way < 40
     n = verdict.seeds_needed

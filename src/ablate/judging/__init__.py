@@ -1,4 +1,4 @@
-"""From a study's results to one judgement a claim; no torch."""
+"""From a study's results to one judgement per claim; no torch."""
 
 from ablate.judging.judge import judge
 from ablate.judging.judgement import AtValue, Judgement, Mechanism, Trained

@@ -1,4 +1,4 @@
-"""From the scores of a claim's cells to the effect that the statistics judge."""
+"""From the scores of a claim's cells to the effect that `ablate.statistics` decides."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from ablate.study.manifest import Variant
 from ablate.study.results import metric_value
 from ablate.training.record import Record
 
-# An arm's runs as they are compared: its variant, and the records by seed.
+# The runs of an arm that are compared: its variant, and the records by seed.
 Sample = tuple[Variant, Mapping[int, Record]]
 
 
@@ -26,8 +26,7 @@ class Scores:
 
     Args:
         values: shape (num_cells, num_arms, num_seeds); nan where a run is missing, inf where its metric is null.
-        budgets: epochs that each arm was given, shape (num_cells, num_arms, 1): what a threshold that was never reached
-            lies above.
+        budgets: epochs of each arm, shape (num_cells, num_arms, 1): the lower bound of an epoch that was never reached.
     """
 
     values: FloatArray
@@ -38,9 +37,9 @@ def read_scores(cells: Sequence[Sequence[Sample]], metric: str, seeds: Sequence[
     """Return the scores of a claim's cells.
 
     Args:
-        cells: by cell, its arms; equal positions are matched.
+        cells: the arms of each cell; arms at equal positions are matched.
         metric: key of `Record.metrics`.
-        seeds: what the runs are paired by.
+        seeds: by which the runs are paired.
 
     Raises:
         UserError: the runs have no such metric.
@@ -51,7 +50,7 @@ def read_scores(cells: Sequence[Sequence[Sample]], metric: str, seeds: Sequence[
 
 
 def is_censored(claim: Claim) -> bool:
-    """Return whether a null of the claim's metric is a value too large to see, rather than none."""
+    """Return whether a null of the claim's metric is censored, a value above the budget, and not a missing one."""
     return claim.form == "ratio" and claim.metric.startswith("epochs_to/")
 
 
@@ -60,8 +59,9 @@ def bounds(claim: Claim, scores: Scores) -> tuple[FloatArray, FloatArray]:
 
     They are equal where all runs of the seed have a value, and nan where one is missing. Arms of a cell are averaged
     (of a ratio: the logarithms), then the cells are contrasted: the difference of treatment and control (or a value),
-    that of two such differences, or the change along the least-squares line over the cells, which lie at equal steps.
-    An epoch that was never reached lies above its arm's budget B: its logarithm is between log B and infinity.
+    that of two such differences, or the change along the least-squares line over the cells at equal steps.
+    An epoch that was never reached is above its arm's budget B: its logarithm is between log B and infinity. The unit
+    is that of the metric; of a ratio, the bounds are logarithms.
     """
     if claim.form == "ratio":
         # With one arm a cell and one budget this is `statistics.ratio`.
@@ -79,27 +79,32 @@ def bounds(claim: Claim, scores: Scores) -> tuple[FloatArray, FloatArray]:
 
 
 def weights(claim: Claim, num_cells: int) -> FloatArray:
-    """Return what the mean of each cell counts for in the effect (of a ratio: its logarithm), shape (num_cells,)."""
+    """Return the weight of each cell's mean in the effect (of a ratio: of its logarithm), shape (num_cells,)."""
     if claim.form == "trend":
         return np.array([trend(unit[None]).estimate for unit in np.eye(num_cells)])
     return np.array([1.0, -1.0, -1.0, 1.0][:num_cells])
 
 
 def is_accuracy(metric: str) -> bool:
-    """Return whether a metric is a fraction of right answers, which a net that guesses has too."""
+    """Return whether a metric is an accuracy, of which the value for guessing is known.
+
+    Example:
+        >>> is_accuracy("test/accuracy"), is_accuracy("test/loss")
+        (True, False)
+    """
     return metric.rpartition("/")[2] == "accuracy"
 
 
 def resolution(claim: Claim, scores: Scores, num_images: int | None) -> float:
-    """Return the least standard error that the claim's effect can have, however many seeds agree.
+    """Return the least standard error of the claim's effect, in its unit, however many seeds agree.
 
-    Of an accuracy it is what one image counts for; all seeds are measured on the same images. A count of whole epochs
-    has been rounded up, which has a variance of 1/12. Nothing is known of other metrics: 0.
+    For an accuracy it is the contribution of one image, since all seeds are measured on the same images. A count of
+    whole epochs has been rounded up, which has a variance of 1/12. For other metrics it is not known: 0.
 
     Args:
         claim: any.
         scores: complete.
-        num_images: that the metric is measured on; None where it is not known.
+        num_images: number of images that the metric is measured on; None where it is not known.
     """
     w = np.abs(weights(claim, len(scores.values)))
     means = scores.values.mean(axis=(1, 2)) if claim.form == "ratio" else np.ones(len(w))
@@ -111,13 +116,13 @@ def resolution(claim: Claim, scores: Scores, num_images: int | None) -> float:
 
 
 def effect_of(claim: Claim, scores: Scores, least_error: float = 0.0, is_mixture: bool = False) -> Effect:
-    """Return the claim's effect: of the mean difference, or by signed ranks where a value was never reached.
+    """Return the claim's effect: the mean difference, or signed ranks where a threshold was never reached.
 
     Args:
         claim: any but an identity.
         scores: of its runs.
         least_error: see `resolution`.
-        is_mixture: whether some runs of an arm trained and others did not: t alone does not decide then.
+        is_mixture: whether some runs of an arm trained and others did not; the sign flips have to agree with t then.
     """
     lower, upper = bounds(claim, scores)
     if np.isinf(scores.values).any():
@@ -130,7 +135,7 @@ def effect_of(claim: Claim, scores: Scores, least_error: float = 0.0, is_mixture
 def comparison_of(
     claim: Claim, effect: Effect, exposure: Exposure = NO_EXPOSURE, neither_trains: bool = False
 ) -> Comparison:
-    """Return the claim as the statistics see it."""
+    """Return the claim in the form that `statistics.decide` takes."""
     return Comparison(
         effect=effect,
         direction=direction_of(claim),
@@ -142,31 +147,31 @@ def comparison_of(
 
 
 def null_of(claim: Claim) -> float:
-    """Return what the effect is tested against, in its unit."""
+    """Return the value that the effect is tested against, in its unit."""
     return comparison_of(claim, mean_effect([math.nan])).null
 
 
 def direction_of(claim: Claim) -> Direction:
-    """Return what is claimed of the effect, which the form of a difference says itself."""
+    """Return the direction that is claimed: the form of a difference, the `direction` of any other form."""
     return cast(Direction, claim.form if claim.form in DIFFERENCE_FORMS else claim.direction)
 
 
 def smallest_effect(claim: Claim) -> float:
-    """Return the claim's smallest effect in the unit of its effect: a ratio's is log k."""
+    """Return the claim's smallest effect in the unit of its effect: log k for a ratio."""
     return math.log(claim.smallest_effect) if claim.form == "ratio" else claim.smallest_effect
 
 
 def in_unit(claim: Claim, value: float) -> float | None:
-    """Return an effect in the unit of the judgement, a log ratio becoming a factor; None for nan."""
+    """Return an effect in the unit of the judgement: a log ratio becomes a factor, nan None."""
     if math.isnan(value):
         return None
     return float(np.exp(value)) if claim.form == "ratio" else float(value)
 
 
 def unusable(claim: Claim, scores: Scores) -> NDArray[np.bool_]:
-    """Return which scores are there and yet have no place in the claim's effect, shape of the values.
+    """Return which scores exist and cannot be used in the claim's effect, shape (num_cells, num_arms, num_seeds).
 
-    A null is one unless it is a time censored by the budget; in a ratio so is what has no logarithm.
+    These are nulls, except epochs censored by the budget, and in a ratio all values without a logarithm.
     """
     null = np.isinf(scores.values) & (not is_censored(claim))
     return null | (scores.values <= 0) if claim.form == "ratio" else null

@@ -1,6 +1,5 @@
-"""What there is to decide a claim by: its arms, their scores, which of their runs trained, and the effect."""
+"""What a claim is decided from: its arms, their scores, which of their runs trained, and the effect."""
 
-import math
 from dataclasses import dataclass, field, replace
 
 from ablate.errors import Unusable, UserError
@@ -25,23 +24,23 @@ from ablate.judging.trained import (
     which_trained,
 )
 from ablate.judging.undecided import why_missing, why_unusable
-from ablate.statistics import Comparison, Failures, mean_effect
+from ablate.statistics import Comparison, Failures
 from ablate.study.claim import Claim
 from ablate.study.results import ArmResult, Results
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What there is to decide a claim by.
+    """What a claim is decided from.
 
     Args:
         claim, selection: the claim and its arms.
-        scores: of the report runs; None where the arms are not comparable or have no such metric.
+        scores: of the report runs; None where the arms are not comparable or do not have the metric.
         obstacle: "incomplete" or "not comparable" where the claim cannot be decided, "" otherwise.
-        reason: of the obstacle.
-        failures: of each cell, where the metric depends on training.
-        comparison: the claim as the statistics see it; None where there is an obstacle, or nothing is tested.
-        num_images: see `Judgement`.
+        reason: why there is an obstacle, "" where there is none.
+        failures: number of failed runs of each cell; empty where the metric does not depend on training.
+        comparison: what the family's decision takes; None where there is an obstacle, or nothing is tested.
+        num_images: number of test images, where these are the replicates; None where seeds are.
     """
 
     claim: Claim
@@ -53,18 +52,14 @@ class Evidence:
     comparison: Comparison | None = None
     num_images: int | None = None
 
-    def in_family(self) -> Comparison:
-        """Return the claim as its family sees it: one of which nothing is known where there is an obstacle."""
-        return self.comparison or comparison_of(self.claim, mean_effect([math.nan]))
-
 
 def gather(claim: Claim, results: Results, read: Reader = read_predictions) -> Evidence:
-    """Return what there is to decide a claim by.
+    """Return what a claim is decided from.
 
     Args:
         claim: of the study.
         results: of the study.
-        read: see `items.item_interval`.
+        read: see `image_interval.interval_over_images`.
 
     Raises:
         UserError: the claim names arms that the study does not have.
@@ -89,7 +84,7 @@ def gather(claim: Claim, results: Results, read: Reader = read_predictions) -> E
 
 
 def compare(evidence: Evidence, results: Results, labels: IntArray | None, read: Reader) -> Evidence:
-    """Return complete evidence with the claim's effect: over seeds or, of the same trained nets, over test images."""
+    """Return complete evidence with its comparison: over seeds or, where the nets are the same, over test images."""
     claim, cells, scores, failures = evidence.claim, evidence.selection.cells, evidence.scores, evidence.failures
     study = results.study
     assert scores is not None
@@ -97,7 +92,7 @@ def compare(evidence: Evidence, results: Results, labels: IntArray | None, read:
     if are_same_nets(cells, study.seeds):
         try:
             hits = paired_hits(claim, cells, study.seeds, results.output_dir, read)
-        except Unusable:  # the judgement names the file; seeds decide
+        except Unusable:  # seeds decide, and the judgement names the file
             hits = None
         if hits is not None:
             effect = image_effect(hits, null_of(claim))

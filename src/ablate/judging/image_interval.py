@@ -1,4 +1,4 @@
-"""Test images as replicates: what their draw adds to an accuracy difference, and nets that are only evaluated anew."""
+"""Test images as replicates: uncertainty over images of a difference, and the same nets evaluated in two ways."""
 
 import contextlib
 import hashlib
@@ -24,7 +24,7 @@ IntArray = NDArray[np.int_]
 Reader = Callable[[Path, str], tuple[HitArray, IntArray]]
 
 
-def item_interval(
+def interval_over_images(
     claim: Claim, cells: Sequence[Sequence[ArmResult]], seeds: Sequence[int], output_dir: Path, read: Reader
 ) -> tuple[float, float] | None:
     """Return the 95 % interval of a test accuracy difference for these nets and other test images.
@@ -33,8 +33,8 @@ def item_interval(
         claim: any; only differences of test/accuracy have such an interval.
         cells: treatment and control, matched.
         seeds: of the runs.
-        output_dir: folder that the runs' homes are relative to.
-        read: (folder of a run, checksum) -> what its answers count and the true classes, see `read_predictions`.
+        output_dir: folder that the folders of the runs are relative to.
+        read: (folder of a run, checksum) -> its hits and the true classes, see `read_predictions`.
 
     Returns:
         (low, high) as fractions; None where a run diverged, or the test images are not the same.
@@ -45,17 +45,17 @@ def item_interval(
     found = paired_hits(claim, cells, seeds, output_dir, read)
     if found is None:
         return None
-    interval = hit_difference(*found).item_interval
+    interval = hit_difference(*found).image_interval
     return interval.lower, interval.upper
 
 
 def paired_hits(
     claim: Claim, cells: Sequence[Sequence[ArmResult]], seeds: Sequence[int], output_dir: Path, read: Reader
 ) -> tuple[HitArray, HitArray] | None:
-    """Return what each answer of treatment and control counts, in [0, 1], shape (num_nets, num_images) each.
+    """Return the hits of treatment and control, in [0, 1], shape (num_nets, num_images) each.
 
-    Matched arms count as further nets. None where a run diverged, the test images are not the same, or the claim is not
-    about a difference of test accuracies.
+    Every run of every matched arm is one net. None where a run diverged, the test images are not the same, or the claim
+    is not about a difference of test accuracies.
 
     Raises:
         Unusable: predictions are missing or damaged; the file is named.
@@ -79,7 +79,7 @@ def paired_hits(
 
 
 def labels_of(arms: Sequence[ArmResult], output_dir: Path, read: Reader) -> IntArray | None:
-    """Return the true classes of the test images, shape (num_images,); None where no run's can be read."""
+    """Return the true classes of the test images, shape (num_images,); None where no run's file can be read."""
     for arm in arms:
         for seed in arm.records if arm.chosen else ():
             assert arm.chosen is not None
@@ -89,7 +89,7 @@ def labels_of(arms: Sequence[ArmResult], output_dir: Path, read: Reader) -> IntA
 
 
 def num_images(claim: Claim, cells: Sequence[Sequence[ArmResult]], labels: IntArray | None) -> int | None:
-    """Return how many images the claim's metric is measured on, the least of all arms; None where it is not known."""
+    """Return how many images the claim's metric is measured on, the least over the arms; None where not known."""
     split = claim.metric.removeprefix("best/").partition("/")[0]
     if split == "test" and labels is not None:
         return len(labels)
@@ -102,7 +102,7 @@ def are_same_nets(cells: Sequence[Sequence[ArmResult]], seeds: Sequence[int]) ->
     """Return whether two cells hold the same trained nets, evaluated in two ways.
 
     They are the same if the training loss of every epoch agrees to the last bit in every pair of runs, none of which
-    diverged. On a device whose sums are not repeatable they may not be told to be the same; then seeds decide.
+    diverged. On a device whose sums are not repeatable the same nets may not be recognized; then seeds decide.
     """
     if len(cells) != 2:
         return False
@@ -117,13 +117,19 @@ def are_same_nets(cells: Sequence[Sequence[ArmResult]], seeds: Sequence[int]) ->
 
 
 def image_effect(hits: tuple[HitArray, HitArray], null: float) -> Effect:
-    """Return the effect of which test images are the replicates.
+    """Return the difference of accuracies as an effect whose replicates are test images.
 
-    Where few images are answered differently, the exact sign-flip test over these has to agree with t.
+    Where at most MAX_EXACT_SEEDS images differ in their hits, the exact sign-flip test over these has to agree with t.
 
     Args:
         hits: see `paired_hits`.
-        null: what the effect is tested against.
+        null: value that the effect is tested against, in [-1, 1].
+
+    Example: of 100 images, one net has 90 right and the other 70.
+
+        >>> effect = image_effect((np.arange(100)[None] < 90, np.arange(100)[None] < 70), null=0.0)
+        >>> effect.estimate, effect.p_value() < 0.001
+        (0.2, True)
     """
     d = image_differences(*hits)
     few = np.count_nonzero(d) <= MAX_EXACT_SEEDS
@@ -131,15 +137,15 @@ def image_effect(hits: tuple[HitArray, HitArray], null: float) -> Effect:
 
 
 def read_predictions(folder: Path, checksum: str) -> tuple[HitArray, IntArray]:
-    """Return what the answer for every test image counts, in [0, 1], and its true class, shape (num_images,) each.
+    """Return the hit in [0, 1] and the true class of every test image, shape (num_images,) each.
 
-    An output that is not finite is no hit, and where m classes share the largest output it is 1/m of one, as in the
-    test accuracy.
+    A hit is 1 if the prediction is right and 0 if it is wrong or not finite; where m classes share the largest output
+    it is 1/m, as in the test accuracy.
 
     Args:
         folder: of the run.
-        checksum: SHA-256 of the file, from the run's record; "" where it is not known, and the check sums of the npz
-            format alone are verified.
+        checksum: SHA-256 of the file, from the run's record; "" where it is not known: only the checksums of the
+            npz format are verified then.
 
     Raises:
         Unusable: the file is missing, or is not the one that the run wrote.

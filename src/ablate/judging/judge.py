@@ -1,4 +1,4 @@
-"""The judgements of a study: which claims can be decided, in which families, and what is shown beside."""
+"""The judgements of a study: decide the claims family by family, and collect what a report shows of each."""
 
 import functools
 import math
@@ -19,7 +19,7 @@ from ablate.judging.effects import (
     unusable,
 )
 from ablate.judging.evidence import Evidence, gather
-from ablate.judging.image_interval import Reader, item_interval, read_predictions
+from ablate.judging.image_interval import Reader, interval_over_images, read_predictions
 from ablate.judging.judgement import Judgement, Mechanism, Trained
 from ablate.judging.selection import Selection, axes_text
 from ablate.statistics import (
@@ -38,36 +38,31 @@ from ablate.study.results import ArmResult, Results
 
 
 def judge(results: Results, generator_seed: int = 0) -> list[Judgement]:
-    """Return one judgement a claim, in the study's order, of a study that may be unfinished.
+    """Return one judgement per claim, in the study's order, of a study that may be unfinished.
 
-    The claims of a family are decided together at the study's alpha, spent over its looks. Claims that cannot be
-    decided stay members, so that their number does not depend on what has been run; identities need no test and are
-    none. Reads, beside what is in `results`, the predictions of runs whose test accuracies are compared.
+    The claims of a family are decided together at the study's alpha, divided over its looks. Claims that cannot be
+    decided stay in their family, so that its size does not depend on what has been run; identities need no test and
+    are in none. Besides `results`, it reads the predictions of runs whose test accuracies are compared.
 
     Args:
         results: of the study.
-        generator_seed: of the bootstrap and of sign flips that are drawn.
+        generator_seed: for the bootstrap and for sign flips that are drawn.
 
     Raises:
         UserError: a claim that names arms the study does not have, or a look that was not declared.
     """
     study = results.study
     read = functools.cache(read_predictions)
-    evidence = [gather(claim, results, read) for claim in study.asked]
-    asked = {claim.name for claim in study.asked}
+    evidence = {claim.name: gather(claim, results, read) for claim in study.asked}
+    comparisons = {name: found.comparison for name, found in evidence.items()}
     verdicts: dict[str, Verdict] = {}
     for family in dict.fromkeys(claim.family for claim in study.asked):
-        members = [e for e in evidence if e.claim.family == family and e.claim.is_tested]
-        comparisons = [e.in_family() for e in members]
-        # Claims of the family that nobody asks for (`only`) count as ones of which nothing is known.
-        comparisons += [
-            comparison_of(claim, mean_effect([math.nan]))
-            for claim in study.claims
-            if claim.family == family and claim.is_tested and claim.name not in asked
-        ]
-        decided = decide(comparisons, alpha=study.alpha, look=results.look, num_looks=study.looks)
-        verdicts |= {e.claim.name: verdict for e, verdict in zip(members, decided, strict=False)}
-    return [conclude(e, verdicts.get(e.claim.name), results, generator_seed, read) for e in evidence]
+        members = [claim for claim in study.claims if claim.family == family and claim.is_tested]
+        # A claim that cannot be decided, or that `only` leaves out, has an incomplete effect in its family.
+        known = [comparisons.get(claim.name) or comparison_of(claim, mean_effect([math.nan])) for claim in members]
+        decided = decide(known, alpha=study.alpha, look=results.look, num_looks=study.looks)
+        verdicts |= {claim.name: verdict for claim, verdict in zip(members, decided, strict=True)}
+    return [conclude(found, verdicts.get(name), results, generator_seed, read) for name, found in evidence.items()]
 
 
 def conclude(
@@ -80,45 +75,45 @@ def conclude(
         verdict: of the claim in its family; None for an identity.
         results: of the study.
         generator_seed: see `judge`.
-        read: see `items.item_interval`.
+        read: see `image_interval.interval_over_images`.
     """
     claim, cells, study = evidence.claim, evidence.selection.cells, results.study
-    told: dict[str, Any] = {"outcome": evidence.obstacle, "reason": evidence.reason}
-    told |= name_sides(claim, evidence.selection)
-    told["mechanisms"] = [mechanism(claim, metric, cells, len(study.seeds)) for metric in claim.explained_by]
+    fields: dict[str, Any] = {"outcome": evidence.obstacle, "reason": evidence.reason}
+    fields |= name_sides(claim, evidence.selection)
+    fields["mechanisms"] = [mechanism(claim, metric, cells, len(study.seeds)) for metric in claim.explained_by]
     if evidence.scores is not None:
-        told |= summarize(claim, evidence.scores)
+        fields |= summarize(claim, evidence.scores)
     cell_labels = labels_of_cells(claim, evidence.selection)
-    told["trained"] = [
+    fields["trained"] = [
         Trained(label=label, failed=f.failed, total=f.total, at_most=f.at_most)
         for label, f in zip(cell_labels, evidence.failures, strict=False)
     ]
-    told["failure_share"] = study.failure_share if evidence.failures else None
+    fields["failure_share"] = study.failure_share if evidence.failures else None
     if evidence.scores is not None and not evidence.obstacle:
         if claim.is_timed:
-            told |= measured(claim, evidence.scores, cells)
+            fields |= measured(claim, evidence.scores, cells)
         elif verdict is None:
-            told["outcome"] = "supported" if holds(claim, evidence.scores) else "contradicted"
+            fields["outcome"] = "supported" if holds(claim, evidence.scores) else "contradicted"
         else:
-            told |= report_verdict(claim, verdict, study.failure_share)
+            fields |= report_verdict(claim, verdict, study.failure_share)
             if evidence.num_images is not None:
-                told |= {"num_images": evidence.num_images, "further_seeds": None}
-            told |= describe_differences(claim, evidence.scores, generator_seed)
+                fields |= {"num_images": evidence.num_images, "further_seeds": None}
+            fields |= describe_differences(claim, evidence.scores, generator_seed)
             try:
-                told["item_interval"] = item_interval(claim, cells, study.seeds, results.output_dir, read)
+                fields["item_interval"] = interval_over_images(claim, cells, study.seeds, results.output_dir, read)
             except Unusable as error:
-                told["unread"] = [str(error)]
+                fields["unread"] = [str(error)]
     if study.tuning is not None and evidence.obstacle != "not comparable":
-        told["at_values"] = tuning.at_values(claim, cells, study)
-        told["value_sensitive"] = tuning.value_sensitive(claim, cells, study)
-        told["edges"] = tuning.edges(cells)
+        fields["at_values"] = tuning.at_values(claim, cells, study)
+        fields["value_sensitive"] = tuning.value_sensitive(claim, cells, study)
+        fields["edges"] = tuning.edges(cells)
     if study.fixed is not None:
-        told["edges"] = [arm.label for cell in cells for arm in cell if arm.label in study.fixed.edges]
-    return Judgement(claim=claim, budget=budget_of([arm for cell in cells for arm in cell]), **told)
+        fields["edges"] = [arm.label for cell in cells for arm in cell if arm.label in study.fixed.edges]
+    return Judgement(claim=claim, budget=budget_of([arm for cell in cells for arm in cell]), **fields)
 
 
 def positions_of_sides(claim: Claim) -> tuple[list[int], list[int]]:
-    """Return the cells that are called treatment and those that are called control, none where a value is."""
+    """Return the positions of the treatment's and of the control's cells; none where a value is the control."""
     if claim.value is not None:
         return [0], []
     return {"trend": ([-1], [0]), "interaction": ([0, 2], [1, 3])}.get(claim.form, ([0], [1]))
@@ -144,7 +139,7 @@ def labels_of_cells(claim: Claim, selection: Selection[ArmResult]) -> list[str]:
 
 
 def measured(claim: Claim, scores: Scores, cells: Sequence[Sequence[ArmResult]]) -> dict[str, Any]:
-    """Return the spread over runs of a metric in seconds, which is no replicate of the machine and gets no verdict."""
+    """Return the range over runs of a metric in seconds, which gets no verdict: runs do not replicate a machine."""
     contrast = bounds(claim, scores)[0] if claim.form != "identity" else scores.values[0].ravel()
     records = [record for cell in cells for arm in cell for record in arm.records.values()]
     machines = {(r.environment.get("host"), r.environment.get("device_name")) for r in records}
@@ -161,11 +156,11 @@ def mechanism(
         claim: names the sides.
         metric: key of `Record.metrics`.
         cells: the claim's arms.
-        num_seeds: report seeds of each arm; None: as many as have finished.
+        num_seeds: number of report seeds of each arm; None: as many as have finished.
     """
     means: list[float | None] = []
     runs: list[tuple[int, int]] = []
-    for side in positions_of_sides(claim):  # of a claim about a value, the other side has no runs
+    for side in positions_of_sides(claim):  # where the control is a value, it has no runs
         records = [record for i in side for arm in cells[i] for record in arm.records.values()]
         values = [value for record in records if (value := record.metrics.get(metric)) is not None]
         means.append(sum(values) / len(values) if values else None)
@@ -197,7 +192,7 @@ def summarize(claim: Claim, scores: Scores) -> dict[str, Any]:
 
 
 def mean_of(claim: Claim, values: FloatArray) -> float | None:
-    """Return the mean of scores (of a ratio: the geometric one), None where one was never reached."""
+    """Return the mean of scores (of a ratio: the geometric mean), None where a threshold was never reached."""
     mean = float(np.exp(np.log(values).mean()) if claim.form == "ratio" else values.mean())
     return mean if math.isfinite(mean) else None
 
@@ -210,7 +205,7 @@ def holds(claim: Claim, scores: Scores) -> bool:
 
 
 def other_side(claim: Claim, scores: Scores) -> FloatArray:
-    """Return what an identity holds the treatment's scores against, shape (num_arms, num_seeds)."""
+    """Return the scores that an identity compares the treatment's with, shape (num_arms, num_seeds)."""
     return scores.values[1] if claim.value is None else np.full_like(scores.values[0], claim.value)
 
 
@@ -220,7 +215,7 @@ def report_verdict(claim: Claim, verdict: Verdict, failure_share: float) -> dict
         "outcome": verdict.outcome.value,
         "low": in_unit(claim, verdict.interval.lower),
         "high": in_unit(claim, verdict.interval.upper),
-        "level": verdict.interval.level,
+        "level": verdict.interval.confidence,
         "p": verdict.p,
         "p_adjusted": verdict.p_adjusted,
         "equivalence_p": verdict.equivalence_p,
@@ -231,7 +226,7 @@ def report_verdict(claim: Claim, verdict: Verdict, failure_share: float) -> dict
 
 
 def stands_to(verdict: Verdict, failure_share: float) -> float | None:
-    """Return the share of failing runs up to which a difference stands, None where there is none or it is not known."""
+    """Return the share of failing runs, in [0, 1], up to which a difference holds; None where it is not known."""
     if verdict.outcome not in (Outcome.SUPPORTED, Outcome.CONTRADICTED):
         return None
     null, exposure = verdict.comparison.null, verdict.comparison.exposure
@@ -240,10 +235,10 @@ def stands_to(verdict: Verdict, failure_share: float) -> float | None:
 
 
 def describe_differences(claim: Claim, scores: Scores, generator_seed: int) -> dict[str, Any]:
-    """Return what is shown beside a verdict and never decides.
+    """Return the statistics that are shown beside a verdict and do not decide it.
 
-    A pair in which one side alone never reached the threshold has a sign, though no difference; one in which neither
-    did is a tie. Each claim has a generator of its own: what is said of it does not depend on the others.
+    A pair in which only one side reached the threshold has a sign, though no difference; one in which neither did is a
+    tie. Each claim has a generator of its own, so its numbers do not depend on other claims.
     """
     lower, upper = bounds(claim, scores)
     sign = ((lower >= 0) & (upper > 0)).astype(float) - ((upper <= 0) & (lower < 0))
@@ -260,7 +255,7 @@ def describe_differences(claim: Claim, scores: Scores, generator_seed: int) -> d
 
 
 def budget_of(arms: Sequence[ArmResult]) -> str:
-    """Return net, data and epochs, e.g. "micro, 2000 images of shapes, 8 epochs"; all of them where the arms differ."""
+    """Return net, data and epochs, e.g. "micro, 2000 images of shapes, 8 epochs"; all values where the arms differ."""
     variants = [arm.chosen or arm.planned.variants[0] for arm in arms]
     nets = [variant.levels["net"] for variant in variants]
     images = [variant.settings["data"]["train_size"] for variant in variants]

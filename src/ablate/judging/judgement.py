@@ -1,4 +1,4 @@
-"""What a report says of a claim."""
+"""The judgement of a claim: its verdict with all numbers that a report shows."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,13 +8,13 @@ from ablate.study.claim import Claim
 
 @dataclass(frozen=True, kw_only=True)
 class AtValue:
-    """The same comparison with all arms at one value of the tuned nuisance, from tuning seeds and validation scores.
+    """The same comparison with all arms at one value of the tuned setting, from tuning seeds and validation scores.
 
     Args:
-        value: of the nuisance.
+        value: of the tuned setting.
         estimate, low, high: effect and 95 % interval, in the judgement's unit; None where runs are missing or diverged
             without a score.
-        num_seeds: tuning seeds that are complete.
+        num_seeds: number of tuning seeds of which no run is missing.
     """
 
     value: Any
@@ -26,12 +26,12 @@ class AtValue:
 
 @dataclass(frozen=True, kw_only=True)
 class Mechanism:
-    """A diagnostic that the claim says explains it: means over the runs at hand, None where none has it.
+    """A diagnostic that should explain the claim (`explained_by`): its means, None where no run has it.
 
     Args:
         metric: key of `Record.metrics`.
         treatment, control: means over seeds and arms of the two sides; runs that diverged are left out.
-        runs: of the two sides, (runs that the mean is over, runs that the claim is about); None: all of them.
+        runs: of each side, (runs that the mean is over, runs that the claim is about); None where they are equal.
     """
 
     metric: str
@@ -46,8 +46,8 @@ class Trained:
 
     Args:
         label: of the cell's arm, or what several arms have in common.
-        failed, total: runs (with several arms: seeds in which one of them failed).
-        at_most: upper limit of the share of runs that fail, with 95 %.
+        failed, total: numbers of runs (with several arms: of seeds, failed where a run of any arm failed).
+        at_most: upper limit of the share of runs that fail, in [0, 1], with 95 % confidence.
     """
 
     label: str
@@ -58,10 +58,10 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """A claim with its verdict and the numbers it rests on, fractions staying fractions.
+    """A claim with its verdict and the numbers that it is based on; accuracies and shares are fractions, not percent.
 
-    A claim that is incomplete has means, estimate and differences of the pairs that are complete, for orientation, but
-    neither interval nor p: drawing conclusions before the seeds are in would be a look that nobody declared.
+    An incomplete claim has means, estimate and differences of the complete pairs, for orientation, but neither interval
+    nor p: a conclusion before all seeds have finished would be an undeclared look.
 
     Args:
         claim: the claim.
@@ -70,38 +70,39 @@ class Judgement:
         reason: why a claim is incomplete or not comparable; "" otherwise.
         treatment, control: labels of the arms that are compared; of a trend the last and the first of its order.
         treatment_mean, control_mean: means of the metric over complete pairs (of a ratio: geometric means); None where
-            there are none, or a value was never reached.
+            there are none, or a threshold was never reached.
         estimate, low, high: the effect and its interval, in units of the metric (a ratio: as a factor; an identity: the
-            largest absolute difference, without interval); None where nothing can be estimated; an end is infinite (a
-            ratio's lower end 0) where the scores give none.
-        level: confidence of the interval, 1 - the claim's Holm level.
-        p, p_adjusted: two-sided, of no effect, or of the number that a claim `at_least` names; adjusted for family and
-            looks.
+            largest absolute difference, without interval); None where nothing can be estimated; a limit is infinite (a
+            ratio's lower limit 0) where the scores give none.
+        level: confidence of the interval, 1 - the claim's Holm error level.
+        p, p_adjusted: two-sided, of no effect, or of the number that an `at_least` claim names; adjusted for family
+            and looks.
         equivalence_p_adjusted: of the two one-sided tests against the smallest effect.
-        num_seeds: complete pairs, those included in which a ratio's value was never reached.
-        further_seeds: seeds to add to decide; None where decided, unknown or out of reach.
+        num_seeds: number of complete pairs, with those in which a ratio's threshold was never reached.
+        further_seeds: number of seeds to add for a decision; None where decided, not known, or too many.
         differences: the paired differences in the order of seeds (a ratio: log ratios), where both values are known.
         bootstrap: 95 % BCa interval of the effect, in its unit; None where it is not defined.
         sign_flip_p, sign_flip_smallest_p: exact sign-flip test and the smallest value it could have reached.
         improvement: fraction of pairs in which the treatment is better, ties half; smaller is better where that is
             what is claimed.
-        item_interval: 95 % interval of a difference of test accuracies over the draw of test images, for these nets;
+        item_interval: 95 % interval of a difference of test accuracies over other test images, for these nets;
             None for other metrics and forms, and where a run diverged.
-        unread: why there is no such interval although the claim could have one: predictions that cannot be read.
-        value_sensitive: whether moving one arm to a neighbouring value of the tuned nuisance changes the category of
+        unread: why that interval is missing although the claim could have one: predictions that cannot be read.
+        value_sensitive: whether moving one arm to a neighbouring value of the tuned setting changes the category of
             the effect (see `ablate.judging.tuning.value_sensitive`); None where nothing is tuned.
-        at_values: the comparison at equal values of the nuisance.
-        edges: labels of arms whose best value, tuned here or before, lies on the edge of the grid.
-        mechanisms: what the claim is explained by.
-        budget: net, images and epochs the verdict was reached at.
+        at_values: the comparison at equal values of the tuned setting.
+        edges: labels of arms whose best value, tuned here or before, is the first or the last of the grid.
+        mechanisms: diagnostics that should explain the claim.
+        budget: net, images and epochs of the runs that the verdict is from.
         trained: how many runs of each cell failed; empty where the metric does not depend on training.
-        failure_share: share of failing runs that the verdict stands for, or the seeds exclude.
-        stands_to: share of failing runs up to which a difference of accuracies stands; None where it is not known, or
-            the seeds exclude so many that it need not.
+        failure_share: share of failing runs, in (0, 1), for which the verdict holds, or which the seeds exclude; None
+            where the metric does not depend on training.
+        stands_to: share of failing runs up to which a difference of accuracies holds; None where it is not known, or
+            not needed because the seeds exclude failures.
         equivalence_p: of the two one-sided tests, unadjusted.
         num_images: test images that decided the claim, where they are the replicates; None where seeds are.
         spread: least and greatest value of a metric in seconds over the runs, in the unit of the estimate.
-        num_machines: on which these runs were made.
+        num_machines: number of machines on which these runs were made.
     """
 
     claim: Claim

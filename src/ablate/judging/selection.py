@@ -1,4 +1,4 @@
-"""Which arms a claim is about, and whether they may be compared."""
+"""Which arms a claim compares, and whether they may be compared."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ MEASURED = re.compile(r"(?:initial/)?([a-z]\w*)/\w[\w./-]*")
 
 
 class HasAxes(Protocol):
-    """A planned arm or one with results."""
+    """A planned arm, or an arm with results."""
 
     @property
     def axes(self) -> Axes: ...
@@ -36,11 +36,11 @@ A = TypeVar("A", bound=HasAxes)
 
 @dataclass(frozen=True, kw_only=True)
 class Selection(Generic[A]):
-    """The arms of a claim in cells, the settings between which it draws its contrast.
+    """The arms of a claim in cells, the groups of arms between which it compares.
 
     Args:
-        specs: by cell, the values of axes that pick its arms.
-        cells: by cell, its arms; those at equal positions match in every axis that the claim does not name.
+        specs: of each cell, the values of axes that select its arms.
+        cells: of each cell, its arms; those at equal positions match in every axis that the claim does not name.
         mismatch: why the cells cannot be matched, "" where they can.
     """
 
@@ -50,10 +50,19 @@ class Selection(Generic[A]):
 
 
 def check_claims(study: Study) -> None:
-    """Check before the first run that every claim has a metric that runs record, finds its arms, and that they match.
+    """Check before the first run that every claim has a known metric and arms, and that these match.
 
     Raises:
         UserError: names the claim, what it asks for and what there is.
+
+    Example:
+        >>> from ablate.study.study import parse
+        >>> sides = {"treatment": {"activation": "relu"}, "control": {"activation": "gelu"}}
+        >>> claim = {"text": "ReLU is better.", "form": "greater", "smallest_effect": 0.01, **sides}
+        >>> grid = {"product": {"activation": ["relu", "tanh"]}}
+        >>> check_claims(parse("toy", {"grids": [grid], "claims": {"relu": claim}}))
+        Traceback (most recent call last):
+        ablate.errors.UserError: claim 'relu' finds no arm with activation=gelu; the axes are activation: relu, tanh
     """
     arms = study.arms()
     for claim in study.asked:
@@ -71,7 +80,7 @@ def check_claims(study: Study) -> None:
 
 
 def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
-    """Check before the first run that every threshold and diagnostic a claim speaks of is one that the runs record.
+    """Check before the first run that the runs record every threshold and diagnostic that a claim uses.
 
     Raises:
         UserError: names the claim, the threshold or the diagnostic, and what there is.
@@ -88,8 +97,8 @@ def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
         for arm in arms if any(metric.startswith("initial/") for metric in (claim.metric, *claim.explained_by)) else ():
             if not arm.variants[0].settings.get("diagnostics", {}).get("at_start", True):
                 raise UserError(
-                    f"claim {claim.name!r} speaks of what is measured before the first step, and diagnostics.at_start "
-                    "is false"
+                    f"claim {claim.name!r} is about a measurement before the first step, and diagnostics.at_start is "
+                    "false; set it to true"
                 )
         threshold = claim.metric.rpartition("/")[2]
         if not claim.metric.startswith("epochs_to/"):
@@ -104,14 +113,14 @@ def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
 
 
 def _lacking(lacking: Sequence[PlannedArm], arms: Sequence[PlannedArm]) -> tuple[str, str]:
-    """Return subject of a sentence that runs lack something, and whose setting it then names."""
+    """Return subject of the message that runs lack something, and the arm whose setting it shows."""
     return ("no run", "") if len(lacking) == len(arms) else ("not every run", f" of arm '{lacking[0].label}'")
 
 
 def unmeasured_runs(results: Results) -> Iterator[Job]:
-    """Yield the finished report runs that were done before anyone asked for the diagnostic that a claim is about.
+    """Yield the finished report runs whose settings did not ask for the diagnostic that a claim is about.
 
-    A run that was asked for it and has no such key is not among them: doing it anew would not help.
+    A run whose settings asked for it and whose record lacks it is not among them: a rerun would not help.
     """
     seen: set[str] = set()
     for claim in results.study.asked:
@@ -129,7 +138,12 @@ def unmeasured_runs(results: Results) -> Iterator[Job]:
 
 
 def measure_of(metric: str) -> str:
-    """Return the name of the diagnostic that a metric is of, "" for a score."""
+    """Return the name of the diagnostic that a metric belongs to, "" for a score.
+
+    Example:
+        >>> measure_of("initial/saturation/mean"), measure_of("test/accuracy")
+        ('saturation', '')
+    """
     found = MEASURED.fullmatch(metric)
     return "" if SCORE.fullmatch(metric) or found is None else found[1]
 
@@ -137,12 +151,20 @@ def measure_of(metric: str) -> str:
 def select(claim: Claim, arms: Sequence[A]) -> Selection[A]:
     """Return the arms that a claim is about.
 
-    An arm belongs to a cell whose values its axes contain. Arms of different cells are matched where they agree in all
-    axes that the claim does not name. An arm that lacks a match in another cell is left out, as where one grid varies
-    what another does not, so that cells never differ in what they are averaged over.
+    An arm belongs to a cell if its axes have all values of the cell. Arms of different cells match where they agree in
+    all axes that the claim does not name. An arm without a match in another cell is left out, as where one grid varies
+    what another does not, so that all cells are averaged over the same settings.
 
     Raises:
         UserError: a cell has no arm, or an arm is in two cells: a mistake in the study file.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> arms = [SimpleNamespace(axes={"activation": name}, label=name) for name in ("relu", "tanh", "gelu")]
+        >>> sides = {"treatment": {"activation": "relu"}, "control": {"activation": "tanh"}}
+        >>> found = select(Claim(name="it", text="", form="greater", smallest_effect=0.01, **sides), arms)
+        >>> [[arm.label for arm in cell] for cell in found.cells]
+        [['relu'], ['tanh']]
     """
     where = f"claim {claim.name!r}"
     if claim.form == "interaction" and (claim.factor in claim.treatment or claim.factor in claim.control):
@@ -165,11 +187,12 @@ def select(claim: Claim, arms: Sequence[A]) -> Selection[A]:
     return Selection(specs=specs, cells=cells, mismatch=mismatch)
 
 
-def why_not_comparable(selection: Selection[ArmResult], nuisance: str = "") -> str:
-    """Return what else matched arms differ in than the axes the claim sets apart and the nuisance, "" where nothing.
+def why_not_comparable(selection: Selection[ArmResult], tuned: str = "") -> str:
+    """Return in which undeclared settings matched arms differ, "" where in none.
 
-    The arms are compared at equal values of a tuned nuisance; of one that is fixed each arm has its own. A setting may
-    follow from a declared one by interpolation, as preprocessing.bits from data.bits: see `declaration.undeclared`.
+    Declared are the axes in which the claim's cells differ, and the tuned setting. Settings are compared at the first
+    value of a tuned setting; if its values were fixed beforehand, each arm has its own. A setting may follow from a
+    declared one by interpolation, as preprocessing.bits from data.bits: see `declaration.undeclared`.
     """
     if selection.mismatch:
         return selection.mismatch
@@ -180,7 +203,7 @@ def why_not_comparable(selection: Selection[ArmResult], nuisance: str = "") -> s
             a, b = mine.planned.variants[0], other.planned.variants[0]
             if a.fingerprint == b.fingerprint:
                 return same_runs([mine.label, other.label])
-            found = undeclared(a, b, declared | ({nuisance} if nuisance else set()))
+            found = undeclared(a, b, declared | ({tuned} if tuned else set()))
             if found:
                 shown = "; ".join(f"{key} is {x!r} against {y!r}" for key, (x, y) in found.items())
                 return f"{mine.label} and {other.label} differ in more than {', '.join(sorted(declared))}: {shown}"
@@ -188,18 +211,23 @@ def why_not_comparable(selection: Selection[ArmResult], nuisance: str = "") -> s
 
 
 def axes_text(axes: Axes) -> str:
-    """Return values of axes as one would type them."""
+    """Return values of axes as they are written on the command line.
+
+    Example:
+        >>> axes_text({"activation": "relu", "optimizer.lr": 0.1})
+        'activation=relu optimizer.lr=0.1'
+    """
     return " ".join(f"{key}={text(value)}" for key, value in axes.items())
 
 
 def _apart(mine: Axes, other: Axes) -> set[str]:
-    """Return the axes in which two cells are set apart."""
+    """Return the axes in which two cells differ."""
     keys = mine.keys() | other.keys()
     return {key for key in keys if (key in mine, mine.get(key)) != (key in other, other.get(key))}
 
 
 def _rest(arm: HasAxes, named: Collection[str]) -> str:
-    """Return what an arm is at in the axes that a claim does not name."""
+    """Return an arm's values of the axes that a claim does not name."""
     return axes_text({key: value for key, value in sorted(arm.axes.items()) if key not in named}) or "nothing else"
 
 
@@ -214,7 +242,7 @@ def _mismatch(
         if len(found) < len(arms):
             return (
                 f"{len(arms)} arms have {axes_text(spec)}, and some agree in all axes that the claim does not name, so "
-                "that their matches are not known; name the same axes in treatment and control"
+                "that their matches are ambiguous; name the same axes in treatment and control"
             )
     if not common:
         rests = "; ".join(f"{axes_text(spec)} with {', '.join(f)}" for spec, f in zip(specs, by_rest, strict=True))

@@ -1,4 +1,4 @@
-"""What tuning runs say of a claim: the comparison at equal values, and whether it hangs on the chosen ones."""
+"""A claim on the tuning runs: the effect at equal values, and whether it depends on the chosen values."""
 
 from collections.abc import Sequence
 
@@ -17,21 +17,21 @@ Cells = Sequence[Sequence[ArmResult]]
 
 
 def at_values(claim: Claim, cells: Cells, study: Study) -> list[AtValue]:
-    """Return the claim's effect with all arms at each value of the nuisance in turn, from the tuning runs."""
+    """Return the claim's effect with all arms at each value of the tuned setting, from the tuning runs."""
     return [_at(claim, cells, study, i) for i in range(len(study.tuning.values))] if study.tuning else []
 
 
 def value_sensitive(claim: Claim, cells: Cells, study: Study) -> bool | None:
-    """Return whether the claim hangs on the chosen values of the nuisance.
+    """Return whether the claim depends on the chosen values of the tuned setting.
 
-    The tuning runs put the effect into one of three categories: at least the smallest effect above 0, at least as much
-    below 0, in between. The claim is sensitive if the category with every arm at its chosen value changes as soon as
-    one arm moves by one step of the grid, up or down, while all others stay; runs that diverged without a score
-    there count as a change. Judged by means alone, so that a claim close to its smallest effect is called sensitive
-    rather than not.
+    The effect over the tuning runs is in one of three categories: at least the smallest effect above 0, at least that
+    much below 0, or between. The claim is sensitive if the category with every arm at its chosen value changes when one
+    arm moves by one step of the grid, up or down, and all others stay; a run that diverged without a score there counts
+    as a change. Only means are compared, so a claim close to its smallest effect is more likely called sensitive.
 
     Returns:
-        None where nothing is tuned, tuning is not complete, the metric is no tuning run's, or the claim is an identity.
+        None where nothing is tuned, tuning is not complete, tuning runs do not have the metric, or the claim is an
+        identity.
     """
     if study.tuning is None or claim.form == "identity" or any(arm.chosen is None for cell in cells for arm in cell):
         return None
@@ -67,8 +67,8 @@ def position(arm: ArmResult) -> int:
 
 
 def _scores(claim: Claim, cells: Cells, study: Study, places: Sequence[Sequence[int]]) -> Scores | None:
-    """Return the tuning runs' scores with each arm at its place in the grid; None where they have no such metric."""
-    # Test images are not for tuning.
+    """Return the tuning runs' scores with each arm at its place in the grid; None where they do not have the metric."""
+    # Tuning never uses test images.
     metric = f"val/{claim.metric.removeprefix('test/')}" if claim.metric.startswith("test/") else claim.metric
     samples = [
         [(arm.planned.variants[i], arm.tuning[i]) for arm, i in zip(cell, row, strict=True)]

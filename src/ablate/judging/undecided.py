@@ -1,4 +1,4 @@
-"""Why a claim cannot be decided yet: runs that are missing, and runs without the value it is about."""
+"""Why a claim cannot be decided yet: missing runs, and runs without a value that it can use."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,13 @@ from ablate.study.study import Study
 
 
 def why_missing(cells: Sequence[Sequence[ArmResult]], study: Study) -> str:
-    """Return how many runs of which arm are missing and how many of them failed, "" where none is missing."""
+    """Return how many runs of each arm are missing and how many of these failed, "" where none is missing."""
     reasons = (_missing(arm, study) for cell in cells for arm in cell)
     return "; ".join(reason for reason in reasons if reason)
 
 
 def why_unusable(claim: Claim, cells: Sequence[Sequence[ArmResult]], scores: Scores) -> str:
-    """Return how many runs of which arm have no value that the claim could use, "" where all have."""
+    """Return how many runs of each arm have no value that the claim can use, "" where all have."""
     reasons = []
     for arms, counts in zip(cells, unusable(claim, scores).sum(axis=-1), strict=True):
         for arm, count in zip(arms, counts, strict=True):
@@ -32,7 +32,7 @@ def _missing(arm: ArmResult, study: Study) -> str:
     if arm.chosen is None:
         num_runs = len(arm.tuning) * len(study.tuning_seeds)
         num_missing = num_runs - sum(len(records) for records in arm.tuning)
-        # Failures are known by seed alone, hence once for all values.
+        # Failures are known by seed, not by tuned value, so this is a lower bound.
         num_failed = sum(seed in arm.failures for seed in study.tuning_seeds)
         failed = f", at least {num_failed} failed" if num_failed else ""
         failed += f", {len(arm.refused)} with a refused record" if arm.refused else ""

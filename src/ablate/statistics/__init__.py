@@ -12,7 +12,6 @@ from ablate.statistics.description import (
     sign_flip,
 )
 from ablate.statistics.effects import Interval, MeanEffect, mean_effect
-from ablate.statistics.factorial import Change, Contrast, factorial_contrasts
 from ablate.statistics.failures import Exposure, Failures, clopper_pearson, seeds_to_exclude
 from ablate.statistics.families import Holm, false_discovery, holm, look_alpha
 from ablate.statistics.guarded import GuardedEffect, guarded_effect
@@ -29,9 +28,7 @@ from ablate.statistics.verdicts import Comparison, Direction, Outcome, Verdict, 
 
 __all__ = [
     "AccuracyDifference",
-    "Change",
     "Comparison",
-    "Contrast",
     "Description",
     "Direction",
     "Effect",
@@ -57,7 +54,6 @@ __all__ = [
     "difference",
     "difference_power",
     "equivalence_power",
-    "factorial_contrasts",
     "false_discovery",
     "guarded_effect",
     "hit_difference",

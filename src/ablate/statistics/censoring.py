@@ -1,4 +1,4 @@
-"""Effects of which only bounds are known: a threshold that was never reached is a value too large to see, not a gap."""
+"""Censored effects: a threshold that was never reached is a value too large to observe, not a missing one."""
 
 import functools
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class RankEffect:
 
     The signed-rank statistic is the number of Walsh averages (d_i + d_j) / 2, i <= j, above the tested value, hence
     monotone in every difference. Counting with the lower bounds and again with the upper bounds gives the least and
-    the greatest value that any completion of the censored differences could have; the test takes the worse one. It is
-    therefore right whatever the unseen values are, and exact where nothing is censored or tied. The least p value it
-    can reach is 2 / 2^num_seeds. Source: Hodges & Lehmann 1963 for the estimate and the interval.
+    the greatest value that it could have for any values of the censored differences; the test takes the worse one. It
+    is therefore valid whatever the censored values are, and exact where nothing is censored or tied. The least p value
+    it can reach is 2 / 2^num_seeds. Source: Hodges & Lehmann 1963 for the estimate and the interval.
 
     Args:
         lower_walsh: ascending Walsh averages of the lower bounds, n (n + 1) / 2 of them; may begin with -inf.
@@ -43,13 +43,13 @@ class RankEffect:
         return max(low, 0.0) + min(high, 0.0)
 
     def p_value(self, value: float = 0.0) -> float:
-        """Return the two-sided p value of "the differences are symmetric about `value`", the worst completion."""
+        """Return the two-sided p value of "the differences are symmetric about `value`", in the worst case."""
         if not self.is_complete:
             return 1.0
         return min(1.0, 2 * min(self._p_above(value), self._p_below(value)))
 
     def interval(self, alpha: float) -> Interval:
-        """Return the interval of level at least 1 - `alpha` that inverts the test.
+        """Return the interval of confidence at least 1 - `alpha` that inverts the test.
 
         Args:
             alpha: error level in (0, 1); the interval excludes a value exactly when its `p_value` does not exceed it.
@@ -61,7 +61,7 @@ class RankEffect:
         return Interval(float(self.lower_walsh[k - 1]), float(self.upper_walsh[-k]), 1 - alpha)
 
     def equivalence_p_value(self, margin: float) -> float:
-        """Return the larger p value of the one-sided tests at -`margin` and `margin`, the worst completion each."""
+        """Return the larger p value of the one-sided tests at -`margin` and `margin`, each in the worst case."""
         check_margin(margin)
         if not self.is_complete:
             return 1.0
@@ -77,7 +77,7 @@ class RankEffect:
 
 
 def rank_effect(lower: ArrayLike, upper: ArrayLike) -> RankEffect:
-    """Return the effect of differences that are known to lie between bounds.
+    """Return the effect of paired differences that are known to lie between bounds.
 
     Args:
         lower: lower bound of each paired difference, shape (num_seeds,); -inf where there is none, nan where the pair
@@ -86,10 +86,16 @@ def rank_effect(lower: ArrayLike, upper: ArrayLike) -> RankEffect:
 
     Raises:
         ValueError: shapes differ, or a lower bound is above its upper bound or is inf.
+
+    Example: six pairs, in the last of which the difference is known to be at least 2.
+
+        >>> effect = rank_effect([1.0, 1.5, 2.5, 3.0, 4.0, 2.0], [1.0, 1.5, 2.5, 3.0, 4.0, np.inf])
+        >>> effect.estimate, effect.p_value()
+        (2.25, 0.03125)
     """
     low, high = check_vector("lower", lower), check_vector("upper", upper)
     if low.shape != high.shape or (low > high).any() or np.isposinf(low).any() or np.isneginf(high).any():
-        raise ValueError(f"`lower` must not exceed `upper` and both need one entry a seed, got {low} and {high}")
+        raise ValueError(f"`lower` must not exceed `upper` and both need one entry per seed, got {low} and {high}")
     if np.isnan(low + np.where(np.isinf(high), 0, high)).any():
         low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
     return RankEffect(_walsh_averages(low), _walsh_averages(high), low.size)

@@ -1,7 +1,7 @@
-"""From scores to the effect that a claim is about; the direction and the smallest effect are the verdict's part.
+"""From scores to the effect that a claim is about; its direction and smallest effect are applied by `verdicts.decide`.
 
-A claim "greater" or "smaller" by a difference, a ratio ("k times faster"), or a trend each turns into one effect, whose
-sign has the claim's meaning. Every score is paired by seed: row s of all arms was made with the same seed.
+A difference, a ratio ("k times faster") and a trend each give one effect, which is positive where the treatment's
+scores (of a trend: the last arm's) are larger. Scores are paired by seed: row s of every arm has the same seed.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,12 @@ def difference(treatment: ArrayLike, control: ArrayLike) -> MeanEffect:
     """Return the effect treatment - control, in the unit of the scores.
 
     Args:
-        treatment: scores, shape (num_seeds,); nan where the run is missing. A diverged run has a score, chance.
+        treatment: scores, shape (num_seeds,); nan where the run is missing. A diverged run is scored as guessing.
         control: scores of the same seeds, shape (num_seeds,).
+
+    Example:
+        >>> round(difference([0.70, 0.72, 0.71], [0.65, 0.66, 0.67]).estimate, 3)
+        0.05
     """
     return mean_effect(np.subtract(*_paired(treatment, control)))
 
@@ -30,19 +34,23 @@ def ratio(treatment: ArrayLike, control: ArrayLike, budget: float | None = None)
     """Return the effect log(treatment / control); exp of it is the geometric mean ratio.
 
     "k times faster" is a claim "smaller" on times with the smallest effect log(k). A time of inf was not reached within
-    the budget B: log(t / c) is then known to lie above log(B / c) or below log(t / B), and is anything where neither
-    arm reached it. With a censored pair the log ratios are judged by signed ranks, otherwise by t. The number of
-    censored pairs stays the same when treatment and control of a pair are exchanged, so where the treatment does
-    nothing, choosing the test by it leaves the error level as it is.
+    the budget B: log(t / c) is then known to lie above log(B / c) or below log(t / B), and is not known at all where
+    neither arm reached it. With a censored pair the log ratios are judged by signed ranks, otherwise by t. The number
+    of censored pairs does not change when treatment and control of a pair are exchanged; choosing the test by it
+    therefore keeps the error level where the treatment has no effect.
 
     Args:
         treatment: positive values, shape (num_seeds,), e.g. epochs to a threshold; inf where it was never reached, nan
             where the run is missing.
         control: values of the same seeds, shape (num_seeds,).
-        budget: the largest value that could have been seen, e.g. the number of epochs; needed where a value is inf.
+        budget: the largest value that can be observed, e.g. the number of epochs; needed where a value is inf.
 
     Raises:
         ValueError: shapes differ; a value is not positive or above the budget; a value is inf and no budget is given.
+
+    Example:
+        >>> round(float(np.exp(ratio([2.0, 4.0], [8.0, 4.0]).estimate)), 3)
+        0.5
     """
     t, c = _paired(treatment, control)
     seen = np.concatenate([t, c])
@@ -69,7 +77,7 @@ def trend(scores: ArrayLike, positions: ArrayLike | None = None) -> MeanEffect:
     """Return the change along the least-squares line from the lowest to the highest position, fitted seed by seed.
 
     The contrast of a seed is sum_a w_a y_a with w = (x - mean x) / sum (x - mean x)^2 * (max x - min x), in the unit of
-    the scores. It sees the linear part of the order alone: a peak in the middle shows no trend.
+    the scores. It measures the linear part alone: a peak in the middle shows no trend.
 
     Args:
         scores: shape (num_seeds, num_arms), arms in the order of the factor.
@@ -77,6 +85,10 @@ def trend(scores: ArrayLike, positions: ArrayLike | None = None) -> MeanEffect:
 
     Raises:
         ValueError: fewer than two arms, or positions that are all equal or of another shape.
+
+    Example:
+        >>> round(trend([[0.50, 0.60, 0.70], [0.52, 0.61, 0.72]]).estimate, 3)
+        0.2
     """
     y = np.asarray(scores, dtype=np.float64)
     if y.ndim != 2 or y.shape[1] < 2:
@@ -90,7 +102,7 @@ def trend(scores: ArrayLike, positions: ArrayLike | None = None) -> MeanEffect:
 
 @dataclass(frozen=True)
 class Identity:
-    """Whether two arms gave the same scores, which is a fact about the runs and needs no test.
+    """Whether two arms gave the same scores: a fact about the runs, which needs no test.
 
     Args:
         holds: largest difference <= tolerance; None where a score is missing.
@@ -110,6 +122,10 @@ def identity(treatment: ArrayLike, control: ArrayLike, tolerance: float = 0.0) -
         treatment: scores, shape (num_seeds,); nan where the run is missing.
         control: scores of the same seeds, shape (num_seeds,).
         tolerance: at least 0, in the unit of the scores; 0 asks for equality to the last bit.
+
+    Example:
+        >>> identity([0.7, 0.8], [0.7, 0.8]).holds
+        True
     """
     check_margin(tolerance)
     t, c = _paired(treatment, control)

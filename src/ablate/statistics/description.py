@@ -1,4 +1,4 @@
-"""What is shown beside a decision and never decides: bootstrap, sign flips, probability of improvement."""
+"""Statistics that a report shows beside a verdict: bootstrap, sign flips, probability of improvement."""
 
 from dataclasses import dataclass
 
@@ -9,19 +9,19 @@ from scipy import stats
 from ablate.statistics.effects import FloatArray, Interval, check_alpha, check_vector, has_no_spread, mean_effect
 from ablate.statistics.failures import clopper_pearson
 
-# 2^20 sign patterns are summed in some ten milliseconds; beyond, patterns are drawn.
+# 2^20 sign patterns are summed in about ten milliseconds; with more seeds, patterns are drawn at random.
 MAX_EXACT_SEEDS = 20
 NUM_SIGN_DRAWS = 99_999
 
 
 @dataclass(frozen=True)
 class SignFlip:
-    """A test of "the differences are symmetric about 0" that needs no distribution.
+    """A test of "the differences are symmetric about 0" that assumes no distribution.
 
     Args:
         p: two-sided p value.
         smallest_p: least value that p could have reached with this many seeds.
-        exact: whether all sign patterns were counted; otherwise they were drawn.
+        exact: whether all sign patterns were counted; otherwise they were drawn at random.
     """
 
     p: float
@@ -31,7 +31,7 @@ class SignFlip:
 
 @dataclass(frozen=True)
 class Improvement:
-    """How often the treatment beats its control at equal seed, a tie counting half.
+    """How often the treatment is above its control at equal seed, a tie counting half.
 
     Args:
         probability: fraction of pairs in [0, 1].
@@ -44,7 +44,7 @@ class Improvement:
 
 @dataclass(frozen=True)
 class Description:
-    """Paired differences as a report shows them, unadjusted.
+    """Summary of paired differences, not adjusted for other claims.
 
     Args:
         mean: mean difference.
@@ -66,12 +66,17 @@ class Description:
 
 
 def describe(differences: ArrayLike, generator: np.random.Generator, alpha: float = 0.05) -> Description:
-    """Return everything that is shown of paired differences.
+    """Return the summary of paired differences.
 
     Args:
         differences: finite, shape (num_seeds,), at least one.
         generator: drives the bootstrap, and the sign flips beyond MAX_EXACT_SEEDS.
         alpha: error level of each interval, in (0, 1).
+
+    Example:
+        >>> summary = describe([1.0, 2.0, 3.0], np.random.default_rng(0))
+        >>> summary.mean, summary.sd, summary.sign_flip.p
+        (2.0, 1.0, 0.25)
     """
     effect = mean_effect(_complete(differences))
     return Description(
@@ -90,8 +95,8 @@ def bca_interval(
 ) -> Interval:
     """Return the bias-corrected and accelerated bootstrap interval of the mean difference.
 
-    With few seeds it is too short, as every bootstrap is: docs/calibration.md says by how much. One seed, or
-    differences that are all equal, give no bootstrap distribution, and the answer is that of `MeanEffect.interval`.
+    With few seeds it is too short, as every bootstrap is: docs/calibration.md shows by how much. One seed, or
+    differences that are all equal, give no bootstrap distribution; `MeanEffect.interval` is returned then.
 
     Args:
         differences: finite, shape (num_seeds,), at least one.
@@ -100,6 +105,11 @@ def bca_interval(
         num_resamples: number of bootstrap samples.
 
     Source: Efron 1987.
+
+    Example:
+        >>> interval = bca_interval([1.0, 2.0, 3.0, 4.0], np.random.default_rng(0))
+        >>> interval.excludes(0.0), interval.excludes(2.5)
+        (True, False)
     """
     check_alpha(alpha)
     d = _complete(differences)
@@ -120,15 +130,19 @@ def sign_flip(differences: ArrayLike, generator: np.random.Generator, num_draws:
 
     Args:
         differences: finite, shape (num_seeds,), at least one.
-        generator: draws the patterns; left alone where all are counted.
+        generator: draws the patterns; not used where all are counted.
         num_draws: number of patterns to draw.
+
+    Example:
+        >>> sign_flip([1.0, 2.0, 3.0, 4.0], np.random.default_rng(0))
+        SignFlip(p=0.125, smallest_p=0.125, exact=True)
     """
     d = _complete(differences)
     smallest = 2.0 ** (1 - d.size)
-    # Patterns that tie but for the order of summation must count.
+    # Patterns that tie up to rounding must count.
     observed = abs(d.sum()) - 1e-12 * np.abs(d).sum()
     if d.size <= MAX_EXACT_SEEDS:
-        # Flipping all signs keeps |sum|, so that the first may stay.
+        # Flipping all signs keeps |sum|, so the first sign can stay.
         sums = d[:1]
         for value in d[1:]:
             sums = np.concatenate([sums + value, sums - value])
@@ -153,6 +167,10 @@ def improvement(differences: ArrayLike, alpha: float = 0.05) -> Improvement:
 
     Source: Bouthillier et al. 2021 (arXiv:2103.03098) for the paired form; Agarwal et al. 2021 (arXiv:2108.13264) for
     the form over all pairs of runs.
+
+    Example:
+        >>> improvement([0.1, 0.2, 0.0, -0.1]).probability
+        0.625
     """
     check_alpha(alpha)
     d = _complete(differences)

@@ -1,7 +1,7 @@
-"""The paired t interval: what every uncensored claim is decided by.
+"""The paired t interval, which decides every claim without censored values.
 
-An effect holds the sufficient statistics of paired differences and answers three questions about them: the p value of
-"no effect", the interval at a given level, and the p value of "not equivalent". Interval and p values come from the
+An effect holds the sufficient statistics of paired differences and gives three results: the p value of "no effect",
+the interval at a given confidence, and the p value of "not equivalent". Interval and p values come from the
 same test, so they never disagree.
 """
 
@@ -24,12 +24,16 @@ class Interval:
     Args:
         lower: lower limit, -inf where the data give none.
         upper: upper limit, inf where the data give none.
-        level: confidence, 1 - alpha, in (0, 1).
+        confidence: 1 - alpha, in (0, 1).
+
+    Example:
+        >>> Interval(0.1, 0.3, confidence=0.95).excludes(0.0)
+        True
     """
 
     lower: float
     upper: float
-    level: float
+    confidence: float
 
     def excludes(self, value: float) -> bool:
         """Return whether `value` lies outside."""
@@ -44,12 +48,11 @@ class Interval:
 class MeanEffect:
     """The mean of paired differences, judged by Student's t with num_seeds - 1 degrees of freedom.
 
-    One seed says nothing about the spread: p is 1 and the interval is the whole line. The same holds where a difference
+    With one seed the spread is not known: p is 1 and the interval is the whole line. The same holds where a difference
     is missing. The standard error is never below the resolution of the metric, which more seeds do not improve, as all
-    of them are measured on the same test images: a difference of one image is then no verdict with any number of seeds,
-    and equal differences have a finite t. Where all differences are equal and the resolution is not known (0), the
-    exact sign-flip test decides, whose p is 2 / 2^num_seeds two-sided and whose interval is the common value or the
-    whole line.
+    of them are measured on the same test images: a difference of one image is then never significant, and equal
+    differences have a finite t. Where all differences are equal and the resolution is not known (0), the exact
+    sign-flip test decides: its two-sided p is 2 / 2^num_seeds, and its interval is the common value or the whole line.
 
     Args:
         estimate: mean difference; nan where a difference is missing.
@@ -84,7 +87,7 @@ class MeanEffect:
         return float(2 * special.stdtr(self.num_seeds - 1, -abs(self.estimate - value) / self.standard_error))
 
     def interval(self, alpha: float) -> Interval:
-        """Return the interval estimate +- t_{1 - alpha/2} standard_error, of level 1 - `alpha`.
+        """Return the interval estimate +- t_{1 - alpha/2} standard_error, of confidence 1 - `alpha`.
 
         Args:
             alpha: error level in (0, 1); the interval excludes a value exactly when its `p_value` does not exceed it.
@@ -117,7 +120,7 @@ class MeanEffect:
 
 
 def mean_effect(differences: ArrayLike, resolution: float = 0.0) -> MeanEffect:
-    """Return the effect that paired differences show.
+    """Return the mean of paired differences with its spread.
 
     Args:
         differences: treatment minus control of equal seeds, shape (num_seeds,); nan marks a missing pair.
@@ -125,6 +128,11 @@ def mean_effect(differences: ArrayLike, resolution: float = 0.0) -> MeanEffect:
 
     Raises:
         ValueError: not one-dimensional, or infinite.
+
+    Example:
+        >>> effect = mean_effect([0.01, 0.02, 0.03])
+        >>> round(effect.estimate, 3), round(effect.p_value(), 3)
+        (0.02, 0.074)
     """
     d = check_vector("differences", differences)
     if np.isinf(d).any():
@@ -142,7 +150,7 @@ def mean_effect(differences: ArrayLike, resolution: float = 0.0) -> MeanEffect:
 
 
 def has_no_spread(differences: FloatArray) -> bool:
-    """Return whether all differences, shape (num_seeds,), are equal but for rounding."""
+    """Return whether all differences, shape (num_seeds,), are equal up to rounding."""
     return bool(np.ptp(differences) <= ROUNDING * np.abs(differences).max())
 
 
@@ -150,7 +158,7 @@ def check_vector(name: str, values: ArrayLike) -> FloatArray:
     """Return `values` as a float64 vector, shape (num_seeds,).
 
     Raises:
-        ValueError: any other shape.
+        ValueError: `values` have another shape.
     """
     vector = np.asarray(values, dtype=np.float64)
     if vector.ndim != 1:
@@ -167,6 +175,4 @@ def check_alpha(alpha: float) -> None:
 def check_margin(margin: float) -> None:
     """Raise ValueError unless `margin` is a finite number of at least 0."""
     if not 0 <= margin < np.inf:
-        raise ValueError(
-            f"a smallest effect must be finite and at least 0, got {margin}; the direction carries the sign"
-        )
+        raise ValueError(f"a smallest effect must be finite and at least 0, got {margin}; the direction gives the sign")

@@ -1,4 +1,4 @@
-"""One error level shared out: over a family (Holm), over looks at growing data, over a page (Benjamini-Hochberg)."""
+"""Many tests at one error level: Holm in a family, alpha / num_looks at interim looks, Benjamini-Hochberg on a page."""
 
 from dataclasses import dataclass
 
@@ -13,25 +13,25 @@ class Holm:
     """Holm's step-down test of a family.
 
     Args:
-        adjusted: p values that may be held against the family's alpha, shape of the p values.
-        levels: level at which each claim was tested; its interval at this level excludes the null exactly when the
-            claim is rejected.
-        rejected: whether Holm rejects.
+        adjusted: p values to compare with the family's alpha, shape of the p values.
+        alphas: error level at which each claim was tested, same shape; its interval of confidence 1 - alpha excludes
+            the null exactly when Holm rejects.
+        rejected: whether Holm rejects, same shape.
     """
 
     adjusted: FloatArray
-    levels: FloatArray
+    alphas: FloatArray
     rejected: NDArray[np.bool_]
 
 
 def holm(p_values: ArrayLike, alpha: float) -> Holm:
     """Test m claims so that the probability of any false rejection is at most `alpha`, however the claims depend.
 
-    With p_(1) <= ... <= p_(m), step k compares p_(k) with alpha / (m - k + 1) and the first failure ends the test. A
-    rejected claim's level is that of its own step, and every other claim's level is that of the step which failed,
-    since its p value is at least the one that failed there. So p <= level is Holm's decision, claim by claim, and an
-    interval built at that level shows it. The levels depend on the data: such an interval says on which side of 0 the
-    effect lies with the family's error level; for limits that hold for all claims at once take alpha / m.
+    With p_(1) <= ... <= p_(m), step k compares p_(k) with alpha / (m - k + 1), and the test ends at the first step that
+    does not reject. A rejected claim is tested at the error level of its own step, every other claim at that of the
+    step where the test ended, since its p value is at least the one there. So Holm rejects a claim exactly when p is at
+    most its error level, and an interval at that error level shows it. The error levels depend on the data: such an
+    interval shows on which side of 0 the effect lies; for limits that hold for all claims at once take alpha / m.
 
     Args:
         p_values: values in [0, 1], shape (..., m); leading axes are independent families.
@@ -41,6 +41,10 @@ def holm(p_values: ArrayLike, alpha: float) -> Holm:
         ValueError: a p value outside [0, 1] or nan, no claim, or alpha outside (0, 1).
 
     Source: Holm 1979.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.20], alpha=0.05).rejected.tolist()
+        [True, False, False]
     """
     check_alpha(alpha)
     p = np.asarray(p_values, dtype=np.float64)
@@ -59,24 +63,28 @@ def holm(p_values: ArrayLike, alpha: float) -> Holm:
     rank = np.argsort(order, axis=-1, kind="stable")
     return Holm(
         adjusted=np.take_along_axis(adjusted, rank, axis=-1),
-        levels=np.take_along_axis(np.where(passed, steps, steps[stop]), rank, axis=-1),
+        alphas=np.take_along_axis(np.where(passed, steps, steps[stop]), rank, axis=-1),
         rejected=np.take_along_axis(passed, rank, axis=-1),
     )
 
 
 def false_discovery(p_values: ArrayLike) -> FloatArray:
-    """Return the q value of each of m tests: the least level at which Benjamini and Hochberg's procedure rejects it.
+    """Return the q value of each of m tests: the least error level at which Benjamini-Hochberg rejects it.
 
     q_(k) = min over j >= k of p_(j) m / j. Of the tests with q <= alpha, the expected share of false ones is at most
     alpha where the p values are independent or positively dependent (tests that share a control arm are).
 
     Args:
-        p_values: values in [0, 1], shape (..., m); leading axes are independent pages. m may be 0.
+        p_values: values in [0, 1], shape (..., m); leading axes are independent pages; m may be 0.
 
     Raises:
         ValueError: a p value outside [0, 1] or nan.
 
     Source: Benjamini & Hochberg 1995; Benjamini & Yekutieli 2001 for positive dependence.
+
+    Example:
+        >>> false_discovery([0.01, 0.02, 0.60]).round(3).tolist()
+        [0.03, 0.03, 0.6]
     """
     p = np.asarray(p_values, dtype=np.float64)
     if p.ndim == 0 or not ((p >= 0) & (p <= 1)).all():
@@ -89,10 +97,10 @@ def false_discovery(p_values: ArrayLike) -> FloatArray:
 
 
 def look_alpha(alpha: float, look: int, num_looks: int) -> float:
-    """Return the error level that one look may spend: alpha / num_looks.
+    """Return the error level of one look (an interim analysis): alpha / num_looks.
 
-    The plain union bound, since it alone is exact here: it needs neither normal statistics nor information fractions
-    known beforehand, and so holds for t statistics of a few seeds and for any number of seeds added at each look.
+    This is the union bound. It needs neither normal statistics nor information fractions that are known beforehand, and
+    so holds for t statistics of a few seeds and for any number of seeds added at each look.
 
     Args:
         alpha: error level over all looks, in (0, 1).
@@ -101,6 +109,10 @@ def look_alpha(alpha: float, look: int, num_looks: int) -> float:
 
     Raises:
         ValueError: a look that was not declared.
+
+    Example:
+        >>> look_alpha(0.05, look=1, num_looks=2)
+        0.025
     """
     check_alpha(alpha)
     if not 1 <= look <= num_looks:

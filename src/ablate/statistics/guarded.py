@@ -1,4 +1,4 @@
-"""A mean effect that t alone may not decide: the exact sign-flip test has to agree."""
+"""A mean effect for which Student's t is not enough: the exact sign-flip test has to agree."""
 
 from dataclasses import dataclass
 
@@ -11,18 +11,18 @@ from ablate.statistics.effects import Interval, MeanEffect, check_margin, check_
 
 @dataclass(frozen=True)
 class GuardedEffect:
-    """The mean of differences whose distribution t does not fit: few that are not 0, or a mixture.
+    """The mean of paired differences for which the assumptions of t do not hold: a mixture, or few that are not 0.
 
-    A mixture is what comes of runs that fail now and then: a difference of trained nets in most seeds, one of another
-    size in the others. The p value is the larger one of Student's t and of the sign flips, and the interval is that of
-    t, drawn out to the tested value where the sign flips do not reject it, so that interval and p agree there. Nothing
-    is called equivalent from a mixture.
+    A mixture arises where some runs fail: most seeds have the difference of trained nets, the others one of another
+    size. The p value is the larger one of Student's t and of the sign flips. The interval is that of t, extended to the
+    tested value where the sign flips do not reject it, so that interval and p agree there. A mixture is never called
+    equivalent.
 
     Args:
-        mean: the effect as t sees it.
-        differences: all of them; zeros flip to themselves.
-        null: the value that the verdict tests.
-        is_mixture: whether runs failed; False where differences are few.
+        mean: the effect judged by t alone.
+        differences: one per pair, in the unit of the metric; zeros do not count in the sign flips.
+        null: the value that the verdict tests, in the same unit.
+        is_mixture: whether some runs failed and others did not; False where few differences are not 0.
     """
 
     mean: MeanEffect
@@ -47,7 +47,7 @@ class GuardedEffect:
         return self.mean.is_complete
 
     def p_value(self, value: float = 0.0) -> float:
-        """Return the larger two-sided p value of t and of the sign flips about `value`."""
+        """Return the larger of the two-sided p values of t and of the sign flips about `value`."""
         if not self.is_complete:
             return 1.0
         moved = np.array(self.differences) - value
@@ -56,14 +56,14 @@ class GuardedEffect:
         return max(self.mean.p_value(value), flips)
 
     def interval(self, alpha: float) -> Interval:
-        """Return the t interval, drawn out to `null` where the sign flips do not reject that."""
+        """Return the t interval of confidence 1 - `alpha`, extended to `null` where the sign flips do not reject it."""
         found = self.mean.interval(alpha)
         if found.excludes(self.null) and self.p_value(self.null) > alpha:
-            return Interval(min(found.lower, self.null), max(found.upper, self.null), found.level)
+            return Interval(min(found.lower, self.null), max(found.upper, self.null), found.confidence)
         return found
 
     def equivalence_p_value(self, margin: float) -> float:
-        """Return the p value of the two one-sided t tests; 1 of a mixture."""
+        """Return the p value of the two one-sided t tests against -`margin` and `margin`; 1 for a mixture."""
         check_margin(margin)
         return 1.0 if self.is_mixture else self.mean.equivalence_p_value(margin)
 
@@ -71,12 +71,17 @@ class GuardedEffect:
 def guarded_effect(
     differences: ArrayLike, resolution: float = 0.0, null: float = 0.0, is_mixture: bool = True
 ) -> GuardedEffect:
-    """Return the effect of paired differences, shape (num_seeds,), that t alone does not decide.
+    """Return the effect of paired differences, in which the sign-flip test has to agree with t.
 
     Args:
-        differences: see `mean_effect`.
-        resolution: see `mean_effect`.
+        differences: treatment minus control, shape (num_pairs,); nan marks a missing pair.
+        resolution: least standard error of their mean, see `mean_effect`.
         null, is_mixture: see `GuardedEffect`.
+
+    Example: t alone gives p < 0.001, but four seeds can reach no less than 2 / 2^4 by sign flips.
+
+        >>> guarded_effect([0.30, 0.31, 0.30, 0.31]).p_value()
+        0.125
     """
     d = check_vector("differences", differences)
     return GuardedEffect(mean_effect(d, resolution), tuple(d.tolist()), null, is_mixture)

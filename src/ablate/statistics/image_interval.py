@@ -1,4 +1,4 @@
-"""Uncertainty that comes from the test images, beside that from the seeds."""
+"""Uncertainty of an accuracy difference that comes from the test images, beside that from the seeds."""
 
 from dataclasses import dataclass
 
@@ -11,35 +11,35 @@ from ablate.statistics.effects import FloatArray, Interval, check_alpha
 
 @dataclass(frozen=True)
 class AccuracyDifference:
-    """A difference of test accuracies and what it would do on other seeds, other images, or both.
+    """A difference of test accuracies and its uncertainty over other seeds, other images, or both.
 
     Args:
         estimate: mean over seeds and images of [treatment correct] - [control correct], in [-1, 1].
         seed_se: standard error over seeds, for these test images; nan with one seed.
-        item_se: standard error over images, for these trained nets.
+        image_se: standard error over images, for these trained nets.
         total_se: standard error for new seeds and new images; nan with one seed.
         seed_interval: t interval for these images, num_seeds - 1 degrees of freedom.
-        item_interval: t interval for these nets, num_images - 1 degrees of freedom.
-        total_interval: t interval for new seeds and images, num_seeds - 1 degrees of freedom, hence cautious.
+        image_interval: t interval for these nets, num_images - 1 degrees of freedom.
+        total_interval: t interval for new seeds and images, num_seeds - 1 degrees of freedom, hence conservative.
     """
 
     estimate: float
     seed_se: float
-    item_se: float
+    image_se: float
     total_se: float
     seed_interval: Interval
-    item_interval: Interval
+    image_interval: Interval
     total_interval: Interval
 
 
 def accuracy_difference(
     treatment: ArrayLike, control: ArrayLike, labels: ArrayLike, alpha: float = 0.05
 ) -> AccuracyDifference:
-    """Return the paired difference of accuracies with its seed-level, item-level and total uncertainty.
+    """Return the paired difference of accuracies with its uncertainty over seeds, over images, and over both.
 
     With e_si in {-1, 0, 1} the difference in correctness of seed s on image i, S seeds and I images:
-    seed_se^2 = var_s(mean_i e) / S, item_se^2 = var_i(mean_s e) / I (for S = 1 McNemar's variance), and
-    total_se^2 = seed_se^2 + item_se^2 - v / (S I), where v is the mean square of the residual of the two-way layout,
+    seed_se^2 = var_s(mean_i e) / S, image_se^2 = var_i(mean_s e) / I (for S = 1 McNemar's variance), and
+    total_se^2 = seed_se^2 + image_se^2 - v / (S I), where v is the mean square of the residual of the two-way layout,
     which both terms contain.
 
     Args:
@@ -50,6 +50,11 @@ def accuracy_difference(
 
     Raises:
         ValueError: shapes that do not fit, fewer than two images, or no seed.
+
+    Example: two seeds, four images.
+
+        >>> accuracy_difference([[0, 1, 1, 0], [0, 1, 1, 1]], [[0, 1, 0, 0], [0, 0, 1, 1]], [0, 1, 1, 1]).estimate
+        0.25
     """
     t, c, y = np.asarray(treatment), np.asarray(control), np.asarray(labels)
     if t.ndim != 2 or t.shape != c.shape or t.shape[1:] != y.shape or t.shape[0] < 1 or t.shape[1] < 2:
@@ -61,28 +66,35 @@ def accuracy_difference(
 
 
 def hit_difference(treatment: ArrayLike, control: ArrayLike, alpha: float = 0.05) -> AccuracyDifference:
-    """Return `accuracy_difference` of answers that may be parts of a hit; e_si is then any number in [-1, 1].
+    """Return `accuracy_difference` of hits that may be fractions (ties); e_si is then any number in [-1, 1].
 
     Args:
-        treatment: what each answer counts, in [0, 1], shape (num_seeds, num_images).
-        control: the same of the same seeds and images, shape (num_seeds, num_images).
+        treatment: hit of each prediction, in [0, 1], shape (num_seeds, num_images): 1 if right, 0 if wrong, 1/m where m
+            classes share the largest output.
+        control: hits of the same seeds and images, shape (num_seeds, num_images).
         alpha: error level of each interval, in (0, 1).
 
     Raises:
         ValueError: shapes that do not fit, fewer than two images, or no seed.
+
+    Example: one seed has no spread over seeds.
+
+        >>> result = hit_difference([[1.0, 0.5, 1.0, 0.0]], [[1.0, 0.0, 0.0, 0.0]])
+        >>> result.estimate, round(result.image_se, 3), result.seed_se
+        (0.375, 0.239, nan)
     """
     check_alpha(alpha)
     e = _differences(treatment, control)
     num_seeds, num_images = e.shape
     by_seed, by_image, estimate = e.mean(axis=1), e.mean(axis=0), float(e.mean())
-    item_variance = by_image.var(ddof=1) / num_images
+    image_variance = by_image.var(ddof=1) / num_images
     seed_variance = total_variance = float("nan")
     if num_seeds > 1:
         seed_variance = by_seed.var(ddof=1) / num_seeds
         residual = e - by_seed[:, None] - by_image + estimate
         shared = (residual**2).sum() / ((num_seeds - 1) * (num_images - 1)) / (num_seeds * num_images)
-        # Each source alone is a lower bound of the sum; the estimate may fall below it by chance.
-        total_variance = max(seed_variance + item_variance - shared, seed_variance, item_variance)
+        # The total is at least each part; its estimate may be below by chance.
+        total_variance = max(seed_variance + image_variance - shared, seed_variance, image_variance)
 
     def interval(variance: float, df: int) -> Interval:
         half_width = -special.stdtrit(df, alpha / 2) * variance**0.5 if df else np.inf
@@ -91,19 +103,19 @@ def hit_difference(treatment: ArrayLike, control: ArrayLike, alpha: float = 0.05
     return AccuracyDifference(
         estimate=estimate,
         seed_se=float(seed_variance**0.5),
-        item_se=float(item_variance**0.5),
+        image_se=float(image_variance**0.5),
         total_se=float(total_variance**0.5),
         seed_interval=interval(seed_variance, num_seeds - 1),
-        item_interval=interval(item_variance, num_images - 1),
+        image_interval=interval(image_variance, num_images - 1),
         total_interval=interval(total_variance, num_seeds - 1),
     )
 
 
 def image_differences(treatment: ArrayLike, control: ArrayLike) -> FloatArray:
-    """Return, image by image, what the treatment's answers count more than the control's: mean over nets, in [-1, 1].
+    """Return the difference in hits of each image, mean over nets, in [-1, 1].
 
     Their mean is the difference of accuracies. Where both arms are the same trained nets, evaluated in two ways, images
-    are the replicates, and these differences are what an effect is judged by.
+    are the replicates, and the effect is judged by these differences.
 
     Args:
         treatment, control: see `hit_difference`.
@@ -113,6 +125,10 @@ def image_differences(treatment: ArrayLike, control: ArrayLike) -> FloatArray:
 
     Raises:
         ValueError: shapes that do not fit, fewer than two images, or no seed.
+
+    Example:
+        >>> image_differences([[1, 1, 0], [1, 0, 0]], [[1, 0, 0], [1, 0, 1]]).tolist()
+        [0.0, 0.5, -0.5]
     """
     return _differences(treatment, control).mean(axis=0)
 

@@ -1,4 +1,4 @@
-"""How many seeds decide: the power of the paired t interval, of equivalence, and of the verdict as a whole."""
+"""Power and number of seeds: of the paired t interval, of equivalence, and of the verdict as a whole."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from scipy import special
 
 from ablate.statistics.effects import FloatArray, check_alpha, check_margin
 
-# A claim that needs more seeds than this is out of reach.
+# More seeds than this are not searched for.
 MAX_SEEDS = 10_000
-# A normal variable stays within this many standard deviations, but for 1e-15.
+# A normal variable is outside this many standard deviations with probability 1e-15.
 REACH = 8.0
 # Gauss-Legendre nodes and weights on [-1, 1].
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(100)
@@ -18,7 +18,7 @@ NODES, WEIGHTS = np.polynomial.legendre.leggauss(100)
 
 @dataclass(frozen=True)
 class SeedsNeeded:
-    """The total number of seeds for each way of deciding, None where it would be above MAX_SEEDS.
+    """The total number of seeds for each kind of verdict, None where it would be above MAX_SEEDS.
 
     Args:
         difference: the interval excludes 0 with the target power if the true effect is the smallest one of interest.
@@ -30,13 +30,13 @@ class SeedsNeeded:
 
     @property
     def either_way(self) -> int | None:
-        """The larger of the two, None if one of them is out of reach."""
+        """The larger of the two, None if one of them is None."""
         return None if self.difference is None or self.equivalence is None else max(self.difference, self.equivalence)
 
 
 @dataclass(frozen=True)
 class VerdictProbabilities:
-    """What a study of this size would say; the four sum to 1.
+    """Probabilities of the verdicts of a study of this size; the four sum to 1.
 
     Args:
         greater: interval above 0 and estimate at or above the smallest effect.
@@ -62,6 +62,10 @@ def difference_power(effect: float, sd: float, num_seeds: int, alpha: float = 0.
         sd: standard deviation of a paired difference, above 0, in the same unit.
         num_seeds: at least 2.
         alpha: two-sided error level in (0, 1).
+
+    Example:
+        >>> round(difference_power(effect=1.0, sd=1.0, num_seeds=10), 3)
+        0.803
     """
     _check_design(sd, num_seeds, alpha)
     shift, df = effect * num_seeds**0.5 / sd, num_seeds - 1
@@ -87,6 +91,10 @@ def equivalence_power(
         num_seeds: at least 2.
         alpha: error level of each one-sided test, in (0, 1/2).
         effect: true mean difference.
+
+    Example:
+        >>> round(equivalence_power(smallest_effect=1.0, sd=1.0, num_seeds=10), 3)
+        0.795
     """
     _check_design(sd, num_seeds, alpha)
     check_margin(smallest_effect)
@@ -113,7 +121,7 @@ def verdict_probabilities(
     """Return the probability of every verdict, given the true `effect`.
 
     A true effect of exactly the smallest effect is inconclusive about half of the time, with any number of seeds: the
-    estimate then falls short of it as often as not, and equivalence does not hold either.
+    estimate is then below it in half of the studies, and equivalence does not hold either.
 
     Args:
         effect: true mean difference.
@@ -122,6 +130,11 @@ def verdict_probabilities(
         smallest_effect: at least 0, in the same unit.
         alpha: two-sided error level of the difference, in (0, 1).
         alpha_equivalence: error level of each one-sided test; `alpha` if None.
+
+    Example:
+        >>> chances = verdict_probabilities(effect=1.5, sd=1.0, num_seeds=10, smallest_effect=1.0)
+        >>> round(chances.greater, 3), round(chances.inconclusive, 3)
+        (0.942, 0.058)
     """
     _check_design(sd, num_seeds, alpha)
     check_margin(smallest_effect)
@@ -150,7 +163,7 @@ def seeds_needed(
     alpha_equivalence: float | None = None,
     power: float = 0.8,
 ) -> SeedsNeeded:
-    """Return the total number of seeds that decide with probability `power`, whichever way the truth lies.
+    """Return the total number of seeds that decide with probability `power`, for a true effect of either size.
 
     Args:
         sd: standard deviation of a paired difference, above 0, e.g. the observed one, which is itself uncertain.
@@ -161,6 +174,10 @@ def seeds_needed(
 
     Raises:
         ValueError: an argument outside its range.
+
+    Example:
+        >>> seeds_needed(sd=1.0, smallest_effect=1.0)
+        SeedsNeeded(difference=10, equivalence=11)
     """
     if not smallest_effect > 0:
         raise ValueError(
@@ -168,10 +185,10 @@ def seeds_needed(
         )
     if not 0 < power < 1:
         raise ValueError(f"`power` must lie in (0, 1), got {power}; 0.8 is customary")
-    level = alpha_equivalence or alpha
+    one_sided = alpha_equivalence or alpha
     return SeedsNeeded(
         difference=_first(lambda n: difference_power(smallest_effect, sd, n, alpha) >= power),
-        equivalence=_first(lambda n: equivalence_power(smallest_effect, sd, n, level) >= power),
+        equivalence=_first(lambda n: equivalence_power(smallest_effect, sd, n, one_sided) >= power),
     )
 
 
@@ -192,13 +209,13 @@ def _first(decides: Callable[[int], bool]) -> int | None:
 def _mean_over_spread(function: Callable[[FloatArray], FloatArray], df: int, *knots: float) -> float:
     """Return E[function(s)], where s is the sample's sd over the true one: df s^2 is chi-square with `df` degrees.
 
-    A t statistic is a normal mean over an independent s, so that its probabilities are such expectations; scipy's own
+    A t statistic is a normal mean divided by an independent s, so its probabilities are such expectations; scipy's own
     noncentral t is nan in parts of the range used here. With x = df s^2, the density of s is 2 df s chi2(x).
 
     Args:
         function: smooth between the knots.
         df: degrees of freedom.
-        knots: where the function bends or has died away; the quadrature is split there.
+        knots: where the function has a kink or becomes 0; the quadrature is split there.
     """
     low, high = np.sqrt(2 * special.gammaincinv(df / 2, [1e-14, 1 - 1e-14]) / df)
     edges = np.sort(np.clip([low, *knots, high], low, high))[:, None]
@@ -213,7 +230,7 @@ def _check_design(sd: float, num_seeds: int, alpha: float) -> None:
     check_alpha(alpha)
     if not 0 < sd < np.inf:
         raise ValueError(
-            f"`sd` must be finite and above 0, got {sd}; two differing seeds at least are needed to know it"
+            f"`sd` must be finite and above 0, got {sd}; at least two seeds that differ are needed to know it"
         )
     if num_seeds < 2:
-        raise ValueError(f"`num_seeds` must be at least 2, got {num_seeds}; one seed says nothing about the spread")
+        raise ValueError(f"`num_seeds` must be at least 2, got {num_seeds}; one seed has no spread")

@@ -1,13 +1,13 @@
-"""One claim, one verdict: effects and smallest effects of a family go in, verdicts come out.
+"""The verdicts of a family of claims, from the effect and the smallest effect of each.
 
-Two kinds of false verdict are held at the family's alpha, each on its own: that any claim is called supported or
-contradicted whose effect is 0, and that any is called equivalent whose effect reaches the smallest effect. The claims'
-t (or signed-rank) tests against 0 form one Holm family, their two one-sided tests the other. No claim can suffer both
-errors, as its effect cannot be 0 and large at once; a family that holds claims of both kinds errs with at most 2 alpha.
+Two kinds of false verdict have a probability of at most the family's alpha each: calling any claim supported or
+contradicted whose effect is 0, and calling any equivalent whose effect reaches the smallest effect. The claims' t (or
+signed-rank) tests against 0 form one Holm family, their two one-sided tests another. One claim cannot suffer both
+errors, as its effect is not 0 and large at once; a family with claims of both kinds errs with at most 2 alpha.
 
-These tests see the runs that were made. A run that fails to train in one seed of ten is seldom among four to six seeds,
-so a verdict has to stand even if a declared share of the runs failed, unless the seeds exclude so many failures
-(`Exposure`). What does not stand is said "if trained": of nets that train, and of no others.
+These tests use the runs that were made. If one run in ten fails to train, four to six seeds seldom include one, so a
+verdict has to hold even if a declared share of the runs failed, unless the seeds exclude so many failures (`Exposure`).
+A verdict that does not hold then is "if trained": it is about nets that train only.
 """
 
 import math
@@ -24,7 +24,7 @@ from ablate.statistics.families import holm, look_alpha
 from ablate.statistics.guarded import GuardedEffect
 from ablate.statistics.power import MAX_SEEDS, seeds_needed
 
-# Two seeds agree by chance now and then, whatever their spread: equivalence needs one more.
+# Two seeds sometimes agree by chance, whatever the spread: equivalence needs a third.
 MIN_SEEDS_OF_EQUIVALENCE = 3
 NO_EXPOSURE = Exposure()
 
@@ -32,7 +32,7 @@ Direction = Literal["greater", "smaller", "equivalent"]
 
 
 class Outcome(StrEnum):
-    """What is said about a claim."""
+    """The verdict on a claim, see `decide`."""
 
     SUPPORTED = "supported"
     SUPPORTED_IF_TRAINED = "supported if trained"
@@ -54,20 +54,25 @@ IF_TRAINED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A claim as the statistics see it.
+    """An effect with what is claimed of it: what `decide` takes.
 
     Args:
-        effect: treatment against control, from `difference`, `ratio`, `trend` or a factorial contrast.
+        effect: treatment against control, from `difference`, `ratio` or `trend`.
         direction: what is claimed of the effect: "greater" than 0, "smaller" than 0, or "equivalent" to 0.
         smallest_effect: least size that matters, at least 0, in the effect's unit (a ratio's: log k).
-        at_least: whether the sentence names the smallest effect ("at least four times"): the effect is then tested
-            against that number in place of 0 (a minimal-effect test), and there is nothing to call equivalent.
-        exposure: how far the effect would move if runs failed that the seeds do not exclude.
+        at_least: whether the claim names the smallest effect ("at least four times"): the effect is then tested
+            against that number in place of 0 (a minimal-effect test), and equivalence is not tested.
+        exposure: how far the effect would move if as many runs failed as the seeds do not exclude.
         neither_trains: whether no run of any arm trained.
 
     Raises:
         ValueError: unknown direction; a smallest effect that is negative, or 0 for "equivalent"; or `at_least` for
             "equivalent".
+
+    Example:
+        >>> from ablate.statistics import mean_effect
+        >>> Comparison(effect=mean_effect([0.03, 0.05]), direction="smaller", smallest_effect=0.02, at_least=True).null
+        -0.02
     """
 
     effect: Effect
@@ -87,7 +92,7 @@ class Comparison:
                 "for runs that must agree to the last bit use identity"
             )
         if self.direction == "equivalent" and self.at_least:
-            raise ValueError("`at_least` is for a claim that one side is greater or smaller, got it for equivalent")
+            raise ValueError("`at_least` is for a claim that one side is greater or smaller, got it for 'equivalent'")
 
     @property
     def null(self) -> float:
@@ -99,20 +104,21 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The outcome of a claim with the numbers it rests on.
+    """The outcome of a claim with the numbers that it is based on.
 
     Args:
         outcome: see `decide`.
         comparison: the claim.
-        interval: of the effect, at the claim's Holm level; excludes the null (0, or the number that the sentence names)
-            exactly when `p_adjusted` is within alpha.
+        interval: of the effect, at the claim's Holm error level; excludes the null (0, or the number that the claim
+            names) exactly when `p_adjusted` is at most alpha.
         p: two-sided p value of the null, unadjusted.
         p_adjusted: the same, adjusted for the family and the looks; comparable with the study's alpha.
-        equivalence_interval: of the effect, at 1 - 2 x the claim's Holm level; inside the smallest effect exactly when
-            `equivalence_p_adjusted` is within alpha.
+        equivalence_interval: of the effect, of confidence 1 - 2 x the claim's Holm error level; inside the smallest
+            effect exactly when `equivalence_p_adjusted` is at most alpha.
         equivalence_p: p value of the two one-sided tests, unadjusted.
         equivalence_p_adjusted: the same, adjusted for the family and the looks.
-        seeds_needed: an inconclusive claim's total number of seeds to decide, None where unknown or out of reach.
+        seeds_needed: total number of seeds that would decide an inconclusive claim; None where it is not known, or too
+            large (MAX_SEEDS).
     """
 
     outcome: Outcome
@@ -127,7 +133,7 @@ class Verdict:
 
     @property
     def further_seeds(self) -> int | None:
-        """Seeds to add to those there are, None where unknown or out of reach."""
+        """Seeds to add to the present ones; None where `seeds_needed` is None."""
         return None if self.seeds_needed is None else self.seeds_needed - self.comparison.effect.num_seeds
 
 
@@ -140,32 +146,44 @@ def decide(
     power: float = 0.8,
     plan: bool = True,
 ) -> list[Verdict]:
-    """Return the verdict of every claim of one family, in order of precedence:
+    """Return the verdict of every claim of one family. The first that applies is taken:
 
     incomplete: a run is missing; the claim still counts in the family, with the p value 1;
     neither trains: no run of any arm trained, so that there is nothing to compare;
     supported or contradicted: the interval excludes 0 and the estimate reaches the smallest effect, on the claimed or
-    on the other side (an "equivalent" claim is contradicted on both sides, and supported by equivalence); of a claim
-    `at_least`, the interval lies wholly beyond the number or wholly short of it;
+    on the other side (an "equivalent" claim is contradicted on both sides, and supported by equivalence); with
+    `at_least`, the whole interval lies above or below the number;
     no difference: the equivalence interval lies inside the smallest effect, with three seeds or more;
-    inconclusive: anything else, also an effect that is surely not 0 but perhaps too small to matter.
+    inconclusive: anything else, also an effect that is clearly not 0 but perhaps too small to matter.
 
-    The three verdicts in the middle are said "if trained" where they would not stand after the effect's exposure to
-    runs that fail; where runs did fail (a mixture), they are inconclusive then.
+    "Supported", "contradicted" and "no difference" become "if trained" where they would not hold after the effect has
+    moved by its `exposure` to runs that fail. Where runs did fail (a mixture), such a claim is inconclusive.
 
     Args:
         comparisons: the family.
         alpha: error level of the family over all looks, in (0, 0.5).
         look: which look at the growing data this is, from 1.
         num_looks: looks declared before the first run.
-        power: probability with which `seeds_needed` seeds shall decide, in (0, 1).
-        plan: whether to work out the seeds needed, which takes longer than all else.
+        power: probability with which `seeds_needed` seeds decide, in (0, 1).
+        plan: whether to compute `seeds_needed`, which takes most of the time.
+
+    Returns:
+        One verdict per comparison, in the same order.
 
     Raises:
         ValueError: alpha or power outside its range, or a look that was not declared.
+
+    Example:
+        >>> from ablate.statistics import mean_effect
+        >>> effect = mean_effect([0.040, 0.050, 0.045])
+        >>> (verdict,) = decide([Comparison(effect=effect, direction="greater", smallest_effect=0.02)])
+        >>> str(verdict.outcome), round(verdict.interval.lower, 3)
+        ('supported', 0.033)
     """
     if not 0 < alpha < 0.5:
-        raise ValueError(f"`alpha` must lie in (0, 0.5), got {alpha}; 0.05 lets one family in twenty err")
+        raise ValueError(
+            f"`alpha` must lie in (0, 0.5), got {alpha}; 0.05 allows a false verdict in one family of twenty"
+        )
     if not 0 < power < 1:
         raise ValueError(f"`power` must lie in (0, 1), got {power}; 0.8 is customary")
     spent = look_alpha(alpha, look, num_looks)
@@ -176,8 +194,8 @@ def decide(
     differ, agree = holm(p, spent), holm(equivalence_p, spent)
     verdicts = []
     for i, c in enumerate(comparisons):
-        level, equivalence_level = float(differ.levels[i]), float(agree.levels[i])
-        interval, equivalence_interval = c.effect.interval(level), _equivalence_interval(c, equivalence_level)
+        error, equivalence_error = float(differ.alphas[i]), float(agree.alphas[i])
+        interval, equivalence_interval = c.effect.interval(error), _equivalence_interval(c, equivalence_error)
         outcome = _outcome(c, interval, equivalence_interval)
         inconclusive = outcome is Outcome.INCONCLUSIVE
         verdicts.append(
@@ -190,26 +208,26 @@ def decide(
                 equivalence_interval=equivalence_interval,
                 equivalence_p=equivalence_p[i],
                 equivalence_p_adjusted=min(1.0, float(agree.adjusted[i]) * num_looks),
-                seeds_needed=_seeds_needed(c, level, equivalence_level, power) if plan and inconclusive else None,
+                seeds_needed=_seeds_needed(c, error, equivalence_error, power) if plan and inconclusive else None,
             )
         )
     return verdicts
 
 
 def _equivalence_p(comparison: Comparison) -> float:
-    """Return the p value of the two one-sided tests; 1 where equivalence is not what could be said."""
+    """Return the p value of the two one-sided tests; 1 where equivalence is not tested."""
     if comparison.at_least or comparison.effect.num_seeds < MIN_SEEDS_OF_EQUIVALENCE:
         return 1.0
     return comparison.effect.equivalence_p_value(comparison.smallest_effect)
 
 
-def _equivalence_interval(comparison: Comparison, level: float) -> Interval:
-    """Return the interval that shows equivalence; the whole line where that is not what could be said."""
+def _equivalence_interval(comparison: Comparison, error: float) -> Interval:
+    """Return the interval of confidence 1 - 2 x `error`; the whole line where equivalence is not tested."""
     effect = comparison.effect
     is_mixture = isinstance(effect, GuardedEffect) and effect.is_mixture
     if is_mixture or comparison.at_least or effect.num_seeds < MIN_SEEDS_OF_EQUIVALENCE:
-        return Interval(-math.inf, math.inf, 1 - 2 * level)
-    return effect.interval(2 * level)
+        return Interval(-math.inf, math.inf, 1 - 2 * error)
+    return effect.interval(2 * error)
 
 
 def _outcome(comparison: Comparison, interval: Interval, equivalence_interval: Interval) -> Outcome:
@@ -221,60 +239,60 @@ def _outcome(comparison: Comparison, interval: Interval, equivalence_interval: I
         return Outcome.INCOMPLETE
     if comparison.neither_trains:
         return Outcome.NEITHER_TRAINS
-    # 0.7 - 0.68 is a little less than 0.02.
+    # In floating point, 0.7 - 0.68 is a little less than 0.02.
     if interval.excludes(null) and (comparison.at_least or abs(effect.estimate) >= smallest * (1 - ROUNDING)):
         side = "greater" if effect.estimate > null else "smaller"
         outcome = Outcome.SUPPORTED if comparison.direction == side else Outcome.CONTRADICTED
-        stands = interval.lower - exposure.down > null if side == "greater" else interval.upper + exposure.up < null
+        holds = interval.lower - exposure.down > null if side == "greater" else interval.upper + exposure.up < null
     elif equivalence_interval.within(smallest):
         outcome = Outcome.SUPPORTED if comparison.direction == "equivalent" else Outcome.NO_DIFFERENCE
         exposed = Interval(equivalence_interval.lower - exposure.down, equivalence_interval.upper + exposure.up, 0.5)
-        stands = exposure.is_known and exposed.within(smallest)
-        if not stands:
+        holds = exposure.is_known and exposed.within(smallest)
+        if not holds:
             return Outcome.NO_DIFFERENCE_IF_TRAINED
     else:
         return Outcome.INCONCLUSIVE
-    if stands:
+    if holds:
         return outcome
     return Outcome.INCONCLUSIVE if isinstance(effect, GuardedEffect) and effect.is_mixture else IF_TRAINED[outcome]
 
 
-def _seeds_needed(comparison: Comparison, level: float, equivalence_level: float, power: float) -> int | None:
-    """Return the total number of seeds that would decide an inconclusive claim at the levels it has now.
+def _seeds_needed(comparison: Comparison, error: float, equivalence_error: float, power: float) -> int | None:
+    """Return the total number of seeds that would decide an inconclusive claim at its present error levels.
 
-    Planned for the target power at the observed spread, whichever way the truth lies. Where the study already has as
-    many, the effect lies near the smallest one: then, and where the plan is out of reach, the number that decides if
-    estimate and spread stay what they are.
+    Planned for the target power at the observed spread, for a true effect of 0 and of the smallest size. Where the
+    study already has as many seeds, the effect is near the smallest one: then, and where the plan needs too many, the
+    number that decides if estimate and spread stay the same.
     """
     effect, smallest = comparison.effect, comparison.smallest_effect
     # The least p value of signed ranks, of sign flips and of equal differences is 2 / 2^num_seeds.
-    least = math.ceil(1 - math.log2(min(level, 2 * equivalence_level)))
+    least = math.ceil(1 - math.log2(min(error, 2 * equivalence_error)))
     planned_by_flips = isinstance(effect, GuardedEffect) or (isinstance(effect, MeanEffect) and not effect.resolution)
     if isinstance(effect, RankEffect) or (effect.sd == 0 and planned_by_flips):
         return least if least > effect.num_seeds else None
     if isinstance(effect, GuardedEffect):
         planned = (
-            seeds_needed(effect.sd, smallest, level, equivalence_level, power).either_way if smallest > 0 else None
+            seeds_needed(effect.sd, smallest, error, equivalence_error, power).either_way if smallest > 0 else None
         )
         return None if planned is None or max(planned, least) <= effect.num_seeds else max(planned, least)
     if math.isnan(effect.sd):
         return None
     if comparison.at_least or effect.sd == 0:
-        return _seeds_if_unchanged(comparison, level, equivalence_level)
-    planned = seeds_needed(effect.sd, smallest, level, equivalence_level, power).either_way if smallest > 0 else None
+        return _seeds_if_unchanged(comparison, error, equivalence_error)
+    planned = seeds_needed(effect.sd, smallest, error, equivalence_error, power).either_way if smallest > 0 else None
     if planned is not None and planned > effect.num_seeds:
         return planned
-    return _seeds_if_unchanged(comparison, level, equivalence_level)
+    return _seeds_if_unchanged(comparison, error, equivalence_error)
 
 
-def _seeds_if_unchanged(comparison: Comparison, level: float, equivalence_level: float) -> int | None:
-    """Return the least number of seeds at which the same estimate and spread would decide, None if out of reach."""
+def _seeds_if_unchanged(comparison: Comparison, error: float, equivalence_error: float) -> int | None:
+    """Return the least number of seeds at which the same estimate and spread would decide, None above MAX_SEEDS."""
     effect = comparison.effect
     assert isinstance(effect, MeanEffect)
 
     def decides(num_seeds: int) -> bool:
         grown = replace(comparison, effect=replace(effect, num_seeds=num_seeds))
-        outcome = _outcome(grown, grown.effect.interval(level), _equivalence_interval(grown, equivalence_level))
+        outcome = _outcome(grown, grown.effect.interval(error), _equivalence_interval(grown, equivalence_error))
         return outcome is not Outcome.INCONCLUSIVE
 
     low, high = effect.num_seeds, MAX_SEEDS

@@ -1,4 +1,4 @@
-"""From scores to effects, arms averaged and epochs never reached included."""
+"""From scores to effects, with averaged arms and thresholds that were never reached."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ def test_bounds_of_averaged_times_by_hand() -> None:
 
 
 def test_each_arm_is_censored_by_its_own_budget() -> None:
-    # The treatment was given 4 epochs and not seen to arrive, the control arrived after 8 of 16.
+    # The treatment did not reach it in its 4 epochs, the control did after 8 of 16.
     lower, upper = bounds(FASTER, scores([[[INF]], [[8]]], [[[4]], [[16]]]))
     assert (lower[0], upper[0]) == (pytest.approx(np.log(4 / 8)), INF)
 
@@ -76,7 +76,7 @@ def test_missing_runs_stay_missing_beside_censored_ones() -> None:
         (claim("greater", metric="epochs_to/x"), [True, False, False, False]),
     ],
 )
-def test_what_has_no_place_in_an_effect(it: Claim, flags: list[bool]) -> None:
+def test_values_that_an_effect_cannot_use(it: Claim, flags: list[bool]) -> None:
     found = unusable(it, scores([[[INF, 0.0, NAN, 1.0]], [[1.0, 1.0, 1.0, 1.0]]]))
     assert found[0, 0].tolist() == flags
     assert not found[1].any()

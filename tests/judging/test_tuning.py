@@ -1,4 +1,4 @@
-"""What tuning runs say: equal values, sensitivity of the category, edges of the grid."""
+"""A claim on the tuning runs: equal values, sensitivity to the chosen ones, edges of the grid."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ def test_at_equal_values_validation_scores_of_tuning_seeds_are_compared(make_res
         ([0.3, 0.7, 0.6, 0.0], [0.4, 0.5, 0.45, 0.0], True),
         # Two steps away does not count.
         ([0.6, 0.7, 0.6, 0.0], [0.4, 0.5, 0.4, 0.0], False),
-        # In between at the chosen values; a neighbour of the control leaves it or does not.
+        # Between at the chosen values; a neighbour of the control changes the category or does not.
         ([0.5, 0.52, 0.5, 0.5], [0.49, 0.5, 0.48, 0.0], False),
         ([0.5, 0.52, 0.5, 0.5], [0.49, 0.5, 0.46, 0.0], True),
         # At the edge there is one neighbour.
