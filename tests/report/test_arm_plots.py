@@ -53,9 +53,9 @@ def test_many_arms_are_spread_evenly_over_figures(grid_study, tmp_path):
 
 def test_tuning_curves_mark_the_chosen_value_and_the_edge(tuned_study, undone, tmp_path):
     results, _ = tuned_study(tmp_path)
-    told = words(tuning_curves(results))
-    assert told.count("chosen 0.1") == 5
-    assert told.count("chosen 1.0, on the edge") == 1
+    shown = words(tuning_curves(results))
+    assert shown.count("chosen 0.1") == 5
+    assert shown.count("chosen 1.0, on the edge") == 1
     results.arms[0].tuning[2].clear()
     object.__setattr__(results.arms[0], "chosen", None)
     assert words(tuning_curves(results)).count("chosen 0.1") == 4

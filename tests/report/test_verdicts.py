@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 from ablate.judging import Judgement, Mechanism
+from ablate.report.content import study_content
 from ablate.report.effect_plots import strip
 from ablate.report.markdown import to_markdown, verdict_rows
 from ablate.report.provenance import command_with, environment, failures, progress, setting, undeclared
@@ -15,8 +16,8 @@ def test_the_answer_counts_outcomes(tuned_study, tmp_path):
     assert answer([]) == "nothing was claimed"
 
 
-def texts(finding):
-    return [f"{note.kind}: {note.text} {note.command}".strip() for note in finding.notes]
+def texts(verdict):
+    return [f"{note.kind}: {note.text} {note.command}".strip() for note in verdict.notes]
 
 
 def test_notes_say_what_weakens_a_verdict_and_what_to_do(tuned_study, tmp_path):
@@ -30,7 +31,7 @@ def test_notes_say_what_weakens_a_verdict_and_what_to_do(tuned_study, tmp_path):
     assert texts(fourth)[1].startswith("remark: At this budget")
 
 
-def test_a_sensitive_verdict_names_another_nuisance(tuned_study, tmp_path):
+def test_a_sensitive_verdict_names_another_tuned_setting(tuned_study, tmp_path):
     results, judgements = tuned_study(tmp_path)
     tuning = replace(results.study.tuning, key="optimizer.momentum")
     results = replace(results, study=replace(results.study, tuning=tuning))
@@ -40,8 +41,8 @@ def test_a_sensitive_verdict_names_another_nuisance(tuned_study, tmp_path):
 def test_no_seeds_are_offered_when_the_looks_are_used_up(tuned_study, tmp_path):
     results, judgements = tuned_study(tmp_path)
     results = replace(results, manifest=replace(results.manifest, looks=[6, 9]))
-    told = texts(verdict_table(results, judgements)[3])[0]
-    assert "the 2 declared looks at the data are used up" in told and "extra_seeds" not in told
+    note = texts(verdict_table(results, judgements)[3])[0]
+    assert "the 2 declared looks at the data are used up" in note and "extra_seeds" not in note
     undecidable = replace(judgements[3], further_seeds=None)
     assert "no number of further seeds" in texts(verdict_table(results, [undecidable])[0])[0]
 
@@ -115,20 +116,20 @@ def test_the_command_goes_on_and_adds_seeds_once(tuned_study, tmp_path):
 
 
 def test_the_setting_says_whether_anything_was_tuned(tuned_study, grid_study, tmp_path):
-    told = dict(setting(*tuned_study(tmp_path / "a")))
-    assert told["Budget"] == "micro, 2,000 images, 10 epochs"
-    assert told["Tuning"].startswith("optimizer.lr of every arm over 0.01, 0.03, 0.1, 0.3, 1.0")
-    assert told["Error level"].endswith("this is look 1 of 2")
+    facts = dict(setting(*tuned_study(tmp_path / "a")))
+    assert facts["Budget"] == "micro, 2,000 images, 10 epochs"
+    assert facts["Tuning"].startswith("optimizer.lr of every arm over 0.01, 0.03, 0.1, 0.3, 1.0")
+    assert facts["Error level"].endswith("this is look 1 of 2")
     plain = dict(setting(grid_study(tmp_path / "b"), []))
     assert plain["Budget"] == "micro, cifar10, 10 epochs"
     assert plain["Tuning"].startswith("none") and "Error level" not in plain
 
 
-def test_a_nuisance_that_was_tuned_before_is_declared_and_told(fixed_study, tmp_path):
+def test_a_setting_that_was_tuned_before_is_declared_and_shown(fixed_study, tmp_path):
     results = fixed_study(tmp_path)
-    told = dict(setting(results, []))
-    assert told["Tuning"].startswith("optimizer.lr of ")
-    assert "as tuned before (study tune)" in told["Tuning"]
+    facts = dict(setting(results, []))
+    assert facts["Tuning"].startswith("optimizer.lr of ")
+    assert "as tuned before (study tune)" in facts["Tuning"]
     assert undeclared(results)[1:] == []
     plain = replace(results, study=replace(results.study, fixed=None))
     assert undeclared(plain)[1:] == [["activation=tanh", "optimizer.lr", "0.01", "0.3"]]
@@ -141,7 +142,7 @@ def test_the_setting_says_which_claims_were_asked(tuned_study, tmp_path):
     assert dict(setting(results, judgements[3:4]))["Claims"].startswith("only elu_beats_relu;")
 
 
-def test_a_claim_about_a_value_tells_one_side(tuned_study, tmp_path):
+def test_a_claim_about_a_value_shows_one_side(tuned_study, tmp_path):
     results, judgements = tuned_study(tmp_path)
     measured = Mechanism(metric="saturation/mean", treatment=0.914, control=None)
     claim = replace(judgements[0].claim, control={}, value=0.5)
@@ -156,10 +157,10 @@ def test_a_claim_about_a_value_tells_one_side(tuned_study, tmp_path):
 def test_fewer_pairs_than_seeds_say_so(tuned_study, undone, tmp_path):
     results, judgements = tuned_study(tmp_path)
     judgement = replace(judgements[0], num_seeds=5)
-    told = verdict_table(results, [judgement, replace(judgement, num_seeds=6)])
-    assert [f.seeds for f in told] == ["5 of 6", "6"]
-    assert [dict(f.numbers)["pairs of seeds"] for f in told] == ["5 of 6", "6"]
-    assert [row[6] for row in verdict_rows(told)[1:]] == ["5 of 6", "6"]
+    rows = verdict_table(results, [judgement, replace(judgement, num_seeds=6)])
+    assert [f.seeds for f in rows] == ["5 of 6", "6"]
+    assert [dict(f.numbers)["pairs of seeds"] for f in rows] == ["5 of 6", "6"]
+    assert [row[6] for row in verdict_rows(rows)[1:]] == ["5 of 6", "6"]
     assert "(2 of 5)" in strip(verdict_table(results, [replace(judgement, differences=[0.1, 0.2])])[0])
 
 
@@ -169,8 +170,8 @@ def test_the_tables_say_how_many_seeds_of_those_asked_for(tuned_study, tmp_path)
     label = results.arms[0].label
     (row,) = (line for line in summary(results, []).splitlines() if line.startswith(label))
     assert "5 of 6" in row
-    told = verdict_table(results, judgements)
-    (row,) = (line for line in to_markdown(results, judgements, told).splitlines() if line.startswith(f"| {label} |"))
+    shown = to_markdown(study_content(results, judgements))
+    (row,) = (line for line in shown.splitlines() if line.startswith(f"| {label} |"))
     assert row.startswith(f"| {label} | 5 of 6 |")
     assert [r[1] for r in study_rows(results) if r[0] == label] == ["5"]  # a number, for table.csv
 

@@ -1,4 +1,4 @@
-"""Means over seeds with 95 % t intervals, in the shape that plots and TensorBoard want; numpy is loaded when used."""
+"""Means over seeds with 95 % t intervals, as arrays for plots and TensorBoard; numpy is loaded when used."""
 
 import itertools
 from collections.abc import Sequence
@@ -53,8 +53,8 @@ def band(values: "FloatArray") -> Band:
 def history(records: Sequence[Record], key: str) -> "FloatArray":
     """Return a scalar of the runs' histories by epoch, shape (num_seeds, num_epochs), nan where there is none.
 
-    A run that diverged is shown with its score, guessing, from there on, so that the mean does not rise because the
-    worst run has left it; a loss has no such score.
+    A diverged run keeps its score, guessing, from there on, so that the mean does not rise because the worst run is
+    missing; a loss has no such score.
     """
     import numpy as np
 
@@ -91,9 +91,9 @@ def averaged_over(values: "FloatArray", num_runs: int) -> str:
             parts.append((start, end, f"{number} of {num_runs} runs", epochs))
         start = end
     if len(parts) == 1 and parts[0][1] == len(counts):
-        begin, _, told, _ = parts[0]
-        return f"{told} from epoch {begin + 1}" if begin else told
-    return "; ".join(f"{epochs}: {told}" for _, _, told, epochs in parts)
+        begin, _, share, _ = parts[0]
+        return f"{share} from epoch {begin + 1}" if begin else share
+    return "; ".join(f"{epochs}: {share}" for _, _, share, epochs in parts)
 
 
 @dataclass(frozen=True, kw_only=True)

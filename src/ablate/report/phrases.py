@@ -1,4 +1,4 @@
-"""How verdicts, effects and numbers are put into words, and into signs that need no colour."""
+"""Text and symbols for verdicts, effects and numbers; no symbol needs colour to be read."""
 
 import math
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ class OutcomeStyle:
     """How an outcome is marked.
 
     Args:
-        symbol: tells the outcome apart without colour.
+        symbol: distinguishes the outcome without colour.
         marker: the same for a plot, as matplotlib names it.
-        colour: ink, dark enough on white to be read (contrast above 4.5), apart for the colour-blind.
+        colour: ink, readable on white (contrast above 4.5), distinct for the colour-blind.
         meaning: what the outcome says, in few words.
     """
 
@@ -130,7 +130,7 @@ def percent(level: float) -> str:
 
 
 def plural(count: int, noun: str, several: str = "") -> str:
-    """Return "1 run", "2 runs"; `several` is the plural where it does not end in "s" alone."""
+    """Return "1 run", "2 runs"; `several` is the plural if it is not `noun` with an "s"."""
     return f"{count:,} {noun if count == 1 else several or noun + 's'}"
 
 
@@ -140,9 +140,9 @@ def of_runs(known: int, shown: int) -> str:
 
 
 def short_names(arms: Sequence[ArmResult]) -> tuple[str, list[str]]:
-    """Return (what is varied, a name for each arm), leaving out what all arms' names would repeat.
+    """Return (what is varied, a name for each arm) without what all names would repeat.
 
-    Arms that name the same axes are told apart by the values alone; otherwise nothing is left out.
+    Arms with the same axes are named by the values alone; otherwise nothing is left out.
     """
     axes = [tuple(arm.axes) for arm in arms]
     if not arms or not axes[0] or len(set(axes)) > 1:

@@ -1,4 +1,4 @@
-"""What all plots share: their style, and the way from matplotlib to a piece of a page."""
+"""The style of all plots, and their conversion to SVG."""
 
 import contextlib
 import hashlib
@@ -52,7 +52,7 @@ FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 1 / 3, 0.5, 2 / 3, 0.8, 0.9, 1, 1.1, 1.25
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Draw in this style while the block runs."""
+    """Apply this style inside a `with` block."""
     import matplotlib
 
     with matplotlib.rc_context(STYLE):
@@ -71,7 +71,7 @@ def to_svg(figure: "Figure", alt: str) -> str:
 
     Args:
         figure: drawn inside `style()`.
-        alt: what the figure shows, for those who do not see it.
+        alt: text alternative, what the figure shows.
     """
     import matplotlib
 

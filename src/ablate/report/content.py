@@ -1,0 +1,71 @@
+"""What the report of a study says, gathered once; the page and its Markdown render it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ablate.report import provenance
+from ablate.report.provenance import Progress, Rows
+from ablate.report.table import shown_rows
+from ablate.report.verdicts import VerdictRow, answer, verdict_table
+from ablate.study.results import Results
+from ablate.study.study import Study
+
+if TYPE_CHECKING:
+    from ablate.judging import Judgement
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyContent:
+    """The texts and tables of a study's report; every table has its head as first row.
+
+    Args:
+        study: that is reported.
+        answer: the counts of outcomes in one sentence.
+        progress: how much of the study is done.
+        setting: (what, value) of what all verdicts hold for.
+        verdicts: one row a claim, in the study's order.
+        stands: what every verdict withstands.
+        arms: one row an arm, best first.
+        failures, undeclared, own_code, environment: see `provenance`.
+        command: the command line that goes on with the study.
+    """
+
+    study: Study
+    answer: str
+    progress: Progress
+    setting: list[tuple[str, str]]
+    verdicts: list[VerdictRow]
+    stands: str
+    arms: Rows
+    failures: Rows
+    undeclared: Rows
+    own_code: Rows
+    environment: Rows
+    command: str
+
+
+def study_content(results: Results, judgements: "Sequence[Judgement]") -> StudyContent:
+    """Return what the report of a study says."""
+    return StudyContent(
+        study=results.study,
+        answer=answer(judgements),
+        progress=provenance.progress(results),
+        setting=provenance.setting(results, judgements),
+        verdicts=verdict_table(results, judgements),
+        stands=stands(results.study),
+        arms=shown_rows(results),
+        failures=provenance.failures(results),
+        undeclared=provenance.undeclared(results),
+        own_code=provenance.own_code(results),
+        environment=provenance.environment(results),
+        command=provenance.command_with(results),
+    )
+
+
+def stands(study: Study) -> str:
+    """Return what every verdict of a study withstands."""
+    return (
+        f"A verdict has to stand if {100 * study.failure_share:g} % of the runs failed to train, or the seeds exclude "
+        'so many; otherwise it says "if trained".'
+    )
