@@ -169,6 +169,10 @@ def axis_positions(values: Sequence[Any]) -> tuple[list[float], bool]:
 
     Positive numbers that span a factor of 4 lie on a logarithmic axis, other numbers on a linear one, and anything else
     at 0, 1, 2, ...
+
+    Example:
+        >>> axis_positions([0.01, 0.1]), axis_positions(["relu", "tanh"])
+        (([0.01, 0.1], True), ([0.0, 1.0], False))
     """
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return [float(i) for i in range(len(values))], False
@@ -219,7 +223,12 @@ def heat_map(table: PairTable) -> str:
 
 
 def ink_on(background: Sequence[float]) -> str:
-    """Return the colour of text with the greater contrast (WCAG 2) on a background of red, green, blue in [0, 1]."""
+    """Return the colour of text with the greater contrast (WCAG 2) on a background of red, green, blue in [0, 1].
+
+    Example:
+        >>> ink_on((0.0, 0.0, 0.2)) == "white", ink_on((1.0, 1.0, 0.8)) == INK
+        (True, True)
+    """
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in background[:3]]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.06 else INK

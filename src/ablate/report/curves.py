@@ -36,6 +36,12 @@ def band(values: "FloatArray") -> Band:
 
     Args:
         values: shape (num_seeds, num_points), nan where a seed has none.
+
+    Example:
+        >>> import numpy as np
+        >>> found = band(np.array([[0.5], [0.7]]))
+        >>> print(f"{found.mean[0]:.2f} [{found.low[0]:.2f}, {found.high[0]:.2f}]")
+        0.60 [-0.67, 1.87]
     """
     import numpy as np
     from scipy.special import stdtrit
@@ -79,6 +85,11 @@ def averaged_over(values: "FloatArray", num_runs: int) -> str:
 
     Returns:
         For example "2 of 3 runs from epoch 4", or "epochs 1 to 3: 2 of 3 runs; epoch 4: 1 of 3 runs".
+
+    Example:
+        >>> import numpy as np
+        >>> averaged_over(np.array([[0.1, 0.2], [0.1, np.nan]]), 2)
+        '1 of 2 runs from epoch 2'
     """
     import numpy as np
 

@@ -13,6 +13,10 @@ def folder_names(labels: Iterable[str]) -> list[str]:
     """Return a folder name for each label: readable, safe for a shell, and unique.
 
     A comma separates the parts of a label; any other unusual character becomes "_".
+
+    Example:
+        >>> folder_names(["activation=relu lr=0.1", "a/b", "a:b"])
+        ['activation=relu,lr=0.1', 'a_b', 'a_b-2']
     """
     names: list[str] = []
     for label in labels:

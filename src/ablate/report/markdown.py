@@ -11,7 +11,12 @@ from ablate.tables import markdown
 
 
 def plain_cell(content: str) -> str:
-    """Return text in one line that Markdown shows as it is, with "<", ">" and "&" escaped."""
+    """Return text in one line that Markdown shows as it is, with "<", ">" and "&" escaped.
+
+    Example:
+        >>> plain_cell("a < b")
+        'a &lt; b'
+    """
     return " ".join(html.escape(content, quote=False).split())
 
 
@@ -21,7 +26,12 @@ def escaped(rows: Sequence[Sequence[str]]) -> Rows:
 
 
 def without_empty_columns(rows: Rows, keep: Sequence[str] = ()) -> Rows:
-    """Return head and rows without the columns in which every row is empty, but for those named in `keep`."""
+    """Return head and rows without the columns in which every row is empty, but for those named in `keep`.
+
+    Example:
+        >>> without_empty_columns([["a", "b", "c"], ["1", "", ""]], keep=["c"])
+        [['a', 'c'], ['1', '']]
+    """
     kept = [i for i, name in enumerate(rows[0]) if name in keep or any(row[i] for row in rows[1:])]
     return [[row[i] for i in kept] for row in rows]
 

@@ -54,6 +54,10 @@ class Unit:
     Args:
         name: "points" for accuracies, "factor" for ratios, else what follows the number, or nothing.
         scale: from the metric's unit to what is shown.
+
+    Example:
+        >>> Unit("points", 100).interval(0.012, 0.034), Unit("factor").effect(1.5)
+        ('[+1.20, +3.40]', '×1.5')
     """
 
     name: str
@@ -98,7 +102,12 @@ def unit_of(claim: Claim) -> Unit:
 
 
 def signed(value: float, decimals: int | None = None) -> str:
-    """Return a number with its sign; 3 significant digits where `decimals` is None or would round it to 0."""
+    """Return a number with its sign; 3 significant digits where `decimals` is None or would round it to 0.
+
+    Example:
+        >>> signed(-1.234, 2), signed(0.00021, 2)
+        ('−1.23', '+0.00021')
+    """
     if decimals is None or (value != 0 and abs(value) < 0.5 * 10**-decimals):
         shown = f"{value:+.3g}"
     else:
@@ -107,7 +116,12 @@ def signed(value: float, decimals: int | None = None) -> str:
 
 
 def mean_score(value: float | None, metric: str) -> str:
-    """Return the mean of a metric, accuracies in percent."""
+    """Return the mean of a metric, accuracies in percent.
+
+    Example:
+        >>> mean_score(0.8512, "test/accuracy"), mean_score(0.5, "test/loss")
+        ('85.12 %', '0.5')
+    """
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
@@ -118,24 +132,44 @@ def mean_score(value: float | None, metric: str) -> str:
 
 
 def probability(p: float | None) -> str:
-    """Return a p value; "–" where there is none."""
+    """Return a p value; "–" where there is none.
+
+    Example:
+        >>> probability(0.0321), probability(1e-5)
+        ('0.032', '< 0.001')
+    """
     if p is None:
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def percent(level: float) -> str:
-    """Return a confidence level, e.g. "95 %" or "98.75 %"."""
+    """Return a confidence level, e.g. "95 %" or "98.75 %".
+
+    Example:
+        >>> percent(0.9875)
+        '98.75 %'
+    """
     return f"{100 * level:.4g} %"
 
 
 def plural(count: int, noun: str, several: str = "") -> str:
-    """Return "1 run", "2 runs"; `several` is the plural if it is not `noun` with an "s"."""
+    """Return "1 run", "2 runs"; `several` is the plural if it is not `noun` with an "s".
+
+    Example:
+        >>> plural(1, "run"), plural(2000, "run"), plural(2, "family", "families")
+        ('1 run', '2,000 runs', '2 families')
+    """
     return f"{count:,} {noun if count == 1 else several or noun + 's'}"
 
 
 def of_runs(known: int, shown: int) -> str:
-    """Return " (2 of 3 runs)" for a mean over fewer runs than are shown beside it, "" for one over all of them."""
+    """Return " (2 of 3 runs)" for a mean over fewer runs than are shown beside it, "" for one over all of them.
+
+    Example:
+        >>> of_runs(2, 3), of_runs(3, 3)
+        (' (2 of 3 runs)', '')
+    """
     return f" ({known:,} of {shown:,} runs)" if known < shown else ""
 
 

@@ -101,7 +101,12 @@ def shown_rows(results: Results) -> list[list[str]]:
 
 
 def of_seeds(known: int, planned: int) -> str:
-    """Return "3", or "2 of 3" where some are missing."""
+    """Return "3", or "2 of 3" where some are missing.
+
+    Example:
+        >>> of_seeds(2, 3), of_seeds(3, 3)
+        ('2 of 3', '3')
+    """
     return f"{known} of {planned}" if known < planned else str(known)
 
 
