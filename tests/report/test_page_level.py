@@ -102,7 +102,7 @@ def test_what_a_difference_stands_is_shown_where_the_seeds_leave_more_open(judge
     sides = [Trained(label="a", failed=0, total=6, at_most=0.393), Trained(label="b", failed=6, total=6, at_most=1.0)]
     for share, said in ((0.17, True), (0.5, False)):
         (found,) = verdict_table(results, [replace(judgements[0], trained=sides, failure_share=0.1, stands_to=share)])
-        assert any(f"it stands if up to {100 * share:.0f} % of the runs failed" in n.text for n in found.notes) == said
+        assert any(f"it holds if up to {100 * share:.0f} % of the runs failed" in n.text for n in found.notes) == said
 
 
 def test_every_outcome_has_a_look():

@@ -230,7 +230,7 @@ def text_summary(tag: str, content: str) -> Any:
 
 
 def session_end() -> Any:
-    """Return the summary that says a row of the HParams page is complete."""
+    """Return the summary that marks a row of the HParams page as complete."""
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams import metadata
     from tensorboard.plugins.hparams.api_pb2 import Status

@@ -1,4 +1,4 @@
-"""What the report of a study says, gathered once; the page and its Markdown render it."""
+"""The content of a study's report, gathered once; the page and its Markdown render it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ class StudyContent:
     """The texts and tables of a study's report; every table has its head as first row.
 
     Args:
-        study: that is reported.
+        study: the declared study.
         answer: the counts of outcomes in one sentence.
         progress: how much of the study is done.
         setting: (what, value) of what all verdicts hold for.
         verdicts: one row a claim, in the study's order.
-        stands: what every verdict withstands.
+        rule: when a verdict holds without "if trained".
         arms: one row an arm, best first.
         failures, undeclared, own_code, environment: see `provenance`.
-        command: the command line that goes on with the study.
+        command: the command line that continues the study.
     """
 
     study: Study
@@ -36,7 +36,7 @@ class StudyContent:
     progress: Progress
     setting: list[tuple[str, str]]
     verdicts: list[VerdictRow]
-    stands: str
+    rule: str
     arms: Rows
     failures: Rows
     undeclared: Rows
@@ -46,14 +46,14 @@ class StudyContent:
 
 
 def study_content(results: Results, judgements: "Sequence[Judgement]") -> StudyContent:
-    """Return what the report of a study says."""
+    """Return the content of a study's report."""
     return StudyContent(
         study=results.study,
         answer=answer(judgements),
         progress=provenance.progress(results),
         setting=provenance.setting(results, judgements),
         verdicts=verdict_table(results, judgements),
-        stands=stands(results.study),
+        rule=failure_rule(results.study),
         arms=shown_rows(results),
         failures=provenance.failures(results),
         undeclared=provenance.undeclared(results),
@@ -63,9 +63,9 @@ def study_content(results: Results, judgements: "Sequence[Judgement]") -> StudyC
     )
 
 
-def stands(study: Study) -> str:
-    """Return what every verdict of a study withstands."""
+def failure_rule(study: Study) -> str:
+    """Return the share of failing runs under which every verdict has to hold."""
     return (
-        f"A verdict has to stand if {100 * study.failure_share:g} % of the runs failed to train, or the seeds exclude "
-        'so many; otherwise it says "if trained".'
+        f"A verdict has to hold even if {100 * study.failure_share:g} % of the runs failed to train, unless the seeds "
+        'exclude so many failures; otherwise it says "if trained".'
     )

@@ -72,7 +72,7 @@ def to_markdown(content: StudyContent) -> str:
         parts.append(f"> **Unfinished**: {content.progress.sentence()}. The rest: `{content.command}`")
     parts.append("\n".join(f"- {what}: {plain_cell(value)}" for what, value in content.setting))
     if content.verdicts:
-        parts += ["## Verdicts", markdown(verdict_rows(content.verdicts)), content.stands]
+        parts += ["## Verdicts", markdown(verdict_rows(content.verdicts)), content.rule]
     parts += ["## Arms", markdown(escaped(content.arms))]
     for title, rows in (
         ("Failures", content.failures),

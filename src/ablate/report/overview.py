@@ -69,7 +69,7 @@ def write_overview(collection: Collection, judged: Judged, folder: Path) -> Path
     Args:
         collection: the studies that belong together.
         judged: the results and judgements of each study, in the collection's order; they may be unfinished.
-        folder: of the collection; the studies' folders, with their reports, lie beside it.
+        folder: of the collection; the studies' folders, with their reports, are its siblings.
 
     Returns:
         The path of report.html.
@@ -137,7 +137,7 @@ def as_parts(judged: Judged, elsewhere: Mapping[tuple[str, str], list[Elsewhere]
 def at_other_budgets(
     collection: Collection, judged: Judged, folder: Path
 ) -> tuple[dict[tuple[str, str], list[Elsewhere]], list[str]]:
-    """Judge the studies of the collections of the same name that lie beside this one.
+    """Judge the studies of the other collections of this name in the same folder.
 
     A study of this collection is skipped, and so is one whose folder no longer exists.
 

@@ -18,7 +18,7 @@ def to_markdown(collection: Collection, parts: Sequence[Part], unread: Sequence[
         collection: what ties the studies together.
         parts: one a study.
         unread: why a study at another budget could not be read, one line each.
-        page: what is said of all claims together, see `page_level.summarize`.
+        page: the summary of all claims, see `page_level.summarize`.
     """
     lines = [f"# {plain_cell(collection.title or collection.name)}", plain_cell(collection.source)]
     lines += [f"Profile: {plain_cell(collection.profile)}" if collection.profile else "", f"**{page['text']}**"]

@@ -78,7 +78,7 @@ def to_html(results: Results, judgements: "Sequence[Judgement]", content: StudyC
 
 
 def arm_rails(results: Results, rows: Rows) -> dict[str, Any]:
-    """Return where the mean test accuracy of each arm and its 95 % t interval lie between 0 and 100 % of a rail.
+    """Return the mean test accuracy of each arm and its 95 % t interval as positions on a rail, 0 to 100 %.
 
     Args:
         results: of the study.

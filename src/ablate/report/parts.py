@@ -19,7 +19,7 @@ DECIDED = (*DIFFERENCES, *AGREEMENTS)
 
 @dataclass(frozen=True, kw_only=True)
 class Elsewhere:
-    """What a study at another budget says of a claim; `link` leads to its evidence."""
+    """The verdict on a claim at another budget; `link` leads to its evidence."""
 
     verdict: VerdictRow
     link: str
@@ -34,11 +34,11 @@ class Entry:
     """A claim on the first page.
 
     Args:
-        verdict: the claim's verdict in words.
+        verdict: the claim's row.
         anchor: unique on the page.
         link: to its evidence.
-        elsewhere: what studies at other budgets say.
-        q: value over the whole page of the test that the verdict rests on; None where nothing is tested.
+        elsewhere: verdicts at other budgets.
+        q: q value over the whole page of the test behind the verdict; None where nothing is tested.
     """
 
     verdict: VerdictRow
@@ -55,12 +55,12 @@ class Entry:
 
     @property
     def metric(self) -> str:
-        """What the effect is one of, "" where its unit says so."""
+        """The metric of the effect, "" where its unit already names it."""
         return "" if self.verdict.unit.name == "points" else self.verdict.judgement.claim.metric
 
     @property
     def why(self) -> list[tuple[str, str]]:
-        """(metric, "0.91 against 0.02") of the measurements that explain it."""
+        """(metric, "0.91 against 0.02") of the measurements that explain the verdict."""
         judgement = self.verdict.judgement
         parts = (mechanism(judgement.claim, found).partition(" ") for found in judgement.mechanisms)
         return [(metric, sides) for metric, _, sides in parts]

@@ -17,7 +17,7 @@ class OutcomeStyle:
         symbol: distinguishes the outcome without colour.
         marker: the same for a plot, as matplotlib names it.
         colour: ink, readable on white (contrast above 4.5), distinct for the colour-blind.
-        meaning: what the outcome says, in few words.
+        meaning: of the outcome, in few words.
     """
 
     symbol: str
@@ -29,18 +29,18 @@ class OutcomeStyle:
 OUTCOME_STYLES = {
     "supported": OutcomeStyle("✓", "o", "#00704f", "it holds here"),
     "supported if trained": OutcomeStyle(
-        "+", "P", "#3f6b1f", "it holds of nets that train; failing runs are not excluded"
+        "+", "P", "#3f6b1f", "it holds for nets that train; failing runs are not excluded"
     ),
-    "contradicted": OutcomeStyle("✗", "X", "#b5400d", "the runs say otherwise"),
+    "contradicted": OutcomeStyle("✗", "X", "#b5400d", "the runs show the opposite"),
     "contradicted if trained": OutcomeStyle(
-        "−", "<", "#96341f", "nets that train say otherwise; failing runs are not excluded"
+        "−", "<", "#96341f", "nets that train show the opposite; failing runs are not excluded"
     ),
     "no difference": OutcomeStyle("≈", "s", "#0a63a5", "any difference is too small to matter"),
     "no difference if trained": OutcomeStyle(
-        "~", "d", "#33618c", "too small to matter of nets that train; runs may fail"
+        "~", "d", "#33618c", "too small to matter for nets that train; runs may fail"
     ),
     "neither trains": OutcomeStyle("∅", "p", "#6b4a3a", "no arm is better than guessing"),
-    "inconclusive": OutcomeStyle("?", "D", "#7d5c00", "these runs cannot tell"),
+    "inconclusive": OutcomeStyle("?", "D", "#7d5c00", "these runs do not decide it"),
     "incomplete": OutcomeStyle("…", "h", "#5b6470", "runs are missing"),
     "measured": OutcomeStyle("#", "*", "#49566b", "a cost in seconds: reported, not judged"),
     "not comparable": OutcomeStyle("≠", "v", "#8a3a76", "its arms cannot be compared"),
@@ -53,7 +53,7 @@ class Unit:
 
     Args:
         name: "points" for accuracies, "factor" for ratios, else what follows the number, or nothing.
-        scale: from the metric's unit to what is shown.
+        scale: factor from the metric's unit to the shown one.
 
     Example:
         >>> Unit("points", 100).interval(0.012, 0.034), Unit("factor").effect(1.5)
@@ -164,7 +164,7 @@ def plural(count: int, noun: str, several: str = "") -> str:
 
 
 def of_runs(known: int, shown: int) -> str:
-    """Return " (2 of 3 runs)" for a mean over fewer runs than are shown beside it, "" for one over all of them.
+    """Return " (2 of 3 runs)" for a mean over fewer runs than are shown, "" for one over all of them.
 
     Example:
         >>> of_runs(2, 3), of_runs(3, 3)

@@ -35,8 +35,8 @@ class Progress:
         tuning_done, tuning_planned: tuning runs.
         failed: runs that raised an error and have not finished since.
         refused: runs whose record cannot be used; they count as missing.
-        diverged: report runs whose loss stopped being a number; they are done, and scored as guessing.
-        non_finite: report runs that gave outputs that are not finite at inference; these images count as wrong.
+        diverged: report runs whose loss became nan or infinite; they are done, and scored as guessing.
+        non_finite: report runs with outputs that are not finite at inference; these images count as wrong.
     """
 
     done: int
@@ -144,9 +144,7 @@ def failures(results: Results) -> Rows:
             rows.append([arm.label, str(seed), f"{kind}: {line}"])
         diverged = [str(seed) for seed, record in sorted(arm.records.items()) if record.status == "diverged"]
         if diverged:
-            rows.append(
-                [arm.label, ", ".join(diverged), "diverged: the loss was no longer a number; scored as guessing"]
-            )
+            rows.append([arm.label, ", ".join(diverged), "diverged: the loss was no longer finite; scored as guessing"])
         if arm.num_non_finite:
             seeds = [str(seed) for seed, record in sorted(arm.records.items()) if record.non_finite]
             rows.append([arm.label, ", ".join(seeds), f"{not_finite(arm)}; such an image counts as wrong"])

@@ -27,7 +27,7 @@ FAILED = "failed to train"
 
 
 def arm_labels(records: Iterable[Record]) -> dict[str, str]:
-    """Return {fingerprint: label}, a label naming only what is not the same in all arms.
+    """Return {fingerprint: label}, a label naming only what differs between arms.
 
     The levels of the groups that vary come first, then the settings that vary although the level is the same; where all
     this is equal, the folder of the images.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ablate.judging import Judgement, Mechanism
 
 
-# What train/loss holds beside the cross-entropy; the L2 penalty is the optimizer's weight decay and not in it.
+# Parts of train/loss in addition to the cross-entropy; the L2 penalty is the optimizer's weight decay and not in it.
 IN_THE_LOSS = ("regularizer.l1_activation", "regularizer.label_smoothing")
 
 
@@ -49,17 +49,17 @@ class Note:
 
 @dataclass(frozen=True, kw_only=True)
 class VerdictRow:
-    """A judgement in words.
+    """A judgement as text.
 
     Args:
         judgement: that is shown.
         number: of the claim, from 1; its anchor is claim-<number>.
         unit: of the effect.
         effect, interval, ours: "" where there is none; a cost in seconds has a spread for an interval;
-            `ours` is what stands beside the published number.
+            `ours` is compared with the published number.
         notes: most important first.
         seeds: how many pairs of seeds are complete, "2 of 3" where some are not.
-        numbers: (what, value) of everything the verdict rests on.
+        numbers: (what, value) of everything behind the verdict.
         at_values: head and rows of the comparison at equal values of the tuned setting; [] where nothing is tuned.
     """
 
@@ -84,7 +84,7 @@ class VerdictRow:
 
     @property
     def marked(self) -> str:
-        """The outcome behind its symbol."""
+        """Symbol and outcome."""
         return f"{self.style.symbol} {self.judgement.outcome}"
 
     @property
@@ -174,7 +174,7 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
         key = study.tuning.key
         found.append(Note(f"{sensitivity(key)}: another answer with one arm at a neighbouring {key}", "warning"))
     if judgement.edges and claim.form != "identity" and not claim.metric.startswith("initial/"):
-        cure = "widen study.tuning.values" if study.tuning else "a better one may lie outside"
+        cure = "widen study.tuning.values" if study.tuning else "a better one may be outside"
         arms = ", ".join(dict.fromkeys(judgement.edges))
         found.append(Note(f"best {study.nuisance} on the edge of the grid: {arms}; {cure}", "warning"))
     if judgement.outcome == "inconclusive":
@@ -203,13 +203,13 @@ def differing_penalties(results: Results, claim: Claim) -> list[str]:
 
 
 def conditions(judgement: "Judgement") -> list[Note]:
-    """Return what a verdict is restricted to: nets that train, other images, or no verdict at all."""
+    """Return the restrictions of a verdict: to nets that train, to these images, or no verdict at all."""
     from ablate.statistics import seeds_to_exclude
 
     found, share = [], judgement.failure_share
     if judgement.outcome.endswith("if trained") and share is not None:
         why = (
-            f"of nets that train: it would not stand if {100 * share:g} % of the runs failed, which these seeds do not"
+            f"for nets that train: it would not hold if {100 * share:g} % of the runs failed, which these seeds do not"
         )
         found.append(
             Note(
@@ -220,7 +220,7 @@ def conditions(judgement: "Judgement") -> list[Note]:
     elif judgement.stands_to is not None and judgement.stands_to < max(
         (side.at_most for side in judgement.trained if side.failed < side.total), default=0.0
     ):
-        line = f"it stands if up to {100 * judgement.stands_to:.0f} % of the runs failed; the seeds leave more open"
+        line = f"it holds if up to {100 * judgement.stands_to:.0f} % of the runs failed; the seeds leave more open"
         found.append(Note(f"{line} ({failed(judgement)})"))
     elif judgement.outcome == "neither trains":
         found.append(
@@ -274,7 +274,7 @@ def further(results: Results, judgement: "Judgement") -> Note:
 
 
 def numbers(judgement: "Judgement", unit: Unit, num_seeds: int) -> list[tuple[str, str]]:
-    """Return (what, value) of everything the verdict rests on; what is not known is left out."""
+    """Return (what, value) of everything behind the verdict; unknown values are left out."""
     claim, level = judgement.claim, percent(judgement.level)
     rows = [
         (judgement.treatment, mean_score(judgement.treatment_mean, claim.metric), judgement.treatment_mean),
