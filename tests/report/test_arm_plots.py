@@ -4,7 +4,6 @@ import pytest
 
 from ablate.report.arm_plots import axis_positions, heat_map, ink_on, learning_curves, tuning_curves
 from ablate.report.curves import PairTable
-from ablate.report.plotting import limits
 
 
 @pytest.mark.parametrize(
@@ -19,13 +18,6 @@ from ablate.report.plotting import limits
 )
 def test_where_values_lie(values, positions, is_log):
     assert axis_positions(values) == (positions, is_log)
-
-
-def test_limits_leave_room_and_ignore_what_is_not_finite():
-    assert limits([0.0, 10.0, float("inf"), None], margin=0.1) == (-1.0, 11.0)
-    assert limits([float("nan")]) == (-1.0, 1.0)
-    low, high = limits([5.0])
-    assert low < 5 < high
 
 
 def words(svg):
