@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,34 @@ def test_light_modules_load_nothing_heavy(module):
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert module in loaded
     assert not {"torch", "hydra", "tensorboard", "numpy"} & set(loaded)
+
+
+def at_module_level(path: Path) -> set[str]:
+    """The modules of ablate, dotted, that a module imports outside functions, for types too."""
+    modules = {module_name(path) for path in FILES}
+    needed = set()
+    statements = ast.parse(path.read_text(encoding="utf-8")).body
+    while statements:
+        node = statements.pop()
+        if isinstance(node, ast.If | ast.Try | ast.With | ast.ClassDef):
+            statements += [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
+        elif isinstance(node, ast.Import):
+            needed |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & modules
+            # `from package import module` needs the module, not what the package's __init__ imports.
+            needed |= submodules if len(submodules) == len(node.names) else {*submodules, node.module}
+    return (needed & modules) - {module_name(path)}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_no_modules_import_one_another_in_a_circle():
+    needed = {module_name(path): at_module_level(path) for path in FILES}
+    try:
+        TopologicalSorter(needed).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))

@@ -26,17 +26,17 @@ def smoke(tmp_path_factory):
 
 def test_every_claim_of_the_lecture_is_judged(smoke):
     folder, output = smoke
-    (home,) = folder.glob("outputs/studies/lecture-smoke-*")
+    (collection,) = folder.glob("outputs/studies/lecture-smoke-*")
     files = catalog.levels(catalog.folders(), "study")
-    assert len(json.loads((home / "collection.json").read_text())["folders"]) == len(parts_of("lecture", files))
-    rows = (home / "verdicts.csv").read_text().splitlines()
+    assert len(json.loads((collection / "collection.json").read_text())["folders"]) == len(parts_of("lecture", files))
+    rows = (collection / "verdicts.csv").read_text().splitlines()
     # With one epoch most nets have learned nothing: neither trains.
     words = "supported|contradicted|no difference|neither trains|inconclusive|incomplete|not comparable|measured"
     outcomes = re.findall(f"({words})", output)
     assert len(outcomes) > 100
     assert "not comparable" not in "\n".join(rows)
     # With one epoch some runs diverge or reach no threshold; what is missing otherwise would be a claim's mistake.
-    for study in home.parent.glob("*/verdicts.csv"):
+    for study in collection.parent.glob("*/verdicts.csv"):
         for line in study.read_text().splitlines():
             assert "have no metric" not in line, line
             assert "are missing" not in line, line
@@ -50,7 +50,7 @@ def test_what_is_exact_holds_and_the_slips_do_not(smoke):
     assert "inconclusive" not in page
 
 
-def test_runs_and_time_are_told_beforehand(smoke):
+def test_runs_and_time_are_shown_beforehand(smoke):
     _, output = smoke
     before, _, _ = output.partition("[1/")
     assert re.search(r"\d+ runs left: about \d+:\d\d, 1 at once", before)
@@ -58,8 +58,8 @@ def test_runs_and_time_are_told_beforehand(smoke):
 
 def test_the_pages_link_to_evidence_that_is_there(smoke):
     folder, _ = smoke
-    (home,) = folder.glob("outputs/studies/lecture-smoke-*")
-    links = re.findall(r'href="(\.\./[^"#]+)#([^"]+)"', (home / "report.html").read_text())
+    (collection,) = folder.glob("outputs/studies/lecture-smoke-*")
+    links = re.findall(r'href="(\.\./[^"#]+)#([^"]+)"', (collection / "report.html").read_text())
     assert len({anchor for _, anchor in links}) > 10
     for page, anchor in set(links):
-        assert f'id="{anchor}"' in (home / page).resolve().read_text(), (page, anchor)
+        assert f'id="{anchor}"' in (collection / page).resolve().read_text(), (page, anchor)

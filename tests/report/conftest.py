@@ -99,7 +99,7 @@ def make_results(
     Args:
         folder: output folder.
         definition: content of the study file.
-        mean_of: (axes, value of the nuisance or None) -> accuracy.
+        mean_of: (axes, value of the tuned setting or None) -> accuracy.
         num_seeds: how many report seeds are done; all by default.
         name: of the study.
         spread: standard deviation over seeds beside the luck that all arms share.
@@ -164,7 +164,7 @@ def make_judgement(results, claim, outcome, **changes):
     fields = {"claim": claim, "outcome": outcome, "treatment": treatment.label, "control": control.label}
     if d.size:
         shown = math.exp if is_ratio else float
-        effect, told = mean_effect(d), describe(d, np.random.default_rng(0))
+        effect, described = mean_effect(d), describe(d, np.random.default_rng(0))
         interval = effect.interval(0.0125)
         fields |= {
             "treatment_mean": float(t[known].mean()),
@@ -177,9 +177,9 @@ def make_judgement(results, claim, outcome, **changes):
             "p_adjusted": min(1.0, 4 * effect.p_value()),
             "num_seeds": int(known.sum()),
             "differences": d.tolist(),
-            "bootstrap": (shown(told.bca_interval.lower), shown(told.bca_interval.upper)),
-            "sign_flip_p": told.sign_flip.p,
-            "sign_flip_smallest_p": told.sign_flip.smallest_p,
+            "bootstrap": (shown(described.bca_interval.lower), shown(described.bca_interval.upper)),
+            "sign_flip_p": described.sign_flip.p,
+            "sign_flip_smallest_p": described.sign_flip.smallest_p,
             "improvement": improvement(-d if claim.direction == "smaller" else d).probability,
             "budget": "micro, 2,000 images, 10 epochs",
         }

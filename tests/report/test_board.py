@@ -26,10 +26,10 @@ def tensor_text(events, tag):
 
 
 def test_an_arm_is_one_run_with_its_bands(board):
-    results, _, home = board
+    results, _, folder = board
     names = {"activation=" + arm.axes["activation"] for arm in results.arms} | {"study"}
-    assert {path.name for path in home.iterdir()} == names
-    events = read(home / "activation=relu")
+    assert {path.name for path in folder.iterdir()} == names
+    events = read(folder / "activation=relu")
     records = list(results.arms[0].records.values())
     curve = band(history(records, "val/accuracy"))
     for end, expected in (("mean", curve.mean), ("lower", curve.low), ("upper", curve.high)):
@@ -47,10 +47,10 @@ def test_a_metric_that_a_run_has_not_is_no_final_mean(board):
 
 
 def test_hparams_are_one_row_an_arm_of_what_varies(board):
-    results, _, home = board
+    results, _, folder = board
     for arm in results.arms:
         name = f"activation={arm.axes['activation']}"
-        plugins = read(home / name).summary_metadata
+        plugins = read(folder / name).summary_metadata
         start = metadata.parse_session_start_info_plugin_data(
             plugins[metadata.SESSION_START_INFO_TAG].plugin_data.content
         )
@@ -58,7 +58,7 @@ def test_hparams_are_one_row_an_arm_of_what_varies(board):
         assert dict(start.hparams.items()).keys() == {"activation", "optimizer.lr"}
         assert start.hparams["optimizer.lr"].number_value == arm.chosen.value
         assert metadata.SESSION_END_INFO_TAG in plugins
-    experiment = read(home / "study").summary_metadata[metadata.EXPERIMENT_TAG].plugin_data.content
+    experiment = read(folder / "study").summary_metadata[metadata.EXPERIMENT_TAG].plugin_data.content
     parsed = metadata.parse_experiment_plugin_data(experiment)
     assert {info.name for info in parsed.hparam_infos} == {"activation", "optimizer.lr"}
     assert parsed.metric_infos[0].name.tag == "final/test/accuracy"
@@ -74,20 +74,20 @@ def test_margin_charts_name_tags_that_are_there(board):
 
 
 def test_verdicts_are_text(board):
-    _, judgements, home = board
-    events = read(home / "study")
+    _, judgements, folder = board
+    events = read(folder / "study")
     assert b"2 supported" in tensor_text(events, "answer")
     assert judgements[0].claim.text.encode() in tensor_text(events, "verdicts")
 
 
 def test_a_second_report_replaces_events_and_nothing_else(board):
-    results, judgements, home = board
-    mine = home / "activation=relu" / "mine.txt"
+    results, judgements, folder = board
+    mine = folder / "activation=relu" / "mine.txt"
     mine.write_text("x")
     del results.arms[0]
     write_arm_board(results, judgements, results.folder)
-    assert [path.name for path in (home / "activation=relu").iterdir()] == ["mine.txt"]
-    assert len(list((home / "activation=elu").glob("events.out.tfevents.*"))) == 1
+    assert [path.name for path in (folder / "activation=relu").iterdir()] == ["mine.txt"]
+    assert len(list((folder / "activation=elu").glob("events.out.tfevents.*"))) == 1
 
 
 def test_nothing_done_still_makes_a_board(tuned_study, undone, tmp_path):
@@ -123,10 +123,10 @@ def test_runs_are_linked_under_the_names_of_arms(grid_study, tmp_path):
 
 
 def test_means_over_fewer_runs_say_so(board):
-    _, _, home = board
-    told = tensor_text(read(home / "activation=sigmoid"), "runs").decode()
-    assert "6 of 6 runs" in told
-    assert "| val/loss | 5 of 6 runs from epoch 3 |" in told  # one run diverged in its third epoch
-    assert "final/test/loss | 5 of 6 runs have a value: no mean is shown" in told
-    assert "| val/accuracy" not in told
-    assert "loss" not in tensor_text(read(home / "activation=relu"), "runs").decode()
+    _, _, folder = board
+    rows = tensor_text(read(folder / "activation=sigmoid"), "runs").decode()
+    assert "6 of 6 runs" in rows
+    assert "| val/loss | 5 of 6 runs from epoch 3 |" in rows  # one run diverged in its third epoch
+    assert "final/test/loss | 5 of 6 runs have a value: no mean is shown" in rows
+    assert "| val/accuracy" not in rows
+    assert "loss" not in tensor_text(read(folder / "activation=relu"), "runs").decode()

@@ -58,7 +58,7 @@ def test_a_cell_without_runs_is_none_and_an_unbalanced_pair_has_no_table(grid_st
 
 
 @pytest.mark.parametrize(
-    ("missing", "told"),
+    ("missing", "sentence"),
     [
         ([], ""),
         ([(0, 3), (0, 4)], "2 of 3 runs from epoch 4"),
@@ -67,11 +67,11 @@ def test_a_cell_without_runs_is_none_and_an_unbalanced_pair_has_no_table(grid_st
         ([(0, 0), (0, 1), (2, 4)], "epochs 1 to 2: 2 of 3 runs; epoch 5: 2 of 3 runs"),
     ],
 )
-def test_a_mean_over_fewer_runs_says_in_which_epochs(missing, told):
+def test_a_mean_over_fewer_runs_says_in_which_epochs(missing, sentence):
     values = np.zeros((3, 5))
     for place in missing:
         values[place] = np.nan
-    assert averaged_over(values, 3) == told
+    assert averaged_over(values, 3) == sentence
 
 
 def test_a_table_of_pairs_says_how_many_runs_are_missing(grid_study, tmp_path):

@@ -21,15 +21,15 @@ def render(results, judgements):
     return path.read_text(encoding="utf-8")
 
 
-def test_a_finished_study_is_told_completely(tuned_study, tmp_path):
+def test_a_finished_study_is_shown_completely(tuned_study, tmp_path):
     results, judgements = tuned_study(tmp_path)
     text = render(results, judgements)
     page = Page(text)
     assert text.lstrip().startswith("<!doctype html>")
     for judgement in judgements:
         assert judgement.claim.text in page.text
-    for told in ("✓ 2 supported", "✗ 1 contradicted", "Published:", "lr-sensitive", "on the edge of the grid"):
-        assert told in page.text
+    for words in ("✓ 2 supported", "✗ 1 contradicted", "Published:", "lr-sensitive", "on the edge of the grid"):
+        assert words in page.text
     assert "ablate study=activation extra_seeds=7" in page.text
     assert "Unfinished" not in page.text
     # Five strips, learning curves, forest and tuning curves; no heat map for one axis.
@@ -98,10 +98,10 @@ def test_an_unfinished_study_says_so_first(tuned_study, undone, tmp_path):
         Judgement(claim=judgement.claim, outcome="incomplete", reason="12 runs are missing") for judgement in judgements
     ]
     page = Page(render(undone(results), bare))
-    told = page.text
-    assert "0 of 36 report runs and 0 of 90 tuning runs done" in told
-    assert told.index("Unfinished.") < told.index("Verdicts")
-    assert told.count("12 runs are missing") == 10
+    text = page.text
+    assert "0 of 36 report runs and 0 of 90 tuning runs done" in text
+    assert text.index("Unfinished.") < text.index("Verdicts")
+    assert text.count("12 runs are missing") == 10
     assert page.tags.count("svg") == 0
     markdown = (results.folder / "report.md").read_text()
     assert "**Unfinished**" in markdown and "5 incomplete" in markdown

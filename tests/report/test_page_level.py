@@ -13,43 +13,43 @@ from ablate.report.verdicts import answer, failed, verdict_table
 
 
 @pytest.fixture
-def told(tuned_study, tmp_path):
+def judged(tuned_study, tmp_path):
     return [tuned_study(tmp_path)]
 
 
-def key(told, number):
-    return told[0][0].study.name, told[0][1][number].claim.name
+def key(judged, number):
+    return judged[0][0].study.name, judged[0][1][number].claim.name
 
 
-def test_q_is_over_all_tests_of_the_page_and_pays_for_looks(told):
-    results, judgements = told[0]
-    level = page_level(told)
+def test_q_is_over_all_tests_of_the_page_and_pays_for_looks(judged):
+    results, judgements = judged[0]
+    level = page_level(judged)
     looks = results.study.looks
     assert looks == 2
     expected = stats.false_discovery_control([min(1, j.p * looks) for j in judgements])
     for i in (0, 1, 3, 4):
-        assert level.q[key(told, i)] == pytest.approx(expected[i])
+        assert level.q[key(judged, i)] == pytest.approx(expected[i])
     # The third rests on its equivalence test, of which the adjusted p value is known, 0.004; the others' are 1.
-    assert level.q[key(told, 2)] == pytest.approx(5 * 0.004)
+    assert level.q[key(judged, 2)] == pytest.approx(5 * 0.004)
     assert (level.num_families, level.num_tests) == (1, 5)
     assert level.expected == pytest.approx(0.05 / 2)
     assert level.num_differences == 3
 
 
-def test_a_claim_without_a_p_value_still_counts(told):
-    results, judgements = told[0]
+def test_a_claim_without_a_p_value_still_counts(judged):
+    results, judgements = judged[0]
     fewer = page_level([(results, judgements[:2])]).q
     more = page_level(
         [(results, [*judgements[:2], *(replace(j, p=None, outcome="incomplete") for j in judgements[2:])])]
     ).q
-    assert more[key(told, 1)] == pytest.approx(fewer[key(told, 1)] * 5 / 2)
+    assert more[key(judged, 1)] == pytest.approx(fewer[key(judged, 1)] * 5 / 2)
 
 
-def test_the_headline_wants_family_page_and_second_budget(told):
-    results, judgements = told[0]
-    level = page_level(told)
-    assert headline(told, level, {}) == {"supported": 2, "contradicted": 1, "no difference": 1, "inconclusive": 1}
-    alone = headline(told, level, {key(told, 1): False})
+def test_the_headline_wants_family_page_and_second_budget(judged):
+    results, judgements = judged[0]
+    level = page_level(judged)
+    assert headline(judged, level, {}) == {"supported": 2, "contradicted": 1, "no difference": 1, "inconclusive": 1}
+    alone = headline(judged, level, {key(judged, 1): False})
     assert "contradicted" not in alone and alone[ONE_BUDGET] == 1
     weak = [(results, [replace(judgements[0], p=0.03), *judgements[1:]])]
     found = headline(weak, page_level(weak), {})
@@ -57,8 +57,8 @@ def test_the_headline_wants_family_page_and_second_budget(told):
     assert found["supported"] == 1 and found[FAMILY_ALONE] >= 1 and sum(found.values()) == 5
 
 
-def test_exact_statements_are_counted_apart(told):
-    results, judgements = told[0]
+def test_exact_statements_are_counted_apart(judged):
+    results, judgements = judged[0]
     exact = replace(judgements[0].claim, form="identity", name="exact")
     more = [*judgements, replace(judgements[0], claim=exact), replace(judgements[1], claim=exact)]
     assert answer(more).endswith("; 2 exact: 1 holds, 1 does not")
@@ -70,8 +70,8 @@ def test_exact_statements_are_counted_apart(told):
     assert answer([replace(judgements[0], claim=exact)]) == "1 exact: 1 holds, 0 do not"
 
 
-def test_costs_in_seconds_are_no_tests(told):
-    results, judgements = told[0]
+def test_costs_in_seconds_are_no_tests(judged):
+    results, judgements = judged[0]
     timed = replace(judgements[0].claim, metric="activation_cost/forward", name="cost")
     cost = replace(judgements[0], claim=timed, outcome="measured", spread=(2.4, 3.1), num_machines=2, p=None)
     assert page_level([(results, [*judgements, cost])]).num_tests == 5
@@ -82,27 +82,27 @@ def test_costs_in_seconds_are_no_tests(told):
     assert any("from +2.4 to +3.1 over 6 runs on 2 machines" in note.text for note in found.notes)
 
 
-def test_the_share_that_fails_is_told(told):
-    results, judgements = told[0]
+def test_the_share_that_fails_is_shown(judged):
+    results, judgements = judged[0]
     sides = [Trained(label="a", failed=0, total=6, at_most=0.393), Trained(label="b", failed=1, total=6, at_most=0.582)]
     alike = replace(judgements[0], trained=[sides[0], sides[0]])
     assert failed(alike) == "0 of 6 failed, at most 39 % with 95 %"
     unlike = replace(judgements[0], trained=sides, failure_share=0.1)
     assert failed(unlike) == "0 of 6 against 1 of 6 failed, at most 39 % against 58 % with 95 %"
     assert failed(judgements[0]) == ""
-    assert "(0 of 6 against 1 of 6 failed" in verdict_line(unlike)
+    assert "(0 of 6 against 1 of 6 failed" in verdict_line(verdict_table(results, [unlike])[0])
     restricted = replace(unlike, outcome="supported if trained")
     (found,) = verdict_table(results, [restricted])
     assert any("if 10 % of the runs failed" in n.text and "29 without a failure" in n.text for n in found.notes)
     assert dict(found.numbers)["runs that failed"].startswith("0 of 6 against 1 of 6, at most")
 
 
-def test_what_a_difference_stands_is_told_where_the_seeds_leave_more_open(told):
-    results, judgements = told[0]
+def test_what_a_difference_stands_is_shown_where_the_seeds_leave_more_open(judged):
+    results, judgements = judged[0]
     sides = [Trained(label="a", failed=0, total=6, at_most=0.393), Trained(label="b", failed=6, total=6, at_most=1.0)]
     for share, said in ((0.17, True), (0.5, False)):
         (found,) = verdict_table(results, [replace(judgements[0], trained=sides, failure_share=0.1, stands_to=share)])
-        assert any(f"it stands if up to {100 * share:.0f} % of the runs failed" in n.text for n in found.notes) == said
+        assert any(f"it holds if up to {100 * share:.0f} % of the runs failed" in n.text for n in found.notes) == said
 
 
 def test_every_outcome_has_a_look():

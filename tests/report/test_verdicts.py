@@ -1,9 +1,9 @@
 from dataclasses import replace
 
 from ablate.judging import Judgement, Mechanism
+from ablate.report.content import study_content
 from ablate.report.effect_plots import strip
 from ablate.report.markdown import to_markdown, verdict_rows
-from ablate.report.provenance import command_with, environment, failures, progress, setting, undeclared
 from ablate.report.table import cells, study_rows
 from ablate.report.terminal import summary
 from ablate.report.verdicts import answer, verdict_table
@@ -15,8 +15,8 @@ def test_the_answer_counts_outcomes(tuned_study, tmp_path):
     assert answer([]) == "nothing was claimed"
 
 
-def texts(finding):
-    return [f"{note.kind}: {note.text} {note.command}".strip() for note in finding.notes]
+def texts(verdict):
+    return [f"{note.kind}: {note.text} {note.command}".strip() for note in verdict.notes]
 
 
 def test_notes_say_what_weakens_a_verdict_and_what_to_do(tuned_study, tmp_path):
@@ -30,7 +30,7 @@ def test_notes_say_what_weakens_a_verdict_and_what_to_do(tuned_study, tmp_path):
     assert texts(fourth)[1].startswith("remark: At this budget")
 
 
-def test_a_sensitive_verdict_names_another_nuisance(tuned_study, tmp_path):
+def test_a_sensitive_verdict_names_another_tuned_setting(tuned_study, tmp_path):
     results, judgements = tuned_study(tmp_path)
     tuning = replace(results.study.tuning, key="optimizer.momentum")
     results = replace(results, study=replace(results.study, tuning=tuning))
@@ -40,8 +40,8 @@ def test_a_sensitive_verdict_names_another_nuisance(tuned_study, tmp_path):
 def test_no_seeds_are_offered_when_the_looks_are_used_up(tuned_study, tmp_path):
     results, judgements = tuned_study(tmp_path)
     results = replace(results, manifest=replace(results.manifest, looks=[6, 9]))
-    told = texts(verdict_table(results, judgements)[3])[0]
-    assert "the 2 declared looks at the data are used up" in told and "extra_seeds" not in told
+    note = texts(verdict_table(results, judgements)[3])[0]
+    assert "the 2 declared looks at the data are used up" in note and "extra_seeds" not in note
     undecidable = replace(judgements[3], further_seeds=None)
     assert "no number of further seeds" in texts(verdict_table(results, [undecidable])[0])[0]
 
@@ -71,77 +71,7 @@ def test_a_claim_without_numbers_has_its_reason(tuned_study, tmp_path):
     assert [what for what, _ in found.numbers] == ["least effect that matters", "pairs of seeds"]
 
 
-def test_progress_counts_runs(tuned_study, undone, tmp_path):
-    results, _ = tuned_study(tmp_path)
-    state = progress(results)
-    assert (state.done, state.planned, state.tuning_done, state.tuning_planned) == (36, 36, 90, 90)
-    assert (state.failed, state.diverged, state.is_complete) == (1, 1, True)
-    none = progress(undone(results))
-    assert not none.is_complete
-    assert none.sentence() == "0 of 36 report runs and 0 of 90 tuning runs done"
-
-
-def test_failures_and_divergence_are_listed(tuned_study, tmp_path):
-    results, _ = tuned_study(tmp_path)
-    _, *rows = failures(results)
-    assert rows[0] == ["activation=tanh", "1000002", "tuning run failed: RuntimeError: <out of memory>"]
-    assert rows[1][:2] == ["activation=sigmoid", "4"] and rows[1][2].startswith("diverged")
-
-
-def test_only_undeclared_differences_are_listed(tuned_study, tmp_path):
-    results, _ = tuned_study(tmp_path)
-    assert undeclared(results)[1:] == []
-    results.arms[2].chosen.settings["trainer"]["epochs"] = 20
-    assert undeclared(results)[1:] == [["activation=elu", "trainer.epochs", "20", "10"]]
-
-
-def test_the_environment_names_what_differs(tuned_study, tmp_path):
-    results, _ = tuned_study(tmp_path)
-    record = results.arms[0].records[0]
-    results.arms[0].records[0] = replace(record, environment={**record.environment, "host": "node2"})
-    rows = {row[0]: row[1:] for row in environment(results)[1:]}
-    assert rows["torch"] == ["2.6.0", ""]
-    assert rows["host"] == ["node1 (35 runs); node2 (1 run)", "differs between runs"]
-
-
-def test_the_command_goes_on_and_adds_seeds_once(tuned_study, tmp_path):
-    results, _ = tuned_study(tmp_path)
-    command = "ablate study=activation 'study.tuning.values=[0.1,1.0]' dry_run=true extra_seeds=2"
-    results = replace(results, manifest=replace(results.manifest, command=command))
-    assert command_with(results) == "ablate study=activation 'study.tuning.values=[0.1,1.0]'"
-    assert command_with(results, "extra_seeds=3").endswith("]' extra_seeds=3")
-    results = replace(results, manifest=replace(results.manifest, command="", overrides=["net=micro"]))
-    assert command_with(results) == "ablate study=activation net=micro"
-
-
-def test_the_setting_says_whether_anything_was_tuned(tuned_study, grid_study, tmp_path):
-    told = dict(setting(*tuned_study(tmp_path / "a")))
-    assert told["Budget"] == "micro, 2,000 images, 10 epochs"
-    assert told["Tuning"].startswith("optimizer.lr of every arm over 0.01, 0.03, 0.1, 0.3, 1.0")
-    assert told["Error level"].endswith("this is look 1 of 2")
-    plain = dict(setting(grid_study(tmp_path / "b"), []))
-    assert plain["Budget"] == "micro, cifar10, 10 epochs"
-    assert plain["Tuning"].startswith("none") and "Error level" not in plain
-
-
-def test_a_nuisance_that_was_tuned_before_is_declared_and_told(fixed_study, tmp_path):
-    results = fixed_study(tmp_path)
-    told = dict(setting(results, []))
-    assert told["Tuning"].startswith("optimizer.lr of ")
-    assert "as tuned before (study tune)" in told["Tuning"]
-    assert undeclared(results)[1:] == []
-    plain = replace(results, study=replace(results.study, fixed=None))
-    assert undeclared(plain)[1:] == [["activation=tanh", "optimizer.lr", "0.01", "0.3"]]
-
-
-def test_the_setting_says_which_claims_were_asked(tuned_study, tmp_path):
-    results, judgements = tuned_study(tmp_path)
-    assert "Claims" not in dict(setting(results, judgements))
-    results = replace(results, study=replace(results.study, only=["elu_beats_relu"]))
-    assert dict(setting(results, judgements[3:4]))["Claims"].startswith("only elu_beats_relu;")
-
-
-def test_a_claim_about_a_value_tells_one_side(tuned_study, tmp_path):
+def test_a_claim_about_a_value_shows_one_side(tuned_study, tmp_path):
     results, judgements = tuned_study(tmp_path)
     measured = Mechanism(metric="saturation/mean", treatment=0.914, control=None)
     claim = replace(judgements[0].claim, control={}, value=0.5)
@@ -156,10 +86,10 @@ def test_a_claim_about_a_value_tells_one_side(tuned_study, tmp_path):
 def test_fewer_pairs_than_seeds_say_so(tuned_study, undone, tmp_path):
     results, judgements = tuned_study(tmp_path)
     judgement = replace(judgements[0], num_seeds=5)
-    told = verdict_table(results, [judgement, replace(judgement, num_seeds=6)])
-    assert [f.seeds for f in told] == ["5 of 6", "6"]
-    assert [dict(f.numbers)["pairs of seeds"] for f in told] == ["5 of 6", "6"]
-    assert [row[6] for row in verdict_rows(told)[1:]] == ["5 of 6", "6"]
+    rows = verdict_table(results, [judgement, replace(judgement, num_seeds=6)])
+    assert [f.seeds for f in rows] == ["5 of 6", "6"]
+    assert [dict(f.numbers)["pairs of seeds"] for f in rows] == ["5 of 6", "6"]
+    assert [row[6] for row in verdict_rows(rows)[1:]] == ["5 of 6", "6"]
     assert "(2 of 5)" in strip(verdict_table(results, [replace(judgement, differences=[0.1, 0.2])])[0])
 
 
@@ -169,8 +99,8 @@ def test_the_tables_say_how_many_seeds_of_those_asked_for(tuned_study, tmp_path)
     label = results.arms[0].label
     (row,) = (line for line in summary(results, []).splitlines() if line.startswith(label))
     assert "5 of 6" in row
-    told = verdict_table(results, judgements)
-    (row,) = (line for line in to_markdown(results, judgements, told).splitlines() if line.startswith(f"| {label} |"))
+    shown = to_markdown(study_content(results, judgements))
+    (row,) = (line for line in shown.splitlines() if line.startswith(f"| {label} |"))
     assert row.startswith(f"| {label} | 5 of 6 |")
     assert [r[1] for r in study_rows(results) if r[0] == label] == ["5"]  # a number, for table.csv
 

@@ -1,4 +1,4 @@
-"""Algebra: exact statements about layers, checked on the layers themselves; the net is not looked at."""
+"""Algebra: exact statements about layers, checked on the layers themselves; the net is not used."""
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +16,12 @@ IMAGE_SHAPE = (3, 32, 32)
 
 
 def algebra(probe: Probe) -> dict[str, Tensor]:
-    """Check what is said of layers and can be counted or computed, in float64; every probe gives the same values.
+    """Check statements about layers that can be counted or computed, in float64; every probe gives the same values.
 
-    A `..._error` says by how much a statement fails: 0, but for rounding, where it is exact.
+    A `..._error` is how far a statement is off: 0, up to rounding, where it is exact.
 
     Args:
-        probe: not looked at.
+        probe: not used.
 
     Returns:
         the values of `convolution`, `batch_norm`, `dropout`, `activation_slopes` and `activations`.
@@ -40,7 +40,11 @@ def convolution() -> dict[str, float]:
     Returns:
         conv_output_size: width of the output, in pixels.
         conv_parameters: weights and biases, 760.
-        conv_parameters_with_batch_norm: weights, gamma and beta, 770; the mean takes any bias away again.
+        conv_parameters_with_batch_norm: weights, gamma and beta, 770; subtracting the mean cancels any bias.
+
+    Example:
+        >>> convolution()
+        {'conv_output_size': 32, 'conv_parameters': 760, 'conv_parameters_with_batch_norm': 770}
     """
     spec = ConvNet(widths=[10], convs_per_stage=1, kernel_size=5, padding=2, pool="none", num_hidden=0)
     plain, normalized = (
@@ -62,11 +66,16 @@ def batch_norm() -> dict[str, Tensor]:
             `estimate_population_statistics` and Algorithm 2.
         identity_error: largest |y - x| / std(x) in training with gamma = sqrt(Var + eps) and beta = mean of the batch.
         identity_error_with_variance: the same with gamma = Var.
-        mean_std_error: what the variance at inference lacks, relative to it, if not variances of batches are averaged
+        mean_std_error: relative error of the variance at inference if not variances of batches are averaged
             but standard deviations, and the mean is squared; with batches of 8 normal values 1 - c4(8)^2 = 0.069,
             c4(8) = E[s] / sigma.
 
     Source: Ioffe & Szegedy 2015 (arXiv:1502.03167), section 3 and Algorithm 2.
+
+    Example:
+        >>> found = batch_norm()
+        >>> bool(found["identity_error"] < 1e-12), round(float(found["mean_std_error"]), 2)
+        (True, 0.07)
     """
     gamma, beta = _normal(6, place="gamma"), _normal(6, place="beta")
     batches = _normal(5, 4, 6, 2, 2, place="batches") * 3 + 2
@@ -133,7 +142,7 @@ class EveryMask(Dropout):
 
 
 def dropout() -> dict[str, Tensor]:
-    """Check dropout against the average over all masks of 8 inputs, and what happens to the weights of a dropped unit.
+    """Check dropout against the average over all masks of 8 inputs, and the update of a dropped unit's weights.
 
     Returns:
         dropout_linear_error: relative difference between the average over all masks of linear units w.x and their value
@@ -143,6 +152,11 @@ def dropout() -> dict[str, Tensor]:
         dropped_weight_update: what `dropped_weights` returns for SGD with lr 0.01, momentum 0.9 and weight decay 5e-4.
 
     Source: Srivastava et al. 2014 (JMLR 15), sections 4 and 10.
+
+    Example:
+        >>> found = dropout()
+        >>> bool(found["dropout_linear_error"] < 1e-12), bool(found["dropout_relu_gap"] > 0)
+        (True, True)
     """
     weight, x = _normal(64, 8, place="weight"), _normal(8, place="input")
     linear, relu = (
@@ -171,6 +185,11 @@ def averaged_and_scaled(
 
     Returns:
         (U,) and (U,).
+
+    Example:
+        >>> averaged, scaled = averaged_and_scaled(torch.ones(1, 4), torch.ones(4), nn.Identity())
+        >>> averaged, scaled
+        (tensor([4.]), tensor([4.]))
     """
     layer = EveryMask(scaling)
     averaged = activation(layer.train()(x.repeat(2 ** len(x), 1)) @ weight.T).mean(0)
@@ -179,16 +198,21 @@ def averaged_and_scaled(
 
 
 def relative_gap(a: Tensor, b: Tensor) -> Tensor:
-    """Return |a - b| / |b|."""
+    """Return |a - b| / |b|.
+
+    Example:
+        >>> relative_gap(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 1.0])).round(decimals=3)
+        tensor(0.7070)
+    """
     return (a - b).norm() / b.norm()
 
 
 def dropped_weights(*, lr: float, momentum: float, weight_decay: float) -> tuple[Tensor, Tensor]:
     """Return gradient and update of weights that leave dropped units, in the second of two steps of SGD.
 
-    The loss is the mean square of y = W dropout(x), for one x, and each step has its own mask. Looked at are the
-    weights of the units that the first mask keeps and the second drops. Only the gradient of the loss is 0 there: SGD
-    goes on by what momentum remembers of the first step, and by weight decay.
+    The loss is the mean square of y = W dropout(x), for one x, and each step has its own mask. Measured are
+    the weights of the units that the first mask keeps and the second drops. Only the gradient of the loss is 0 there:
+    SGD still moves them by the momentum of the first step and by weight decay.
 
     Returns:
         the largest |dL/dw| in the second step, and |w_after - w_before| / |w_before| of that step, over these weights.
@@ -205,10 +229,10 @@ def dropped_weights(*, lr: float, momentum: float, weight_decay: float) -> tuple
         optimizer.zero_grad()
         (weight @ hidden).square().mean().backward()
         optimizer.step()
-    looked_at = kept[0] & ~kept[1]
-    assert looked_at.any() and weight.grad is not None
-    gradient = weight.grad[:, looked_at].abs().max()
-    return gradient, relative_gap(weight.detach()[:, looked_at], before[:, looked_at])
+    dropped = kept[0] & ~kept[1]
+    assert dropped.any() and weight.grad is not None
+    gradient = weight.grad[:, dropped].abs().max()
+    return gradient, relative_gap(weight.detach()[:, dropped], before[:, dropped])
 
 
 def activation_slopes() -> dict[str, Tensor]:
@@ -216,7 +240,11 @@ def activation_slopes() -> dict[str, Tensor]:
 
     Returns:
         sigmoid_slope_at_10, sigmoid_slope_at_0: s (1 - s) = 4.54e-5 and 0.25.
-        relu_slope_at_minus_10, relu_slope_at_0, relu_slope_at_10: 0, 0 and 1; at the kink any in [0, 1] would do.
+        relu_slope_at_minus_10, relu_slope_at_0, relu_slope_at_10: 0, 0 and 1; at 0 all of [0, 1] are subgradients.
+
+    Example:
+        >>> {key: round(float(slope), 6) for key, slope in activation_slopes().items() if key.startswith("sigmoid")}
+        {'sigmoid_slope_at_10': 4.5e-05, 'sigmoid_slope_at_0': 0.25}
     """
     z = torch.tensor([[-10.0, 0.0, 10.0]], dtype=torch.float64)
     (_, sigmoid_0, sigmoid_10), (relu_minus_10, relu_0, relu_10) = (slopes(f, z)[0] for f in (nn.Sigmoid(), nn.ReLU()))
@@ -240,6 +268,10 @@ def activations() -> dict[str, Tensor | float]:
         lecun_tanh_fixed_point_error: the larger one of |f(1) - 1| and |f(-1) + 1|.
 
     Source: Goodfellow et al. 2013 (arXiv:1302.4389); LeCun et al. 1998, "Efficient BackProp", section 4.4.
+
+    Example:
+        >>> round(activations()["maxout_parameter_ratio"], 6)
+        2.0
     """
     x, weight, bias = _normal(32, 8, place="x"), _normal(16, 8, place="pieces"), _normal(16, place="bias")
     relu = F.linear(x, weight, bias).relu()
@@ -265,7 +297,7 @@ def activations() -> dict[str, Tensor | float]:
 def _shape_of(
     spec: ConvNet, *, activation: type[nn.Module] = nn.ReLU, normalization: NoNormalization | Batch | None = None
 ) -> Net:
-    """Return the net for `IMAGE_SHAPE` on the meta device: shapes without numbers, so that nothing is drawn."""
+    """Return the net for `IMAGE_SHAPE` on the meta device: shapes without values, so that no random number is drawn."""
     with torch.device("meta"):
         return spec.build(
             IMAGE_SHAPE,

@@ -1,4 +1,4 @@
-"""Autoencoder: how local the features are that one with a hidden ReLU layer learns, with dropout on that layer."""
+"""Autoencoder: how local the features of one hidden ReLU layer are, trained with dropout on that layer."""
 
 import math
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from ablate.layers.dropout import Dropout
 from ablate.optimization import Cosine
 from ablate.seeding import Streams
 
-# Images have next to no energy at high spatial frequencies, so nothing would remove the noise there that the weights
-# start with: they start at this share of the usual scale.
+# Images have almost no energy at high spatial frequencies, so training would not remove the initial weights' noise
+# there: weights start at this share of the usual scale.
 INITIAL_SCALE = 0.05
 
 
@@ -30,15 +30,15 @@ def autoencoder(
     batch_size: int = 128,
     grey: bool = True,
 ) -> dict[str, Tensor]:
-    """Train an autoencoder with dropout on its hidden layer, and measure how local its features are; not the net's.
+    """Train an autoencoder with dropout on its hidden layer, and measure how local its features (not the net's) are.
 
     The autoencoder is `train_autoencoder`'s, trained on the probe's images by Adam with a cosine schedule; the run's
     seed decides its initial weights, order and masks. Its features are the rows of W. A probe of 100 images is too
-    small for it: ask for `diagnostics.num_images=2000` and for a number in `diagnostics.every`, since auto may look at
-    fewer images. It is trained anew at each look, hence twice where `diagnostics.every` exceeds the run's epochs.
+    small for it: set `diagnostics.num_images=2000` and a number for `diagnostics.every`, since auto may use fewer
+    images. It is trained anew at each measurement, hence twice where `diagnostics.every` exceeds the run's epochs.
 
     Args:
-        rate: probability to drop a hidden unit, in [0, 1); the settings take that of the run's net, dropout.hidden.
+        rate: probability to drop a hidden unit, in [0, 1); by default that of the run's net, dropout.hidden.
         num_hidden: U, at least 1.
         epochs: at least 1.
         lr: learning rate at the start, above 0.
@@ -58,7 +58,7 @@ def autoencoder(
 
     Source: Srivastava et al. 2014 (JMLR 15), Figs. 7 and 8: 256 units, p = 0.5, MNIST.
 
-    Cost: a look trains it, `epochs` passes of two matrices with U times the number of pixels.
+    Cost: each measurement trains it, `epochs` passes of two matrices with U times the number of pixels.
     """
     if isinstance(rate, bool) or not isinstance(rate, int | float):
         raise UserError(
@@ -95,6 +95,11 @@ def standardized(train: Tensor, other: Tensor, grey: bool) -> tuple[Tensor, Tens
     Args:
         train, other: (N, C, H, W).
         grey: average the channels first: C = 1 in what is returned.
+
+    Example:
+        >>> train, other = standardized(torch.rand(8, 3, 4, 4), torch.rand(2, 3, 4, 4), grey=True)
+        >>> train.shape, round(float(train.std(correction=0)), 4)
+        (torch.Size([8, 1, 4, 4]), 1.0)
     """
     a, b = (x.float().mean(1, keepdim=True) if grey else x.float() for x in (train, other))
     mean = a.mean(0)
@@ -121,9 +126,9 @@ def train_autoencoder(
         dropout: a layer with `reseed(key)`.
         optimizer: called with parameter groups; its learning rate is that of the start.
         schedule: (epochs done, num_epochs) -> factor on it.
-        epochs: each in a new order; what does not fill a last batch is left out.
+        epochs: each in a new order; an incomplete last batch is dropped.
         batch_size: at most N.
-        seed: decides the initial weights, the orders and the masks; torch's own generator is left alone.
+        seed: decides the initial weights, the orders and the masks; torch's global generator is not used.
 
     Returns:
         the layers encoder (W, b), ReLU, dropout and decoder (V, c).
@@ -176,6 +181,12 @@ def spread(features: Tensor) -> Tensor:
 
     Returns:
         (U,), float64.
+
+    Example:
+        >>> pixel, even = torch.zeros(1, 4, 4), torch.ones(1, 4, 4)
+        >>> pixel[0, 1, 2] = 1
+        >>> spread(torch.stack([pixel, even])).round(decimals=3)
+        tensor([0.0000, 1.5810], dtype=torch.float64)
     """
     energy = features.double().square().sum(1)
     energy = energy / energy.sum((1, 2), keepdim=True)

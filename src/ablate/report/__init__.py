@@ -1,4 +1,4 @@
-"""What came of runs: the table of a sweep, the report of a study, the first page of several; starts without torch."""
+"""Reports: the table of a sweep, the report of a study, the first page of a collection; starts without torch."""
 
 from ablate.report.overview import collection_summary, report_collection, write_overview
 from ablate.report.page import write_report

@@ -34,8 +34,8 @@ def learning_curves(results: Results, key: str = "val/accuracy") -> list[str]:
     values = [(name, history(list(arm.records.values()), key)) for name, arm in named if arm.records]
     runs = [averaged_over(found, len(found)) for _, found in values]
     curves = [
-        (f"{name} ({told})" if told else name, band(100 * found))
-        for (name, found), told in zip(values, runs, strict=True)
+        (f"{name} ({count})" if count else name, band(100 * found))
+        for (name, found), count in zip(values, runs, strict=True)
     ]
     curves = [(name, curve) for name, curve in curves if np.isfinite(curve.mean).any()]
     if not curves:
@@ -51,13 +51,13 @@ def learning_curves(results: Results, key: str = "val/accuracy") -> list[str]:
     with style():
         for panel in panels:
             num_lines = sum(len(textwrap.wrap(name, LEGEND_WIDTH)) for name, _ in panel)
-            figure = new_figure(10.6, max(3.7, 0.17 * num_lines + 0.6))  # so high that the legend has its place
+            figure = new_figure(10.6, max(3.7, 0.17 * num_lines + 0.6))  # high enough for the legend
             ax = figure.subplots()
             learning_panel(ax, panel, title)
             ax.set_ylim(low, high)
             ax.set_ylabel(f"{key}, %")
-            told = "; ".join(f"{name} ends at {curve.mean[-1]:.1f} %" for name, curve in panel)
-            svgs.append(to_svg(figure, f"Learning curves of {key}: {told}"))
+            ends_at = "; ".join(f"{name} ends at {curve.mean[-1]:.1f} %" for name, curve in panel)
+            svgs.append(to_svg(figure, f"Learning curves of {key}: {ends_at}"))
     return svgs
 
 
@@ -89,7 +89,7 @@ def learning_panel(ax: "Axes", curves: Sequence[tuple[str, Band]], title: str) -
 
 
 def tuning_curves(results: Results) -> str:
-    """Return an <svg> of validation accuracy against the tuned nuisance, one panel an arm, "" where there is none."""
+    """Return an <svg> of validation accuracy against the tuned setting, one panel an arm, "" where nothing is tuned."""
     tuning = results.study.tuning
     arms = [arm for arm in results.arms if any(arm.tuning)][:MOST_TUNING_PANELS]
     if tuning is None or not arms:
@@ -147,8 +147,8 @@ def tuning_panel(ax: "Axes", arm: ArmResult, positions: Sequence[float], metric:
         markeredgecolor="white",
         zorder=4,
     )
-    told = f"chosen {text(arm.chosen.value)}{', on the edge' if on_edge else ''}"
-    ax.text(0.98, 0.04, told, transform=ax.transAxes, ha="right", color=WARNING if on_edge else colour, fontsize=8)
+    label = f"chosen {text(arm.chosen.value)}{', on the edge' if on_edge else ''}"
+    ax.text(0.98, 0.04, label, transform=ax.transAxes, ha="right", color=WARNING if on_edge else colour, fontsize=8)
 
 
 def tuning_band(arm: ArmResult, metric: str) -> Any:
@@ -167,8 +167,12 @@ def tuning_band(arm: ArmResult, metric: str) -> Any:
 def axis_positions(values: Sequence[Any]) -> tuple[list[float], bool]:
     """Return where values lie on an axis and whether it is logarithmic.
 
-    Positive numbers that span a factor of 4 lie on a logarithmic axis, other numbers where they are, and what is not a
-    number at 0, 1, 2, ...
+    Positive numbers that span a factor of 4 lie on a logarithmic axis, other numbers on a linear one, and anything else
+    at 0, 1, 2, ...
+
+    Example:
+        >>> axis_positions([0.01, 0.1]), axis_positions(["relu", "tanh"])
+        (([0.01, 0.1], True), ([0.0, 1.0], False))
     """
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return [float(i) for i in range(len(values))], False
@@ -192,15 +196,15 @@ def heat_map(table: PairTable) -> str:
         width = min(10.6, 1.2 + 0.075 * longest + 0.95 * len(table.columns))
         figure = new_figure(max(width, 3.2), 1.0 + 0.42 * len(table.rows))
         ax = figure.subplots()
-        # The darkest quarter of the colours is left out: the difference of two dark cells is not seen.
+        # The darkest quarter of the colours is left out: two dark cells look alike.
         span = max(high - low, 1e-9)
         scale = matplotlib.colors.Normalize(low - 0.05 * span, high + 0.35 * span)
         ax.pcolormesh(means, cmap=colours, norm=scale, edgecolors="white", linewidth=2)
         for (row, column), mean in np.ndenumerate(means):
             known_cell = bool(np.isfinite(mean))
             ink = ink_on(colours(float(scale(mean)))) if known_cell else MUTED
-            told = f"{mean:.1f}" if known_cell else "–"
-            ax.text(column + 0.5, row + 0.5, told, ha="center", va="center", color=ink)
+            label = f"{mean:.1f}" if known_cell else "–"
+            ax.text(column + 0.5, row + 0.5, label, ha="center", va="center", color=ink)
         wide = max(map(len, table.columns)) > 11
         ax.set_xticks(
             np.arange(len(table.columns)) + 0.5,
@@ -219,7 +223,12 @@ def heat_map(table: PairTable) -> str:
 
 
 def ink_on(background: Sequence[float]) -> str:
-    """Return the colour of text with the greater contrast (WCAG 2) on a background of red, green, blue in [0, 1]."""
+    """Return the colour of text with the greater contrast (WCAG 2) on a background of red, green, blue in [0, 1].
+
+    Example:
+        >>> ink_on((0.0, 0.0, 0.2)) == "white", ink_on((1.0, 1.0, 0.8)) == INK
+        (True, True)
+    """
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in background[:3]]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.06 else INK

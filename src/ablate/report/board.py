@@ -1,4 +1,4 @@
-"""A study in TensorBoard: one aggregated run an arm, beside the links to its runs.
+"""A study in TensorBoard: one aggregated run an arm, and links to the runs themselves.
 
 | tag | meaning | x axis |
 |---|---|---|
@@ -53,21 +53,21 @@ def write_arm_board(results: Results, judgements: "Sequence[Judgement]", folder:
 
     Old event files there are removed, and nothing else.
     """
-    home = folder / FOLDER
-    for old in sorted(home.rglob("events.out.tfevents.*")):
+    board = folder / FOLDER
+    for old in sorted(board.rglob("events.out.tfevents.*")):
         old.unlink()
     arms = [arm for arm in results.arms if arm.records]
     names = folder_names([STUDY_RUN, *(arm.label for arm in arms)])[1:]
     hparams = varying_hparams(arms)
     for name, arm, own in zip(names, arms, hparams, strict=True):
-        write_arm(home / name, name, arm, own, len(results.study.seeds))
-    write_study(home / STUDY_RUN, results, judgements, hparams)
+        write_arm(board / name, name, arm, own, len(results.study.seeds))
+    write_study(board / STUDY_RUN, results, judgements, hparams)
 
 
 def varying_hparams(arms: Sequence[ArmResult]) -> list[dict[str, Scalar]]:
     """Return the levels and scalar settings of each arm that are not the same in all of them.
 
-    Values of one name are made of one type, since a column of the HParams page has one. A single arm has its levels.
+    Values of one name get one type, as a column of the HParams page needs. A single arm has its levels.
     """
     flat: list[dict[str, Any]] = []
     for arm in arms:
@@ -77,7 +77,7 @@ def varying_hparams(arms: Sequence[ArmResult]) -> list[dict[str, Scalar]]:
             for key, value in scientific(record.settings).items()
             if not key.rpartition(".")[2].startswith("_")
         }
-        # Of a group that is one setting only, the level says it all.
+        # Where a group is a single setting, its level is the value.
         flat.append({**settings, **dict(flatten(arm.axes)), **record.levels})
     keys = sorted({key for own in flat for key in own})
     if len(arms) > 1:
@@ -89,14 +89,14 @@ def varying_hparams(arms: Sequence[ArmResult]) -> list[dict[str, Scalar]]:
 
 
 def as_hparam(value: Any, kinds: set[type]) -> Scalar:
-    """Return a value as what HParams takes: numbers among numbers as they are, all else as text."""
+    """Return a value as HParams takes it: a number where all values are numbers, otherwise text."""
     if kinds <= {int, float}:
         return float(value)
     return value if kinds in ({bool}, {str}) else text(value)
 
 
 def write_arm(folder: Path, name: str, arm: ArmResult, hparams: Mapping[str, Scalar], num_seeds: int) -> None:
-    """Write bands, final means and hyperparameters of one arm, of which `num_seeds` runs were asked for."""
+    """Write bands, final means and hyperparameters of one arm, of `num_seeds` planned runs."""
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -127,10 +127,10 @@ def write_arm(folder: Path, name: str, arm: ArmResult, hparams: Mapping[str, Sca
 
 
 def run_rows(records: Sequence[Record], num_seeds: int) -> list[list[str]]:
-    """Return head and rows: how many runs have finished, then each mean that is over fewer of them, or is not shown."""
+    """Return head and rows: how many runs have finished, then each mean over fewer of them or not shown."""
     rows = [["mean", "over"], ["all that are not named below", f"{len(records)} of {num_seeds} runs"]]
-    told = ((key, averaged_over(history(records, key), len(records))) for key in scalars(records))
-    rows += [[key, over] for key, over in told if over]
+    shown = ((key, averaged_over(history(records, key), len(records))) for key in scalars(records))
+    rows += [[key, over] for key, over in shown if over]
     known = final_means(records)
     for key in dict.fromkeys(key for record in records for key in record.metrics):
         count = sum(record.metrics.get(key) is not None for record in records)
@@ -159,7 +159,7 @@ def final_means(records: Sequence[Record]) -> dict[str, float]:
 def write_study(
     folder: Path, results: Results, judgements: "Sequence[Judgement]", hparams: Sequence[Mapping[str, Scalar]]
 ) -> None:
-    """Write what belongs to no arm: layout of the charts, columns of the HParams page, verdicts."""
+    """Write what concerns the whole study: layout of the charts, columns of the HParams page, verdicts."""
     from tensorboard.plugins.hparams.summary_v2 import Discrete, HParam, Metric, hparams_config_pb
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
@@ -172,15 +172,14 @@ def write_study(
     try:
         add(writer, hparams_config_pb(columns, metrics))
         add(writer, layout(scalars(records)))
-        told = answer(judgements) if judgements else "no claims"
-        add(writer, text_summary("answer", "; ".join([f"**{told}**", progress(results).sentence(), *unsound(results)])))
+        headline = answer(judgements) if judgements else "no claims"
+        add(
+            writer,
+            text_summary("answer", "; ".join([f"**{headline}**", progress(results).sentence(), *unsound(results)])),
+        )
         if judgements:
-            add(
-                writer,
-                text_summary(
-                    "verdicts", markdown([row[:5] for row in verdict_rows(verdict_table(results, judgements))])
-                ),
-            )
+            rows = verdict_rows(verdict_table(results, judgements))
+            add(writer, text_summary("verdicts", markdown([row[:5] for row in rows])))
     finally:
         writer.close()
 
@@ -231,7 +230,7 @@ def text_summary(tag: str, content: str) -> Any:
 
 
 def session_end() -> Any:
-    """Return the summary that says a row of the HParams page is complete."""
+    """Return the summary that marks a row of the HParams page as complete."""
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams import metadata
     from tensorboard.plugins.hparams.api_pb2 import Status
@@ -256,7 +255,7 @@ def string_tensor(content: bytes) -> Any:
 
 
 def add(writer: Any, summary: Any, step: int = 0) -> None:
-    """Write a summary as an event of now."""
+    """Write a summary as an event with the current time."""
     import time
 
     from tensorboard.compat.proto.event_pb2 import Event

@@ -1,4 +1,4 @@
-"""Means over seeds with 95 % t intervals, in the shape that plots and TensorBoard want; numpy is loaded when used."""
+"""Means over seeds with 95 % t intervals, as arrays for plots and TensorBoard; numpy is loaded when used."""
 
 import itertools
 from collections.abc import Sequence
@@ -36,6 +36,12 @@ def band(values: "FloatArray") -> Band:
 
     Args:
         values: shape (num_seeds, num_points), nan where a seed has none.
+
+    Example:
+        >>> import numpy as np
+        >>> found = band(np.array([[0.5], [0.7]]))
+        >>> print(f"{found.mean[0]:.2f} [{found.low[0]:.2f}, {found.high[0]:.2f}]")
+        0.60 [-0.67, 1.87]
     """
     import numpy as np
     from scipy.special import stdtrit
@@ -53,8 +59,8 @@ def band(values: "FloatArray") -> Band:
 def history(records: Sequence[Record], key: str) -> "FloatArray":
     """Return a scalar of the runs' histories by epoch, shape (num_seeds, num_epochs), nan where there is none.
 
-    A run that diverged is shown with its score, guessing, from there on, so that the mean does not rise because the
-    worst run has left it; a loss has no such score.
+    A diverged run keeps its score, guessing, from there on, so that the mean does not rise because the worst run is
+    missing; a loss has no such score.
     """
     import numpy as np
 
@@ -79,6 +85,11 @@ def averaged_over(values: "FloatArray", num_runs: int) -> str:
 
     Returns:
         For example "2 of 3 runs from epoch 4", or "epochs 1 to 3: 2 of 3 runs; epoch 4: 1 of 3 runs".
+
+    Example:
+        >>> import numpy as np
+        >>> averaged_over(np.array([[0.1, 0.2], [0.1, np.nan]]), 2)
+        '1 of 2 runs from epoch 2'
     """
     import numpy as np
 
@@ -91,9 +102,9 @@ def averaged_over(values: "FloatArray", num_runs: int) -> str:
             parts.append((start, end, f"{number} of {num_runs} runs", epochs))
         start = end
     if len(parts) == 1 and parts[0][1] == len(counts):
-        begin, _, told, _ = parts[0]
-        return f"{told} from epoch {begin + 1}" if begin else told
-    return "; ".join(f"{epochs}: {told}" for _, _, told, epochs in parts)
+        begin, _, share, _ = parts[0]
+        return f"{share} from epoch {begin + 1}" if begin else share
+    return "; ".join(f"{epochs}: {share}" for _, _, share, epochs in parts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,71 +13,71 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def shown(finding: VerdictRow, value: float | None) -> float | None:
+def shown(verdict: VerdictRow, value: float | None) -> float | None:
     """Return an effect on the axis of a figure: scaled to the unit, a factor as its logarithm."""
     if value is None or math.isnan(value):
         return None
-    if not finding.unit.is_factor:
-        return finding.unit.scale * value
+    if not verdict.unit.is_factor:
+        return verdict.unit.scale * value
     return math.log(value) if value > 0 else -math.inf
 
 
-def margin(finding: VerdictRow) -> float:
+def margin(verdict: VerdictRow) -> float:
     """Return half the width, on the axis of a figure, of the zone of effects too small to matter."""
-    claim = finding.judgement.claim
-    if finding.unit.is_factor:
+    claim = verdict.judgement.claim
+    if verdict.unit.is_factor:
         return math.log(claim.smallest_effect)
-    return finding.unit.scale * (claim.tolerance if claim.form == "identity" else claim.smallest_effect)
+    return verdict.unit.scale * (claim.tolerance if claim.form == "identity" else claim.smallest_effect)
 
 
-def axis_title(finding: VerdictRow) -> str:
+def axis_title(verdict: VerdictRow) -> str:
     """Return what the axis of effects shows."""
-    claim, unit = finding.judgement.claim, finding.unit
+    claim, unit = verdict.judgement.claim, verdict.unit
     if unit.is_factor:
         return f"treatment / control, {claim.metric}"
     return f"effect on {claim.metric}{f', {unit.name}' if unit.name else ''}"
 
 
-def strip(finding: VerdictRow) -> str:
+def strip(verdict: VerdictRow) -> str:
     """Return an <svg> of the paired differences, one dot a seed, with their mean and its adjusted interval below."""
-    judgement, colour = finding.judgement, finding.look.colour
+    judgement, marker, colour = verdict.judgement, verdict.style.marker, verdict.style.colour
     # Differences of a ratio are logarithms already, as the axis is.
-    dots = [d if finding.unit.is_factor else finding.unit.scale * d for d in judgement.differences]
-    estimate, low, high = (shown(finding, value) for value in (judgement.estimate, judgement.low, judgement.high))
-    zone = margin(finding)
+    dots = [d if verdict.unit.is_factor else verdict.unit.scale * d for d in judgement.differences]
+    estimate, low, high = (shown(verdict, value) for value in (judgement.estimate, judgement.low, judgement.high))
+    zone = margin(verdict)
     with style():
         figure = new_figure(5.6, 1.65)
         ax = figure.subplots()
         ax.set_xlim(*limits([*dots, estimate, low, high, -zone, zone, 0.0]))
         ax.set_ylim(-0.75, 1.75)
         ground(ax, zone)
-        # The order of seeds goes up and down again, so that equal differences do not hide each other.
+        # Heights vary from seed to seed, so that equal differences do not hide each other.
         heights = [1 + 0.4 * math.sin(2.4 * i) for i in range(len(dots))]
         ax.plot(dots, heights, "o", color=colour, alpha=0.55, markersize=5.5, markeredgewidth=0, zorder=3)
         whisker(ax, 0, low, high, colour, width=2.4)
         if estimate is not None:
-            ax.plot([estimate], [0], finding.look.marker, color=colour, markersize=8, markeredgecolor="white", zorder=4)
+            ax.plot([estimate], [0], marker, color=colour, markersize=8, markeredgecolor="white", zorder=4)
         some = f"\n({of_seeds(len(dots), judgement.num_seeds)})" if len(dots) < judgement.num_seeds else ""
         ax.set_yticks([1, 0], [f"each seed{some}", "largest" if judgement.claim.form == "identity" else "mean"])
-        finish(ax, finding)
+        finish(ax, verdict)
         alt = (
-            f"Claim {finding.number}, paired differences: {len(dots)} seeds, mean {finding.effect or 'unknown'}, "
-            f"interval {finding.interval or 'unknown'}"
+            f"Claim {verdict.number}, paired differences: {len(dots)} seeds, mean {verdict.effect or 'unknown'}, "
+            f"interval {verdict.interval or 'unknown'}"
         )
         return to_svg(figure, alt)
 
 
-def forest(findings: Sequence[VerdictRow]) -> str:
+def forest(verdicts: Sequence[VerdictRow]) -> str:
     """Return an <svg> of all effects with their adjusted intervals, "" where there is none.
 
     Effects in one unit share an axis.
     """
     groups: dict[tuple[str, str], list[VerdictRow]] = {}
-    for finding in findings:
-        if finding.judgement.estimate is not None:
-            claim = finding.judgement.claim
-            unit = finding.unit.name
-            groups.setdefault((unit, "" if unit in ("points", "factor") else claim.metric), []).append(finding)
+    for verdict in verdicts:
+        if verdict.judgement.estimate is not None:
+            claim = verdict.judgement.claim
+            unit = verdict.unit.name
+            groups.setdefault((unit, "" if unit in ("points", "factor") else claim.metric), []).append(verdict)
     if not groups:
         return ""
     rows = [len(group) for group in groups.values()]
@@ -98,18 +98,16 @@ def forest_panel(ax: "Axes", group: Sequence[VerdictRow]) -> None:
     ax.set_xlim(*limits([*values, *(sign * margin(f) for f in group for sign in (-1, 1)), 0.0]))
     ax.set_ylim(len(group) - 0.5, -0.5)
     ax.axvline(0, color=MUTED, linewidth=0.9, zorder=2)
-    for y, finding in enumerate(group):
-        zone, colour = margin(finding), finding.look.colour
+    for y, verdict in enumerate(group):
+        zone, marker, colour = margin(verdict), verdict.style.marker, verdict.style.colour
         ax.barh(y, 2 * zone, left=-zone, height=0.74, color=SHADE, zorder=1)
-        estimate, low, high = (shown(finding, value) for value in ends[y])
+        estimate, low, high = (shown(verdict, value) for value in ends[y])
         whisker(ax, y, low, high, colour)
         if estimate is not None:
-            ax.plot(
-                [estimate], [y], finding.look.marker, color=colour, markersize=7.5, markeredgecolor="white", zorder=4
-            )
-        numbers = f"{finding.unit.number(finding.judgement.estimate)} {finding.interval}"
-        told = f"{finding.look.symbol} {finding.judgement.outcome}\n{numbers}"
-        ax.annotate(told, (1.015, y), xycoords=("axes fraction", "data"), color=colour, va="center", fontsize=8.5)
+            ax.plot([estimate], [y], marker, color=colour, markersize=7.5, markeredgecolor="white", zorder=4)
+        numbers = f"{verdict.unit.number(verdict.judgement.estimate)} {verdict.interval}"
+        label = f"{verdict.marked}\n{numbers}"
+        ax.annotate(label, (1.015, y), xycoords=("axes fraction", "data"), color=colour, va="center", fontsize=8.5)
     sentences = [textwrap.shorten(f"{f.number}  {f.judgement.claim.text}", 110, placeholder=" …") for f in group]
     ax.set_yticks(range(len(group)), ["\n".join(textwrap.wrap(sentence, 58)) for sentence in sentences])
     ax.tick_params(axis="y", labelcolor=INK, labelsize=8.5)
@@ -123,12 +121,12 @@ def ground(ax: "Axes", zone: float) -> None:
     ax.axvline(0, color=MUTED, linewidth=0.9, zorder=2)
 
 
-def finish(ax: "Axes", finding: VerdictRow, common: bool = False) -> None:
+def finish(ax: "Axes", verdict: VerdictRow, common: bool = False) -> None:
     """Draw what surrounds effects: ticks, the axis' title, and no box."""
-    if finding.unit.is_factor:
+    if verdict.unit.is_factor:
         factor_ticks(ax.xaxis, *ax.get_xlim())
     titles = {"points": "effect, points", "factor": "treatment / control"}
-    ax.set_xlabel(titles.get(finding.unit.name, axis_title(finding)) if common else axis_title(finding))
+    ax.set_xlabel(titles.get(verdict.unit.name, axis_title(verdict)) if common else axis_title(verdict))
     ax.grid(axis="x", color=RULE)
     ax.set_axisbelow(True)
     ax.spines["left"].set_visible(False)

@@ -1,4 +1,4 @@
-"""Names that are safe as folders, and links by which TensorBoard finds runs under them."""
+"""Safe names of folders, and links by which TensorBoard finds runs under them."""
 
 import os
 import re
@@ -10,9 +10,13 @@ MAX_NAME_LENGTH = 100
 
 
 def folder_names(labels: Iterable[str]) -> list[str]:
-    """Return a folder name for each label: readable, safe for a shell, and no two alike.
+    """Return a folder name for each label: readable, safe for a shell, and unique.
 
-    Parts of a label are told apart by a comma; any other unusual character becomes "_".
+    A comma separates the parts of a label; any other unusual character becomes "_".
+
+    Example:
+        >>> folder_names(["activation=relu lr=0.1", "a/b", "a:b"])
+        ['activation=relu,lr=0.1', 'a_b', 'a_b-2']
     """
     names: list[str] = []
     for label in labels:
@@ -26,10 +30,10 @@ def folder_names(labels: Iterable[str]) -> list[str]:
 
 
 def link_runs(folder: Path, runs: Mapping[str, Path]) -> None:
-    """Make `folder`/<name> a relative link to each run's folder; an old link is turned, anything else is left alone.
+    """Make `folder`/<name> a relative link to each run's folder; an old link is replaced, anything else is kept.
 
     Args:
-        folder: made where it is not there.
+        folder: created if it does not exist.
         runs: {name: run's folder}; a name may have several parts, <arm>/seed-<s>.
     """
     for name, run in runs.items():

@@ -2,94 +2,89 @@
 
 import html
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from ablate.report.phrases import percent, probability
-from ablate.report.provenance import (
-    command_with,
-    environment,
-    failures,
-    own_code,
-    progress,
-    setting,
-    undeclared,
-)
-from ablate.report.table import shown_rows
-from ablate.report.verdicts import VerdictRow, answer, failed
-from ablate.study.results import Results
-from ablate.study.study import Study
+from ablate.report.content import StudyContent
+from ablate.report.phrases import percent
+from ablate.report.provenance import Rows
+from ablate.report.verdicts import VerdictRow
 from ablate.tables import markdown
-
-if TYPE_CHECKING:
-    from ablate.judging import Judgement
 
 
 def plain_cell(content: str) -> str:
-    """Return text that Markdown shows as it is, in one line, without taking a tag for one."""
+    """Return text in one line that Markdown shows as it is, with "<", ">" and "&" escaped.
+
+    Example:
+        >>> plain_cell("a < b")
+        'a &lt; b'
+    """
     return " ".join(html.escape(content, quote=False).split())
 
 
-def verdict_rows(findings: Sequence[VerdictRow]) -> list[list[str]]:
-    """Return head and rows of the verdicts, escaped."""
-    rows = [
-        ["", "claim", "verdict", "effect", "interval", "p adjusted", "seeds", "failed", "published", "ours", "notes"]
-    ]
-    for finding in findings:
-        judgement = finding.judgement
-        claim = judgement.claim
-        interval = f"{finding.interval} at {percent(judgement.level)}" if finding.interval else ""
-        interval = finding.interval if judgement.spread else interval
-        notes = "; ".join(
-            f"{note.text} {f'`{note.command}`' if note.command else ''}".strip() for note in finding.notes
-        )
-        row = [
-            str(finding.number),
-            claim.text + (f" ({claim.source})" if claim.source else ""),
-            f"{finding.look.symbol} {judgement.outcome}",
-            finding.effect,
-            interval,
-            probability(judgement.p_adjusted),
-            finding.seeds,
-            failed(judgement).replace(" failed", ""),
-            claim.published,
-            finding.ours if claim.published else "",
-            notes,
-        ]
-        rows.append([plain_cell(cell) for cell in row])
-    kept = [i for i, name in enumerate(rows[0]) if i < 7 or any(row[i] for row in rows[1:]) or name == "notes"]
+def escaped(rows: Sequence[Sequence[str]]) -> Rows:
+    """Return rows with `plain_cell` of every cell."""
+    return [[plain_cell(cell) for cell in row] for row in rows]
+
+
+def without_empty_columns(rows: Rows, keep: Sequence[str] = ()) -> Rows:
+    """Return head and rows without the columns in which every row is empty, but for those named in `keep`.
+
+    Example:
+        >>> without_empty_columns([["a", "b", "c"], ["1", "", ""]], keep=["c"])
+        [['a', 'c'], ['1', '']]
+    """
+    kept = [i for i, name in enumerate(rows[0]) if name in keep or any(row[i] for row in rows[1:])]
     return [[row[i] for i in kept] for row in rows]
 
 
-def stands(study: Study) -> str:
-    """Return what every verdict of a study withstands."""
-    return (
-        f"A verdict has to stand if {100 * study.failure_share:g} % of the runs failed to train, or the seeds exclude "
-        'so many; otherwise it says "if trained".'
-    )
+def verdict_rows(verdicts: Sequence[VerdictRow]) -> Rows:
+    """Return head and rows of the verdicts, escaped."""
+    always = ["", "claim", "verdict", "effect", "interval", "p adjusted", "seeds", "notes"]
+    rows = [[*always[:-1], "failed", "published", "ours", "notes"]]
+    for verdict in verdicts:
+        judgement = verdict.judgement
+        claim = judgement.claim
+        has_level = verdict.interval and not judgement.spread
+        rows.append(
+            [
+                str(verdict.number),
+                claim.text + (f" ({claim.source})" if claim.source else ""),
+                verdict.marked,
+                verdict.effect,
+                verdict.interval + (f" at {percent(judgement.level)}" if has_level else ""),
+                verdict.p,
+                verdict.seeds,
+                verdict.failed,
+                claim.published,
+                verdict.ours if claim.published else "",
+                "; ".join(f"{n.text} {f'`{n.command}`' if n.command else ''}".strip() for n in verdict.notes),
+            ]
+        )
+    return without_empty_columns(escaped(rows), keep=always)
 
 
-def to_markdown(results: Results, judgements: "Sequence[Judgement]", findings: Sequence[VerdictRow]) -> str:
+def to_markdown(content: StudyContent) -> str:
     """Return the whole report as Markdown."""
-    study, state = results.study, progress(results)
-    parts = [f"# {plain_cell(study.title or study.name)}"]
-    if study.source:
-        parts.append(plain_cell(study.source))
-    if judgements:
-        parts.append(f"**{answer(judgements)}**")
-    if not state.is_complete:
-        parts.append(f"> **Unfinished**: {state.sentence()}. The rest: `{command_with(results)}`")
-    parts.append("\n".join(f"- {what}: {plain_cell(value)}" for what, value in setting(results, judgements)))
-    if findings:
-        parts += ["## Verdicts", markdown(verdict_rows(findings)), stands(study)]
-    parts += ["## Arms", markdown([[plain_cell(cell) for cell in row] for row in shown_rows(results)])]
-    for title, rows in (("Failures", failures(results)), ("Undeclared differences between arms", undeclared(results))):
+    study = content.study
+    parts = [f"# {plain_cell(study.title or study.name)}", plain_cell(study.source)]
+    if content.verdicts:
+        parts.append(f"**{content.answer}**")
+    if not content.progress.is_complete:
+        parts.append(f"> **Unfinished**: {content.progress.sentence()}. The rest: `{content.command}`")
+    parts.append("\n".join(f"- {what}: {plain_cell(value)}" for what, value in content.setting))
+    if content.verdicts:
+        parts += ["## Verdicts", markdown(verdict_rows(content.verdicts)), content.rule]
+    parts += ["## Arms", markdown(escaped(content.arms))]
+    for title, rows in (
+        ("Failures", content.failures),
+        ("Undeclared differences between arms", content.undeclared),
+        ("Own code", content.own_code),
+    ):
         if len(rows) > 1:
-            parts += [f"## {title}", markdown([[plain_cell(cell) for cell in row] for row in rows])]
-    if len(code := own_code(results)) > 1:
-        parts += ["## Own code", markdown([[plain_cell(cell) for cell in row] for row in code])]
-    parts += ["## How to reproduce", f"```\n{command_with(results)}\n```"]
-    known = environment(results)[1:]
-    parts.append(
-        "\n".join(f"- {name}: {plain_cell(value)}{f' ({told})' if told else ''}" for name, value, told in known)
+            parts += [f"## {title}", markdown(escaped(rows))]
+    parts += ["## How to reproduce", f"```\n{content.command}\n```"]
+    facts = (
+        f"{name}: {plain_cell(value)}{f' ({remark})' if remark else ''}"
+        for name, value, remark in content.environment[1:]
     )
+    parts.append("\n".join(f"- {fact}" for fact in facts))
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -1,224 +1,93 @@
-"""The first page of a collection of studies: which claims hold, at one glance, with links to the studies' reports."""
+"""The first page of a collection of studies: all verdicts on one page, with links to the studies' reports."""
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ablate.errors import UserError
 from ablate.report.overview_markdown import to_markdown
 from ablate.report.page import csv_rows, write_report
-from ablate.report.page_level import (
-    AGREEMENTS,
-    CONTRADICTIONS,
-    DIFFERENCES,
-    Key,
-    Told,
-    all_of,
-    page_level,
-    summarize,
-)
-from ablate.report.phrases import plural
-from ablate.report.provenance import Progress, progress, unsound
+from ablate.report.page_level import Judged, Key, all_of, page_level, summarize
+from ablate.report.parts import DECIDED, Elsewhere, Entry, Part
+from ablate.report.provenance import progress, unsound
 from ablate.report.rendering import render
 from ablate.report.table import write_text
 from ablate.report.terminal import unusable_lines, verdict_line
-from ablate.report.verdicts import VerdictRow, answer, mechanism, verdict_row, verdict_table
+from ablate.report.verdicts import answer, verdict_row, verdict_table
 from ablate.study.collection import Collection, others
 from ablate.study.manifest import Manifest, read_manifest
-from ablate.study.results import Results, collect
+from ablate.study.results import collect
 from ablate.tables import comma_separated
 
-if TYPE_CHECKING:
-    from ablate.judging import Judgement
 
-DECIDED = (*DIFFERENCES, *AGREEMENTS)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Elsewhere:
-    """What a study at another budget says of a claim; `link` leads to its evidence."""
-
-    finding: VerdictRow
-    link: str
-
-    @property
-    def budget(self) -> str:
-        return self.finding.judgement.budget
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A claim on the page.
-
-    Args:
-        finding: what is told of it.
-        anchor: unique on the page.
-        link: to its evidence.
-        elsewhere: what studies at other budgets say.
-        q: value over the whole page of the test that the verdict rests on; None where nothing is tested.
-    """
-
-    finding: VerdictRow
-    anchor: str
-    link: str
-    elsewhere: list[Elsewhere]
-    q: float | None = None
-
-    @property
-    def identifier(self) -> str:
-        """The number in the name of the claim's file, e.g. C05 of c05 and of c05_depth, "" where there is none."""
-        found = re.match(r"[a-z]\d+", self.finding.judgement.claim.file)
-        return found[0].upper() if found else ""
-
-    @property
-    def metric(self) -> str:
-        """What the effect is one of, "" where its unit says so."""
-        return "" if self.finding.unit.name == "points" else self.finding.judgement.claim.metric
-
-    @property
-    def why(self) -> list[tuple[str, str]]:
-        """(metric, "0.91 against 0.02") of the measurements that explain it."""
-        judgement = self.finding.judgement
-        told = (mechanism(judgement.claim, found).partition(" ") for found in judgement.mechanisms)
-        return [(metric, sides) for metric, _, sides in told]
-
-    @property
-    def warnings(self) -> list[str]:
-        """What weakens the verdict."""
-        return [note.text for note in self.finding.notes if note.kind == "warning"]
-
-    @property
-    def remark(self) -> str:
-        """Of a verdict: at which other budgets it is the same and where it flips; an identity hangs on no budget.
-
-        That there is one budget only is said of contradictions alone: a second one is asked of them.
-        """
-        judgement = self.finding.judgement
-        if judgement.outcome not in DECIDED or judgement.claim.form == "identity":
-            return ""
-        alike = dict.fromkeys(e.budget for e in self.elsewhere if same(e.finding.judgement.outcome, judgement.outcome))
-        told = [f"also at {'; '.join(alike)}"] if alike else []
-        if judgement.outcome in CONTRADICTIONS:
-            return told[0] if told else "at one budget only"
-        flips = [e for e in self.elsewhere if not same(e.finding.judgement.outcome, judgement.outcome)]
-        return "; ".join([*told, *(f"flips at {e.budget}: {e.finding.judgement.outcome}" for e in flips)])
-
-    @property
-    def is_confirmed(self) -> bool:
-        """Whether a second budget agrees, or none is asked for: what is measured before training hangs on no budget."""
-        from ablate.judging.trained import depends_on_training
-
-        judgement = self.finding.judgement
-        alike = any(same(e.finding.judgement.outcome, judgement.outcome) for e in self.elsewhere)
-        return alike or not depends_on_training(judgement.claim.metric)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """A study on the page.
-
-    Args:
-        results: of the study.
-        judgements: one a claim.
-        folder: of the study's report, relative to the page.
-        progress: how much of it is done.
-        entries: one a claim.
-    """
-
-    results: Results
-    judgements: "Sequence[Judgement]"
-    folder: str
-    progress: Progress
-    entries: list[Entry]
-
-    @property
-    def title(self) -> str:
-        return self.results.study.title or self.results.study.name
-
-    @property
-    def budget(self) -> str:
-        """The budget of all verdicts, "" where they do not share one."""
-        found = {judgement.budget for judgement in self.judgements}
-        return found.pop() if len(found) == 1 else ""
-
-    @property
-    def size(self) -> str:
-        """How many arms and seeds it has."""
-        return f"{plural(len(self.results.arms), 'arm')} × {plural(len(self.results.study.seeds), 'seed')}"
-
-
-def same(one: str, other: str) -> bool:
-    """Return whether two outcomes say the same, "if trained" or not."""
-    return one.removesuffix(" if trained") == other.removesuffix(" if trained")
-
-
-def collection_summary(told: Told, summary: str = "") -> str:
+def collection_summary(judged: Judged, summary: str = "") -> str:
     """Return one paragraph a study, its title and one line a claim, and the page's headline.
 
     Args:
-        told: of each study.
-        summary: the headline; the counts of outcomes over all studies where it is "".
+        judged: the results and judgements of each study.
+        summary: the headline; by default the counts of outcomes over all studies.
     """
     paragraphs = []
-    for results, judgements in told:
+    for results, judgements in judged:
         state = progress(results)
         title = (results.study.title or results.study.name) + (f" ({state.sentence()})" * (not state.is_complete))
-        lines = [*unsound(results), *map(verdict_line, judgements), *unusable_lines(results, judgements)]
+        lines = [
+            *unsound(results),
+            *map(verdict_line, verdict_table(results, judgements)),
+            *unusable_lines(results, judgements),
+        ]
         paragraphs.append("\n".join([title, *lines]))
-    return "\n\n".join([*paragraphs, summary or answer(all_of(told))])
+    return "\n\n".join([*paragraphs, summary or answer(all_of(judged))])
 
 
 def report_collection(collection: Collection, studies: Sequence[tuple[Manifest, Path]]) -> tuple[str, Path]:
     """Judge the studies of a collection and write all their reports and the first page.
 
     Args:
-        collection: what ties the studies together.
+        collection: the studies that belong together.
         studies: their manifests and folders; they may be unfinished.
 
     Returns:
-        What is said of them on the terminal, and the path of the first page.
+        The text for the terminal, and the path of the first page.
     """
     from ablate.judging import judge
 
-    told = [(found, judge(found)) for found in (collect(manifest, folder) for manifest, folder in studies)]
-    for results, judgements in told:
+    judged = [(found, judge(found)) for found in (collect(manifest, folder) for manifest, folder in studies)]
+    for results, judgements in judged:
         write_report(results, judgements)
-    folder = collection.folder_in(told[0][0].output_dir)
-    elsewhere, unread = at_other_budgets(collection, told, folder)
-    parts = as_parts(told, elsewhere)
-    path = write_page(collection, told, parts, unread, folder)
-    return collection_summary(told, summarize(told, confirmed(parts))["text"]), path
+    folder = collection.folder_in(judged[0][0].output_dir)
+    elsewhere, unread = at_other_budgets(collection, judged, folder)
+    parts = as_parts(judged, elsewhere)
+    path = write_page(collection, judged, parts, unread, folder)
+    return collection_summary(judged, summarize(judged, confirmed(parts))["text"]), path
 
 
-def write_overview(collection: Collection, told: Told, folder: Path) -> Path:
+def write_overview(collection: Collection, judged: Judged, folder: Path) -> Path:
     """Write report.html, report.md and verdicts.csv of a collection.
 
     Args:
-        collection: what ties the studies together.
-        told: in the collection's order; the studies may be unfinished.
-        folder: of the collection; the studies' folders, with their reports, lie beside it.
+        collection: the studies that belong together.
+        judged: the results and judgements of each study, in the collection's order; they may be unfinished.
+        folder: of the collection; the studies' folders, with their reports, are its siblings.
 
     Returns:
         The path of report.html.
     """
-    elsewhere, unread = at_other_budgets(collection, told, folder)
-    return write_page(collection, told, as_parts(told, elsewhere), unread, folder)
+    elsewhere, unread = at_other_budgets(collection, judged, folder)
+    return write_page(collection, judged, as_parts(judged, elsewhere), unread, folder)
 
 
 def write_page(
-    collection: Collection, told: Told, parts: "Sequence[Part]", unread: Sequence[str], folder: Path
+    collection: Collection, judged: Judged, parts: Sequence[Part], unread: Sequence[str], folder: Path
 ) -> Path:
-    """Write the files of `write_overview`, with what is known of other budgets in the parts."""
+    """Write the files of `write_overview`; the parts hold the verdicts at other budgets."""
     rows = [["study", *csv_rows([])[0], "q"]]
     for part in parts:
         for row, entry in zip(csv_rows(part.judgements)[1:], part.entries, strict=True):
             rows.append([part.results.study.name, *row, "" if entry.q is None else str(entry.q)])
     path = folder / "report.html"
-    found = summarize(told, confirmed(parts))
+    found = summarize(judged, confirmed(parts))
     write_text(folder / "verdicts.csv", comma_separated(rows))
     write_text(folder / "report.md", to_markdown(collection, parts, unread, found))
     content = render("overview.html", collection=collection, page=found, parts=parts, unread=unread)
@@ -226,28 +95,28 @@ def write_page(
     return path
 
 
-def confirmed(parts: "Sequence[Part]") -> dict[Key, bool]:
+def confirmed(parts: Sequence[Part]) -> dict[Key, bool]:
     """Return of each claim whether a second budget agrees with its verdict, see `Entry.is_confirmed`."""
     return {
-        (part.results.study.name, entry.finding.judgement.claim.name): entry.is_confirmed
+        (part.results.study.name, entry.verdict.judgement.claim.name): entry.is_confirmed
         for part in parts
         for entry in part.entries
     }
 
 
-def as_parts(told: Told, elsewhere: Mapping[tuple[str, str], list[Elsewhere]]) -> list[Part]:
-    """Return what is told of each study.
+def as_parts(judged: Judged, elsewhere: Mapping[tuple[str, str], list[Elsewhere]]) -> list[Part]:
+    """Return one part a study.
 
     Args:
-        told: of each study.
-        elsewhere: see `at_other_budgets`; what is of the claim's own budget is left out.
+        judged: the results and judgements of each study.
+        elsewhere: see `at_other_budgets`; verdicts at the claim's own budget are left out.
     """
-    parts, q = [], page_level(told).q
-    for number, (results, judgements) in enumerate(told, start=1):
+    parts, q = [], page_level(judged).q
+    for number, (results, judgements) in enumerate(judged, start=1):
         folder = f"../{quote(results.folder.name)}"
         entries = [
             Entry(
-                finding=found,
+                verdict=found,
                 anchor=f"part-{number}-{found.anchor}",
                 link=f"{folder}/report.html#{found.anchor}",
                 elsewhere=[
@@ -266,19 +135,19 @@ def as_parts(told: Told, elsewhere: Mapping[tuple[str, str], list[Elsewhere]]) -
 
 
 def at_other_budgets(
-    collection: Collection, told: Told, folder: Path
+    collection: Collection, judged: Judged, folder: Path
 ) -> tuple[dict[tuple[str, str], list[Elsewhere]], list[str]]:
-    """Judge the studies of the collections of the same name that lie beside this one.
+    """Judge the studies of the other collections of this name in the same folder.
 
-    A study that is in this collection too is passed over, and so is one whose folder is no longer there.
+    A study of this collection is skipped, and so is one whose folder no longer exists.
 
     Returns:
-        {(study, claim): what is decided of it there}, and why a study could not be read, one line each.
+        {(study, claim): its verdicts there}, and one line for each study that could not be read, with the reason.
     """
     from ablate.judging import judge
 
     found: dict[tuple[str, str], list[Elsewhere]] = defaultdict(list)
-    names = {results.study.name for results, _ in told}
+    names = {results.study.name for results, _ in judged}
     beside, unread = others(collection, folder)
     folders = (name for other in beside for name in other.folders)
     for name in dict.fromkeys(name for name in folders if name not in collection.folders):
@@ -288,12 +157,12 @@ def at_other_budgets(
                 continue
             results = collect(manifest, folder.parent / name)
             judgements = judge(results)
-        except UserError as error:  # what another version left must not keep this page from being written
+        except UserError as error:  # a study that another version wrote must not stop this page
             unread.append(f"{name}: {error}")
             continue
         for number, judgement in enumerate(judgements, start=1):
             if judgement.outcome in DECIDED:
-                told_there = verdict_row(results, judgement, number)
-                link = f"../{quote(name)}/report.html#{told_there.anchor}"
-                found[manifest.name, judgement.claim.name].append(Elsewhere(finding=told_there, link=link))
+                elsewhere_row = verdict_row(results, judgement, number)
+                link = f"../{quote(name)}/report.html#{elsewhere_row.anchor}"
+                found[manifest.name, judgement.claim.name].append(Elsewhere(verdict=elsewhere_row, link=link))
     return found, unread

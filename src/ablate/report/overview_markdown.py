@@ -1,26 +1,24 @@
 """The first page of a collection as Markdown."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ablate.report.markdown import plain_cell
+from ablate.report.markdown import escaped, plain_cell, without_empty_columns
+from ablate.report.parts import Part
 from ablate.report.phrases import OUTCOME_STYLES, probability
-from ablate.report.verdicts import answer, failed
+from ablate.report.verdicts import answer
 from ablate.study.collection import Collection
 from ablate.tables import markdown
 
-if TYPE_CHECKING:
-    from ablate.report.overview import Part
 
-
-def to_markdown(collection: Collection, parts: "Sequence[Part]", unread: Sequence[str], page: Mapping[str, Any]) -> str:
+def to_markdown(collection: Collection, parts: Sequence[Part], unread: Sequence[str], page: Mapping[str, Any]) -> str:
     """Return the page as Markdown.
 
     Args:
         collection: what ties the studies together.
         parts: one a study.
         unread: why a study at another budget could not be read, one line each.
-        page: what is said of all claims together, see `page_level.summarize`.
+        page: the summary of all claims, see `page_level.summarize`.
     """
     lines = [f"# {plain_cell(collection.title or collection.name)}", plain_cell(collection.source)]
     lines += [f"Profile: {plain_cell(collection.profile)}" if collection.profile else "", f"**{page['text']}**"]
@@ -40,52 +38,36 @@ def to_markdown(collection: Collection, parts: "Sequence[Part]", unread: Sequenc
     return "\n\n".join(line for line in lines if line) + "\n"
 
 
-def glance_rows(parts: "Sequence[Part]") -> list[list[str]]:
+def glance_rows(parts: Sequence[Part]) -> list[list[str]]:
     """Return head and one row a study: one symbol a claim, and what they come to."""
     rows = [["part", "claims", "verdicts"]]
     for part in parts:
-        symbols = " ".join(entry.finding.look.symbol for entry in part.entries)
+        symbols = " ".join(entry.verdict.style.symbol for entry in part.entries)
         rows.append([plain_cell(part.title), symbols, answer(part.judgements)])
     return rows
 
 
-def claim_rows(part: "Part") -> list[list[str]]:
+def claim_rows(part: Part) -> list[list[str]]:
     """Return head and one row a claim, escaped; a column that is empty is left out."""
-    rows = [
-        [
-            "id",
-            "claim",
-            "verdict",
-            "effect",
-            "interval",
-            "q",
-            "failed",
-            "budget",
-            "why",
-            "published",
-            "other budgets",
-            "notes",
-        ]
-    ]
+    head = "id, claim, verdict, effect, interval, q, failed, budget, why, published, other budgets, notes"
+    rows = [head.split(", ")]
     for entry in part.entries:
-        told = entry.finding
-        judgement = told.judgement
-        claim = judgement.claim
-        figure = f" (`ablate figure {claim.figure}`)" if claim.figure else ""
-        row = [
-            entry.identifier,
-            claim.text + figure,
-            f"{told.look.symbol} {judgement.outcome}" + (f", {entry.remark}" if entry.remark else ""),
-            f"{told.effect} of {entry.metric}" if told.effect and entry.metric else told.effect,
-            told.interval,
-            probability(entry.q) if entry.q is not None else "",
-            failed(judgement).replace(" failed", ""),
-            "" if part.budget else judgement.budget,
-            "; ".join(" ".join(measured) for measured in entry.why),
-            claim.published,
-            "; ".join(f"{e.finding.look.symbol} {e.budget}: {e.finding.effect}" for e in entry.elsewhere),
-            "; ".join([*entry.warnings, *([claim.note] if claim.note else [])]),
-        ]
-        rows.append([plain_cell(cell) for cell in row])
-    kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
-    return [[row[i] for i in kept] for row in rows]
+        verdict = entry.verdict
+        claim = verdict.judgement.claim
+        rows.append(
+            [
+                entry.identifier,
+                claim.text + (f" (`ablate figure {claim.figure}`)" if claim.figure else ""),
+                verdict.marked + (f", {entry.remark}" if entry.remark else ""),
+                f"{verdict.effect} of {entry.metric}" if verdict.effect and entry.metric else verdict.effect,
+                verdict.interval,
+                probability(entry.q) if entry.q is not None else "",
+                verdict.failed,
+                "" if part.budget else verdict.judgement.budget,
+                "; ".join(" ".join(measured) for measured in entry.why),
+                claim.published,
+                "; ".join(f"{e.verdict.style.symbol} {e.budget}: {e.verdict.effect}" for e in entry.elsewhere),
+                "; ".join([*entry.warnings, *([claim.note] if claim.note else [])]),
+            ]
+        )
+    return without_empty_columns(escaped(rows))

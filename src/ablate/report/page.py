@@ -1,4 +1,4 @@
-"""The report of a study: one page that needs nothing else, and the same as Markdown and CSV."""
+"""The report of a study: one self-contained page, and the same as Markdown and CSV."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,21 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.report import arm_plots, effect_plots
 from ablate.report.board import link_study, write_arm_board
+from ablate.report.content import StudyContent, study_content
 from ablate.report.curves import band, pair_tables
 from ablate.report.markdown import to_markdown
 from ablate.report.page_level import cost_sentence, exact_sentence
-from ablate.report.provenance import (
-    command_with,
-    environment,
-    failures,
-    own_code,
-    progress,
-    setting,
-    undeclared,
-)
+from ablate.report.provenance import Rows
 from ablate.report.rendering import render
-from ablate.report.table import shown_rows, study_rows, write_text
-from ablate.report.verdicts import VerdictRow, answer, count_outcomes, failed, verdict_table
+from ablate.report.table import study_rows, write_text
+from ablate.report.verdicts import count_outcomes, failed
 from ablate.study.results import Results
 from ablate.tables import comma_separated
 
@@ -38,24 +31,24 @@ CSV_NUMBERS = (
 def write_report(results: Results, judgements: "Sequence[Judgement]") -> Path:
     """Write report.html, report.md, table.csv, verdicts.csv and the views for TensorBoard into the study's folder.
 
-    A study that has not finished is reported as far as it has come.
+    An unfinished study is reported with the runs that are done.
 
     Returns:
         The path of report.html.
     """
-    told = verdict_table(results, judgements)
+    content = study_content(results, judgements)
     path = results.folder / "report.html"
     write_text(results.folder / "table.csv", comma_separated(study_rows(results)))
     write_text(results.folder / "verdicts.csv", comma_separated(csv_rows(judgements)))
-    write_text(results.folder / "report.md", to_markdown(results, judgements, told))
-    write_text(path, to_html(results, judgements, told))
+    write_text(results.folder / "report.md", to_markdown(content))
+    write_text(path, to_html(results, judgements, content))
     link_study(results, results.folder)
     write_arm_board(results, judgements, results.folder)
     return path
 
 
 def csv_rows(judgements: "Sequence[Judgement]") -> list[list[str]]:
-    """Return head and one row a claim, numbers in the metric's own unit and to the last digit."""
+    """Return head and one row a claim, numbers in the metric's own unit, with all digits."""
     rows = [[*CSV_CLAIM, *CSV_NUMBERS]]
     for judgement in judgements:
         values = [getattr(judgement.claim, name) for name in CSV_CLAIM]
@@ -64,43 +57,39 @@ def csv_rows(judgements: "Sequence[Judgement]") -> list[list[str]]:
     return rows
 
 
-def to_html(results: Results, judgements: "Sequence[Judgement]", told: Sequence[VerdictRow]) -> str:
+def to_html(results: Results, judgements: "Sequence[Judgement]", content: StudyContent) -> str:
     """Return the page, figures inside."""
     from markupsafe import Markup
 
-    tables = pair_tables(results)
+    verdicts = content.verdicts
     return render(
         "report.html",
-        study=results.study,
-        answer=answer(judgements),
+        **vars(content),
         counts=count_outcomes(judgements),
         exact="; ".join(s for s in (cost_sentence(judgements), exact_sentence(judgements)) if s),
-        progress=progress(results),
-        setting=setting(results, judgements),
-        command=command_with(results),
-        findings=told,
-        strips={f.number: Markup(effect_plots.strip(f)) for f in told if f.judgement.differences},
-        forest=Markup(effect_plots.forest(told)),
-        arms=arm_view(results),
+        strips={v.number: Markup(effect_plots.strip(v)) for v in verdicts if v.judgement.differences},
+        forest=Markup(effect_plots.forest(verdicts)),
+        rails=arm_rails(results, content.arms),
         learning_curves=[Markup(svg) for svg in arm_plots.learning_curves(results)],
         tuning_curves=Markup(arm_plots.tuning_curves(results)),
-        heat_maps=[(table, Markup(arm_plots.heat_map(table))) for table in tables],
-        failures=failures(results),
-        undeclared=undeclared(results),
-        own_code=own_code(results),
-        environment=environment(results)[1:],
+        heat_maps=[(table, Markup(arm_plots.heat_map(table))) for table in pair_tables(results)],
         limits={"arms": arm_plots.ARMS_A_PANEL * arm_plots.MOST_PANELS, "tuning": arm_plots.MOST_TUNING_PANELS},
     )
 
 
-def arm_view(results: Results) -> dict[str, Any]:
-    """Return the table of arms, and for each row where its mean and 95 % t interval lie between 0 and 100 % of a rail.
+def arm_rails(results: Results, rows: Rows) -> dict[str, Any]:
+    """Return the mean test accuracy of each arm and its 95 % t interval as positions on a rail, 0 to 100 %.
 
-    A rail reaches from the lowest to the highest end of all intervals.
+    Args:
+        results: of the study.
+        rows: head and one row an arm, its label first.
+
+    Returns:
+        left, right: the ends of every rail, the lowest and the highest end of all intervals; spans: for each arm
+        (mean, low, high), None where no run has finished.
     """
     import numpy as np
 
-    rows = shown_rows(results)
     by_label = {arm.label: arm for arm in results.arms}
     spans: list[tuple[float, float, float] | None] = []
     for row in rows[1:]:
@@ -115,4 +104,4 @@ def arm_view(results: Results) -> dict[str, Any]:
     left, right = min((s[1] for s in known), default=0.0), max((s[2] for s in known), default=1.0)
     width = max(right - left, 1e-9)
     rails = [tuple(round(100 * (end - left) / width, 2) for end in span) if span else None for span in spans]
-    return {"head": rows[0], "rows": list(zip(rows[1:], rails, strict=True)), "left": left, "right": right}
+    return {"spans": rails, "left": left, "right": right}

@@ -1,8 +1,8 @@
-"""The claims of a page taken together: how many verdicts are expected to be false, and which the headline counts.
+"""All claims of a page together: how many false verdicts to expect, and which verdicts the headline counts.
 
-Each family of claims holds its own error level, so a page of many families will err somewhere. Benjamini and Hochberg's
-procedure over all difference tests of the page, and over all equivalence tests, gives each claim a q value beside its
-family's decision.
+Each family of claims holds its own error level, so a page of many families is expected to hold some errors. Benjamini
+and Hochberg's procedure over all difference tests of the page, and over all equivalence tests, gives each claim a q
+value beside its family's decision.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from ablate.study.results import Results
 if TYPE_CHECKING:
     from ablate.judging import Judgement
 
-Told = Sequence[tuple[Results, "Sequence[Judgement]"]]  # of each study its results and one judgement a claim
+Judged = Sequence[tuple[Results, "Sequence[Judgement]"]]  # for each study its results and one judgement a claim
 Key = tuple[str, str]  # names of the study and of the claim
 
 DIFFERENCES = ("supported", "supported if trained", "contradicted", "contradicted if trained")
@@ -33,10 +33,10 @@ RULE = (
 
 @dataclass(frozen=True, kw_only=True)
 class PageLevel:
-    """What holds of all claims of a page.
+    """Error rates over all claims of a page.
 
     Args:
-        alpha: error level of the page, the least of its studies'.
+        alpha: error level of the page, the smallest of its studies'.
         num_families: families of claims that are tested.
         num_tests: claims that are tested.
         expected: families with a false difference to be expected at this look if no claim had any effect, at most.
@@ -52,7 +52,7 @@ class PageLevel:
     num_differences: int
 
     def sentence(self) -> str:
-        """Return the expected number of false verdicts in words."""
+        """Return the expected number of false verdicts as a sentence."""
         level = f"{100 * self.alpha:g} %"
         return (
             f"{plural(self.num_tests, 'tested claim')} in {plural(self.num_families, 'family', 'families')}, each with "
@@ -63,19 +63,19 @@ class PageLevel:
         )
 
 
-def page_level(told: Told) -> PageLevel:
-    """Return what holds of all claims of a page."""
+def page_level(judged: Judged) -> PageLevel:
+    """Return the error rates over all claims of a page."""
     from ablate.statistics import false_discovery
 
-    keys = [(results.study.name, j.claim.name) for results, judgements in told for j in judgements if j.claim.is_tested]
-    tested = [(results, j) for results, judgements in told for j in judgements if j.claim.is_tested]
+    tested = [(results, j) for results, judgements in judged for j in judgements if j.claim.is_tested]
+    keys = [(results.study.name, j.claim.name) for results, j in tested]
     differ = false_discovery([over_looks(results, j.p) for results, j in tested])
     agree = false_discovery([agreement_p(results, j) for results, j in tested])
     q = {
         key: float(agree[i] if rests_on_agreement(j) else differ[i])
         for i, (key, (_, j)) in enumerate(zip(keys, tested, strict=True))
     }
-    alpha = min((results.study.alpha for results, _ in told), default=0.05)
+    alpha = min((results.study.alpha for results, _ in judged), default=0.05)
     families = {(results.study.name, j.claim.family): results for results, j in tested}
     decided = [key for key, (_, j) in zip(keys, tested, strict=True) if j.outcome in DIFFERENCES]
     return PageLevel(
@@ -89,12 +89,12 @@ def page_level(told: Told) -> PageLevel:
 
 
 def over_looks(results: Results, p: float | None) -> float:
-    """Return a p value that pays for the declared looks; 1 where there is none, as the claim still counts."""
+    """Return a p value times the declared looks (Bonferroni); 1 where there is none, as the claim still counts."""
     return 1.0 if p is None else min(1.0, p * results.study.looks)
 
 
 def agreement_p(results: Results, judgement: "Judgement") -> float:
-    """Return the p value of equivalence that pays for the looks; the adjusted one where that alone is known."""
+    """Return the p value of equivalence over all looks; the adjusted one where only that is known."""
     if judgement.equivalence_p is None:
         return 1.0 if judgement.equivalence_p_adjusted is None else judgement.equivalence_p_adjusted
     return over_looks(results, judgement.equivalence_p)
@@ -123,16 +123,16 @@ def cost_sentence(judgements: "Sequence[Judgement]") -> str:
     return f"{plural(count, 'cost')} in seconds, not judged" if count else ""
 
 
-def headline(told: Told, level: PageLevel, confirmed: Mapping[Key, bool]) -> dict[str, int]:
-    """Return what the page counts under `RULE`: {outcome: number of claims that a test decides}.
+def headline(judged: Judged, level: PageLevel, confirmed: Mapping[Key, bool]) -> dict[str, int]:
+    """Return the counts under `RULE`: {outcome: number of claims that a test decides}.
 
     Args:
-        told: of each study.
-        level: of the page.
-        confirmed: of each contradiction whether a second budget agrees; one that is not named needs none.
+        judged: the results and judgements of each study.
+        level: error rates of the page.
+        confirmed: for each contradiction whether a second budget agrees; a claim that is not listed needs none.
     """
     counted: Counter[str] = Counter()
-    for results, judgements in told:
+    for results, judgements in judged:
         for j in judgements:
             key = (results.study.name, j.claim.name)
             if not j.claim.is_tested:
@@ -146,21 +146,21 @@ def headline(told: Told, level: PageLevel, confirmed: Mapping[Key, bool]) -> dic
     return dict(counted)
 
 
-def summarize(told: Told, confirmed: Mapping[Key, bool]) -> dict[str, Any]:
-    """Return what the page says of all its claims.
+def summarize(judged: Judged, confirmed: Mapping[Key, bool]) -> dict[str, Any]:
+    """Return the summary of all claims of a page.
 
     Args:
-        told, confirmed: see `headline`.
+        judged, confirmed: see `headline`.
 
     Returns:
-        counts: {outcome: claims} of the headline; exact: on costs and identities; text: all in one sentence;
+        counts: {outcome: claims} of the headline; exact: a sentence on costs and identities; text: all in one sentence;
         measured: how many claims a test decides; rule, errors: a sentence or two each; seen: the
         outcomes that occur on the page.
     """
-    level = page_level(told)
-    found = headline(told, level, confirmed)
+    level = page_level(judged)
+    found = headline(judged, level, confirmed)
     counts = {name: found[name] for name in dict.fromkeys((*OUTCOME_STYLES, *found)) if found.get(name)}
-    apart = (cost_sentence(all_of(told)), exact_sentence(all_of(told)))
+    apart = (cost_sentence(all_of(judged)), exact_sentence(all_of(judged)))
     exact, measured = "; ".join(s for s in apart if s), sum(found.values())
     listed = ", ".join(f"{count} {name}" for name, count in counts.items())
     return {
@@ -171,10 +171,10 @@ def summarize(told: Told, confirmed: Mapping[Key, bool]) -> dict[str, Any]:
         or "nothing was claimed",
         "rule": RULE,
         "errors": level.sentence(),
-        "seen": [name for name in OUTCOME_STYLES if any(j.outcome == name for j in all_of(told))],
+        "seen": [name for name in OUTCOME_STYLES if any(j.outcome == name for j in all_of(judged))],
     }
 
 
-def all_of(told: Told) -> "list[Judgement]":
+def all_of(judged: Judged) -> "list[Judgement]":
     """Return the judgements of all studies."""
-    return [judgement for _, judgements in told for judgement in judgements]
+    return [judgement for _, judgements in judged for judgement in judgements]

@@ -1,4 +1,4 @@
-"""How verdicts, effects and numbers are put into words, and into signs that need no colour."""
+"""Text and symbols for verdicts, effects and numbers; no symbol needs colour to be read."""
 
 import math
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ class OutcomeStyle:
     """How an outcome is marked.
 
     Args:
-        symbol: tells the outcome apart without colour.
+        symbol: distinguishes the outcome without colour.
         marker: the same for a plot, as matplotlib names it.
-        colour: ink, dark enough on white to be read (contrast above 4.5), apart for the colour-blind.
-        meaning: what the outcome says, in few words.
+        colour: ink, readable on white (contrast above 4.5), distinct for the colour-blind.
+        meaning: of the outcome, in few words.
     """
 
     symbol: str
@@ -29,18 +29,18 @@ class OutcomeStyle:
 OUTCOME_STYLES = {
     "supported": OutcomeStyle("✓", "o", "#00704f", "it holds here"),
     "supported if trained": OutcomeStyle(
-        "+", "P", "#3f6b1f", "it holds of nets that train; failing runs are not excluded"
+        "+", "P", "#3f6b1f", "it holds for nets that train; failing runs are not excluded"
     ),
-    "contradicted": OutcomeStyle("✗", "X", "#b5400d", "the runs say otherwise"),
+    "contradicted": OutcomeStyle("✗", "X", "#b5400d", "the runs show the opposite"),
     "contradicted if trained": OutcomeStyle(
-        "−", "<", "#96341f", "nets that train say otherwise; failing runs are not excluded"
+        "−", "<", "#96341f", "nets that train show the opposite; failing runs are not excluded"
     ),
     "no difference": OutcomeStyle("≈", "s", "#0a63a5", "any difference is too small to matter"),
     "no difference if trained": OutcomeStyle(
-        "~", "d", "#33618c", "too small to matter of nets that train; runs may fail"
+        "~", "d", "#33618c", "too small to matter for nets that train; runs may fail"
     ),
     "neither trains": OutcomeStyle("∅", "p", "#6b4a3a", "no arm is better than guessing"),
-    "inconclusive": OutcomeStyle("?", "D", "#7d5c00", "these runs cannot tell"),
+    "inconclusive": OutcomeStyle("?", "D", "#7d5c00", "these runs do not decide it"),
     "incomplete": OutcomeStyle("…", "h", "#5b6470", "runs are missing"),
     "measured": OutcomeStyle("#", "*", "#49566b", "a cost in seconds: reported, not judged"),
     "not comparable": OutcomeStyle("≠", "v", "#8a3a76", "its arms cannot be compared"),
@@ -53,7 +53,11 @@ class Unit:
 
     Args:
         name: "points" for accuracies, "factor" for ratios, else what follows the number, or nothing.
-        scale: from the metric's unit to what is shown.
+        scale: factor from the metric's unit to the shown one.
+
+    Example:
+        >>> Unit("points", 100).interval(0.012, 0.034), Unit("factor").effect(1.5)
+        ('[+1.20, +3.40]', '×1.5')
     """
 
     name: str
@@ -98,7 +102,12 @@ def unit_of(claim: Claim) -> Unit:
 
 
 def signed(value: float, decimals: int | None = None) -> str:
-    """Return a number with its sign; 3 significant digits where `decimals` is None or would round it to 0."""
+    """Return a number with its sign; 3 significant digits where `decimals` is None or would round it to 0.
+
+    Example:
+        >>> signed(-1.234, 2), signed(0.00021, 2)
+        ('−1.23', '+0.00021')
+    """
     if decimals is None or (value != 0 and abs(value) < 0.5 * 10**-decimals):
         shown = f"{value:+.3g}"
     else:
@@ -107,7 +116,12 @@ def signed(value: float, decimals: int | None = None) -> str:
 
 
 def mean_score(value: float | None, metric: str) -> str:
-    """Return the mean of a metric, accuracies in percent."""
+    """Return the mean of a metric, accuracies in percent.
+
+    Example:
+        >>> mean_score(0.8512, "test/accuracy"), mean_score(0.5, "test/loss")
+        ('85.12 %', '0.5')
+    """
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
@@ -118,31 +132,51 @@ def mean_score(value: float | None, metric: str) -> str:
 
 
 def probability(p: float | None) -> str:
-    """Return a p value; "–" where there is none."""
+    """Return a p value; "–" where there is none.
+
+    Example:
+        >>> probability(0.0321), probability(1e-5)
+        ('0.032', '< 0.001')
+    """
     if p is None:
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def percent(level: float) -> str:
-    """Return a confidence level, e.g. "95 %" or "98.75 %"."""
+    """Return a confidence level, e.g. "95 %" or "98.75 %".
+
+    Example:
+        >>> percent(0.9875)
+        '98.75 %'
+    """
     return f"{100 * level:.4g} %"
 
 
 def plural(count: int, noun: str, several: str = "") -> str:
-    """Return "1 run", "2 runs"; `several` is the plural where it does not end in "s" alone."""
+    """Return "1 run", "2 runs"; `several` is the plural if it is not `noun` with an "s".
+
+    Example:
+        >>> plural(1, "run"), plural(2000, "run"), plural(2, "family", "families")
+        ('1 run', '2,000 runs', '2 families')
+    """
     return f"{count:,} {noun if count == 1 else several or noun + 's'}"
 
 
 def of_runs(known: int, shown: int) -> str:
-    """Return " (2 of 3 runs)" for a mean over fewer runs than are shown beside it, "" for one over all of them."""
+    """Return " (2 of 3 runs)" for a mean over fewer runs than are shown, "" for one over all of them.
+
+    Example:
+        >>> of_runs(2, 3), of_runs(3, 3)
+        (' (2 of 3 runs)', '')
+    """
     return f" ({known:,} of {shown:,} runs)" if known < shown else ""
 
 
 def short_names(arms: Sequence[ArmResult]) -> tuple[str, list[str]]:
-    """Return (what is varied, a name for each arm), leaving out what all arms' names would repeat.
+    """Return (what is varied, a name for each arm) without what all names would repeat.
 
-    Arms that name the same axes are told apart by the values alone; otherwise nothing is left out.
+    Arms with the same axes are named by the values alone; otherwise nothing is left out.
     """
     axes = [tuple(arm.axes) for arm in arms]
     if not arms or not axes[0] or len(set(axes)) > 1:

@@ -1,4 +1,4 @@
-"""What all plots share: their style, and the way from matplotlib to a piece of a page."""
+"""The style of all plots, and their conversion to SVG."""
 
 import contextlib
 import hashlib
@@ -52,7 +52,7 @@ FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 1 / 3, 0.5, 2 / 3, 0.8, 0.9, 1, 1.1, 1.25
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Draw in this style while the block runs."""
+    """Apply this style inside a `with` block."""
     import matplotlib
 
     with matplotlib.rc_context(STYLE):
@@ -71,7 +71,7 @@ def to_svg(figure: "Figure", alt: str) -> str:
 
     Args:
         figure: drawn inside `style()`.
-        alt: what the figure shows, for those who do not see it.
+        alt: text alternative, what the figure shows.
     """
     import matplotlib
 
@@ -90,7 +90,13 @@ def to_svg(figure: "Figure", alt: str) -> str:
 
 
 def limits(values: Sequence[float | None], margin: float = 0.07) -> tuple[float, float]:
-    """Return limits of an axis around the finite ones of `values`, a little apart from them."""
+    """Return limits of an axis around the finite ones of `values`, a little apart from them.
+
+    Example:
+        >>> low, high = limits([0.0, 1.0, None])
+        >>> round(low, 2), round(high, 2)
+        (-0.07, 1.07)
+    """
     finite = [value for value in values if value is not None and math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
     room = margin * (high - low) or 0.1 * abs(high) or 1.0
@@ -129,7 +135,12 @@ def decade_ticks(axis: "Axis") -> None:
 
 
 def power_of_ten(exponent: int) -> str:
-    """Return 10 with a raised exponent, such as 10⁻²."""
+    """Return 10 with a raised exponent, such as 10⁻².
+
+    Example:
+        >>> power_of_ten(-2)
+        '10⁻²'
+    """
     return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 

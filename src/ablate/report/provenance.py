@@ -1,4 +1,4 @@
-"""Under which circumstances the verdicts came about: what is missing, failed or differs, and how to do it again."""
+"""Provenance of the verdicts: progress, failures, differences between configurations, environment, command."""
 
 import shlex
 from collections import Counter
@@ -23,7 +23,7 @@ NAMES = {
     "own_repository": "your git repository",
     "own_git_commit": "git commit of your repository (+: with changes)",
 }
-REMADE = "the command that began the study sets it aside and does the run anew"
+REMADE = "the command that began the study sets it aside and repeats the run"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,9 @@ class Progress:
         done, planned: report runs.
         tuning_done, tuning_planned: tuning runs.
         failed: runs that raised an error and have not finished since.
-        refused: runs whose record cannot be used; they are not done.
-        diverged: report runs whose loss stopped being a number; they are done, and scored as guessing.
-        non_finite: report runs that gave outputs that are not finite at inference; these images count as wrong.
+        refused: runs whose record cannot be used; they count as missing.
+        diverged: report runs whose loss became nan or infinite; they are done, and scored as guessing.
+        non_finite: report runs with outputs that are not finite at inference; these images count as wrong.
     """
 
     done: int
@@ -53,7 +53,7 @@ class Progress:
         return self.done == self.planned and self.tuning_done == self.tuning_planned
 
     def sentence(self) -> str:
-        """Return how much is done, in words."""
+        """Return how much is done as a sentence."""
         parts = [f"{self.done:,} of {plural(self.planned, 'report run')}"]
         if self.tuning_planned:
             parts.append(f"{self.tuning_done:,} of {plural(self.tuning_planned, 'tuning run')}")
@@ -71,7 +71,7 @@ def progress(results: Results) -> Progress:
         tuning_done=len({(v.fingerprint, seed) for v, i, arm in tuned if arm.tuning for seed in arm.tuning[i]}),
         tuning_planned=len({variant.fingerprint for variant, _, _ in tuned}) * len(study.tuning_seeds),
         failed=len({(arm.planned.identity, seed) for arm in arms for seed in arm.failures}),
-        refused=len({home for arm in arms for home in arm.refused}),
+        refused=len({directory for arm in arms for directory in arm.refused}),
         diverged=sum(record.status == "diverged" for record in records_of(results)),
         non_finite=sum(arm.num_non_finite for arm in results.arms),
     )
@@ -105,7 +105,7 @@ def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[s
     else:
         rows.append(("Tuning", "none: every arm runs with the settings it was given"))
     if study.only:
-        rows.append(("Claims", f"only {', '.join(study.only)}; the study's others were not asked"))
+        rows.append(("Claims", f"only {', '.join(study.only)}; the study's other claims were not tested"))
     if judgements:
         looks = f"look {results.look} of {study.looks}"
         rows.append(("Error level", f"{study.alpha:g} a family of claims (Holm) over all looks; this is {looks}"))
@@ -113,7 +113,7 @@ def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[s
 
 
 def as_tuned_before(fixed: Fixed, labels: Sequence[str]) -> str:
-    """Return for how many of the arms a value was tuned before, at which budget, and where that is told."""
+    """Summarize the values tuned before: for how many arms, at which budget, and the source."""
     known = sum(label in fixed.values for label in labels)
     number = "every arm" if known == len(labels) else f"{known} of {len(labels)} arms"
     at = f" at {fixed.budget}" if fixed.budget else ""
@@ -137,16 +137,14 @@ def failures(results: Results) -> Rows:
     arms without a value."""
     rows = [["arm", "seed", "what happened"]]
     for arm in results.arms:
-        for home, why in sorted(arm.refused.items()):
-            rows.append([arm.label, home.rpartition("-")[2], f"counts as missing: {why}; {REMADE}"])
+        for directory, why in sorted(arm.refused.items()):
+            rows.append([arm.label, directory.rpartition("-")[2], f"counts as missing: {why}; {REMADE}"])
         for seed, line in sorted(arm.failures.items()):
             kind = "tuning run failed" if seed >= TUNING_SEED else "failed"
             rows.append([arm.label, str(seed), f"{kind}: {line}"])
         diverged = [str(seed) for seed, record in sorted(arm.records.items()) if record.status == "diverged"]
         if diverged:
-            rows.append(
-                [arm.label, ", ".join(diverged), "diverged: the loss was no longer a number; scored as guessing"]
-            )
+            rows.append([arm.label, ", ".join(diverged), "diverged: the loss was no longer finite; scored as guessing"])
         if arm.num_non_finite:
             seeds = [str(seed) for seed, record in sorted(arm.records.items()) if record.non_finite]
             rows.append([arm.label, ", ".join(seeds), f"{not_finite(arm)}; such an image counts as wrong"])
@@ -162,25 +160,25 @@ def not_finite(arm: ArmResult) -> str:
     return f"not finite at inference: {of} (up to {percent(most)} of the images)" if num else ""
 
 
-def untunable(arm: ArmResult, nuisance: str) -> str:
-    """Return that no value of the nuisance can be chosen well for an arm."""
+def untunable(arm: ArmResult, key: str) -> str:
+    """Return a sentence for an arm whose tuned setting `key` has no value at which every run trains."""
     assert arm.chosen is not None
     return (
-        f"not tunable: at every value of {nuisance} a tuning run diverged or was not finite at inference; "
+        f"not tunable: at every value of {key} a tuning run diverged or was not finite at inference; "
         f"judged at {text(arm.chosen.value)}, where the fewest did"
     )
 
 
 def unsound(results: Results) -> list[str]:
     """Return one line for each arm with outputs that are not finite at inference, or without a value that trains."""
-    lines = [f"{arm.label}: {told}" for arm in results.arms if (told := not_finite(arm))]
+    lines = [f"{arm.label}: {line}" for arm in results.arms if (line := not_finite(arm))]
     return lines + [
         f"{arm.label}: {untunable(arm, results.study.nuisance)}" for arm in results.arms if arm.is_untunable
     ]
 
 
 def undeclared(results: Results) -> Rows:
-    """Return head and rows of the settings in which arms differ, but for axes, nuisance and what follows from these."""
+    """Return head and rows of the settings that differ between arms, except axes, the tuned one and what follows."""
     declared = {axis for arm in results.arms for axis in arm.axes} | {results.study.nuisance} - {""}
     reference = results.arms[0] if results.arms else None
     rows = [["arm", "setting", "value", f"in {reference.label if reference else ''}"]]
@@ -204,7 +202,7 @@ def own_code(results: Results) -> Rows:
     rows = [["code", "SHA-256 of the file, or version", "arms"]]
     for (name, state, scientific), arms in sorted(found.items()):
         shown = "all" if len(arms) == len(results.arms) else ", ".join(arms)
-        rows.append([name, state, shown if scientific else f"{shown}, for diagnostics alone: not part of the identity"])
+        rows.append([name, state, shown if scientific else f"{shown}, for diagnostics only: not part of the identity"])
     return rows
 
 
@@ -233,7 +231,7 @@ def environment(results: Results) -> Rows:
 
 
 def command_with(results: Results, *more: str) -> str:
-    """Return the command line that began the study, with other seeds to add; it goes on with what is missing."""
+    """Return the command line that began the study, with other seeds to add; it does the missing runs."""
     fallback = shlex.join(["ablate", f"study={results.study.name}", *results.manifest.overrides])
     try:
         words = shlex.split(results.manifest.command or fallback)

@@ -1,4 +1,4 @@
-"""Records side by side: one row an arm, over its seeds."""
+"""Tables of arms: one row an arm, over its seeds."""
 
 import statistics
 from collections import defaultdict
@@ -27,7 +27,7 @@ FAILED = "failed to train"
 
 
 def arm_labels(records: Iterable[Record]) -> dict[str, str]:
-    """Return {fingerprint: label}, a label naming only what is not the same in all arms.
+    """Return {fingerprint: label}, a label naming only what differs between arms.
 
     The levels of the groups that vary come first, then the settings that vary although the level is the same; where all
     this is equal, the folder of the images.
@@ -55,14 +55,14 @@ def arm_labels(records: Iterable[Record]) -> dict[str, str]:
     labels = {fingerprint: label(record) for fingerprint, record in arms.items()}
     roots = {key: as_typed(record.settings.get("data", {}).get("root")) for key, record in arms.items()}
     if len(set(labels.values())) < len(labels) and len(set(roots.values())) > 1:  # equal settings, other images
-        return {key: f"{told} data.root={roots[key]}" for key, told in labels.items()}
+        return {key: f"{label} data.root={roots[key]}" for key, label in labels.items()}
     return labels
 
 
 def arm_rows(records: Sequence[Record], num_seeds: int = 0) -> list[list[str]]:
     """Return the head and one row an arm, best test accuracy first.
 
-    Where `num_seeds` were asked for and fewer have finished, the row says "2 of 3".
+    Where fewer than `num_seeds` runs have finished, the row says "2 of 3".
 
     Accuracies are means over seeds in percent; "std" is the standard deviation (n - 1) of test accuracy over seeds;
     training accuracy is measured at inference with the final weights. A diverged run counts as guessing; "not finite"
@@ -78,10 +78,10 @@ def arm_rows(records: Sequence[Record], num_seeds: int = 0) -> list[list[str]]:
 
 
 def study_rows(results: Results) -> list[list[str]]:
-    """Return the head and one row an arm of a study, as `arm_rows`, under the study's names.
+    """Return the head and one row an arm of a study, as `arm_rows`, with the study's labels.
 
-    How many runs failed to train comes behind, with the upper limit of their share (95 %). Where there is a nuisance,
-    the value that each arm is judged at is the last column; arms without a finished run come last.
+    Two columns follow: how many runs failed to train, with the upper limit of their share (95 %), and, where a setting
+    is tuned, the value that each arm is judged at. Arms without a finished run come last.
     """
     study = results.study
     arms = sorted(
@@ -89,24 +89,29 @@ def study_rows(results: Results) -> list[list[str]]:
     )
     rows = [["arm", *HEAD, FAILED, *([study.nuisance] if study.nuisance else [])]]
     for arm in arms:
-        value = [nuisance_value(arm, study)] if study.nuisance else []
+        value = [tuned_value(arm, study)] if study.nuisance else []
         rows.append([arm.label, *cells(list(arm.records.values())), failed_runs(results, arm), *value])
     return rows
 
 
 def shown_rows(results: Results) -> list[list[str]]:
-    """Return `study_rows` to be read: an arm of which some runs are missing has "2 of 3" seeds."""
+    """Return `study_rows` for display: an arm with missing runs has "2 of 3" seeds."""
     head, *rows = study_rows(results)
     return [head, *([row[0], of_seeds(int(row[1]), len(results.study.seeds)), *row[2:]] for row in rows)]
 
 
-def of_seeds(known: int, asked: int) -> str:
-    """Return "3", or "2 of 3" where fewer are there than were asked for."""
-    return f"{known} of {asked}" if known < asked else str(known)
+def of_seeds(known: int, planned: int) -> str:
+    """Return "3", or "2 of 3" where some are missing.
+
+    Example:
+        >>> of_seeds(2, 3), of_seeds(3, 3)
+        ('2 of 3', '3')
+    """
+    return f"{known} of {planned}" if known < planned else str(known)
 
 
 def failed_runs(results: Results, arm: ArmResult) -> str:
-    """Return how many runs of an arm failed to train and how large a share may, "" without a finished run."""
+    """Return how many runs of an arm failed to train and how large their share may be, "" without a finished run."""
     from ablate.judging.image_interval import labels_of, read_predictions
     from ablate.judging.trained import failures_of, which_trained
 
@@ -116,8 +121,8 @@ def failed_runs(results: Results, arm: ArmResult) -> str:
     return f"{found.failed} of {found.total}, ≤ {100 * found.at_most:.0f} %"
 
 
-def nuisance_value(arm: ArmResult, study: Study) -> str:
-    """Return the value of the study's nuisance that an arm is judged at, "" where none is chosen yet."""
+def tuned_value(arm: ArmResult, study: Study) -> str:
+    """Return the value of the tuned setting that an arm is judged at, "" where none is chosen yet."""
     if arm.chosen is None:
         return ""
     return text(arm.chosen.value if study.tuning else dict(flatten(arm.chosen.settings)).get(study.nuisance))
@@ -129,13 +134,13 @@ def mean_percent(runs: Sequence[Record], metric: str) -> float:
 
 
 def shown_mean(runs: Sequence[Record], metric: str) -> str:
-    """Return `mean_percent` of the runs that have such a metric to be read, "" where none has (data.val_size=0)."""
+    """Return `mean_percent` as text over the runs that have the metric, "" where none has (data.val_size=0)."""
     having = [run for run in runs if metric in run.metrics]
     return f"{mean_percent(having, metric):.2f}{of_runs(len(having), len(runs))}" if having else ""
 
 
 def cells(runs: Sequence[Record], num_seeds: int = 0) -> list[str]:
-    """Return what stands under `HEAD` for the runs of one arm, of which `num_seeds` were asked for."""
+    """Return the cells under `HEAD` for the runs of one arm, of `num_seeds` planned runs."""
     if not runs:
         return ["0", "", "", "", "", "0", "0", ""]
     accuracies = [100 * (run.metrics["test/accuracy"] or 0.0) for run in runs]
@@ -152,7 +157,7 @@ def cells(runs: Sequence[Record], num_seeds: int = 0) -> list[str]:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write a file in one atomic step, into a folder that is made where it is not there."""
+    """Write a file in one atomic step; its folder is created if it does not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(content, encoding="utf-8")

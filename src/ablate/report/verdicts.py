@@ -1,4 +1,4 @@
-"""Each claim's verdict as it is told: one sentence, its numbers in words, and what to know before believing it."""
+"""Each claim's verdict as text: one sentence, its numbers, and notes on what weakens it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ablate.judging import Judgement, Mechanism
 
 
-# What train/loss holds beside the cross-entropy; the L2 penalty is the optimizer's weight decay and not in it.
+# Parts of train/loss in addition to the cross-entropy; the L2 penalty is the optimizer's weight decay and not in it.
 IN_THE_LOSS = ("regularizer.l1_activation", "regularizer.label_smoothing")
 
 
@@ -49,18 +49,18 @@ class Note:
 
 @dataclass(frozen=True, kw_only=True)
 class VerdictRow:
-    """A judgement in words.
+    """A judgement as text.
 
     Args:
-        judgement: what is told.
+        judgement: that is shown.
         number: of the claim, from 1; its anchor is claim-<number>.
         unit: of the effect.
-        effect, interval, ours: "" where there is nothing to tell; a cost in seconds has a spread for an interval;
-            `ours` is what stands beside the published number.
+        effect, interval, ours: "" where there is none; a cost in seconds has a spread for an interval;
+            `ours` is compared with the published number.
         notes: most important first.
         seeds: how many pairs of seeds are complete, "2 of 3" where some are not.
-        numbers: (what, value) of everything the verdict rests on.
-        at_values: head and rows of the comparison at equal values of the tuned nuisance; [] where nothing is tuned.
+        numbers: (what, value) of everything behind the verdict.
+        at_values: head and rows of the comparison at equal values of the tuned setting; [] where nothing is tuned.
     """
 
     judgement: "Judgement"
@@ -79,8 +79,23 @@ class VerdictRow:
         return f"claim-{self.number}"
 
     @property
-    def look(self) -> OutcomeStyle:
+    def style(self) -> OutcomeStyle:
         return OUTCOME_STYLES[self.judgement.outcome]
+
+    @property
+    def marked(self) -> str:
+        """Symbol and outcome."""
+        return f"{self.style.symbol} {self.judgement.outcome}"
+
+    @property
+    def p(self) -> str:
+        """The adjusted p value, "–" where there is none."""
+        return probability(self.judgement.p_adjusted)
+
+    @property
+    def failed(self) -> str:
+        """How many runs failed, as `failed` without the word; "" where nothing is trained."""
+        return failed(self.judgement).replace(" failed", "")
 
     @property
     def slug(self) -> str:
@@ -89,12 +104,12 @@ class VerdictRow:
 
 
 def verdict_table(results: Results, judgements: "Sequence[Judgement]") -> list[VerdictRow]:
-    """Return what is told of each judgement, in the study's order."""
+    """Return one row a judgement, in the study's order."""
     return [verdict_row(results, judgement, number) for number, judgement in enumerate(judgements, start=1)]
 
 
 def verdict_row(results: Results, judgement: "Judgement", number: int) -> VerdictRow:
-    """Return what is told of one judgement."""
+    """Return the row of one judgement."""
     unit = unit_of(judgement.claim)
     effect = "" if judgement.estimate is None else unit.effect(judgement.estimate)
     return VerdictRow(
@@ -119,7 +134,7 @@ def answer(judgements: "Sequence[Judgement]") -> str:
 
 
 def count_outcomes(judgements: "Sequence[Judgement]") -> dict[str, int]:
-    """Return how often each outcome occurs among the claims that a test decides, those that do not included."""
+    """Return how often each outcome occurs among the claims that a test decides, 0 included."""
     counts = Counter(judgement.outcome for judgement in judgements if judgement.claim.is_tested)
     return {outcome: counts[outcome] for outcome in OUTCOME_STYLES}
 
@@ -127,7 +142,7 @@ def count_outcomes(judgements: "Sequence[Judgement]") -> dict[str, int]:
 def failed(judgement: "Judgement") -> str:
     """Return how many runs failed, e.g. "0 of 6 against 1 of 6 failed, at most 39 % against 58 % with 95 %".
 
-    "" where the metric does not depend on training. Sides that are alike are told once.
+    "" where the metric does not depend on training. Equal sides are shown once.
     """
     sides = list(dict.fromkeys((side.failed, side.total, side.at_most) for side in judgement.trained))
     if not sides:
@@ -145,7 +160,7 @@ def means(judgement: "Judgement") -> str:
 
 
 def sensitivity(key: str) -> str:
-    """Return the mark of a verdict that depends on the tuned nuisance `key`."""
+    """Return the mark of a verdict that depends on the tuned setting `key`."""
     return "lr-sensitive" if key == "optimizer.lr" else f"sensitive to {key}"
 
 
@@ -159,7 +174,7 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
         key = study.tuning.key
         found.append(Note(f"{sensitivity(key)}: another answer with one arm at a neighbouring {key}", "warning"))
     if judgement.edges and claim.form != "identity" and not claim.metric.startswith("initial/"):
-        cure = "widen study.tuning.values" if study.tuning else "a better one may lie outside"
+        cure = "widen study.tuning.values" if study.tuning else "a better one may be outside"
         arms = ", ".join(dict.fromkeys(judgement.edges))
         found.append(Note(f"best {study.nuisance} on the edge of the grid: {arms}; {cure}", "warning"))
     if judgement.outcome == "inconclusive":
@@ -188,37 +203,40 @@ def differing_penalties(results: Results, claim: Claim) -> list[str]:
 
 
 def conditions(judgement: "Judgement") -> list[Note]:
-    """Return what a verdict is restricted to: nets that train, other images, or no verdict at all."""
+    """Return the restrictions of a verdict: to nets that train, to these images, or no verdict at all."""
     from ablate.statistics import seeds_to_exclude
 
     found, share = [], judgement.failure_share
     if judgement.outcome.endswith("if trained") and share is not None:
-        told = (
-            f"of nets that train: it would not stand if {100 * share:g} % of the runs failed, which these seeds do not"
+        why = (
+            f"for nets that train: it would not hold if {100 * share:g} % of the runs failed, which these seeds do not"
         )
         found.append(
-            Note(f"{told} exclude ({failed(judgement)}); {seeds_to_exclude(share)} without a failure would", "warning")
+            Note(
+                f"{why} exclude ({failed(judgement)}); {seeds_to_exclude(share)} without a failure would",
+                "warning",
+            )
         )
     elif judgement.stands_to is not None and judgement.stands_to < max(
         (side.at_most for side in judgement.trained if side.failed < side.total), default=0.0
     ):
-        told = f"it stands if up to {100 * judgement.stands_to:.0f} % of the runs failed; the seeds leave more open"
-        found.append(Note(f"{told} ({failed(judgement)})"))
+        line = f"it holds if up to {100 * judgement.stands_to:.0f} % of the runs failed; the seeds leave more open"
+        found.append(Note(f"{line} ({failed(judgement)})"))
     elif judgement.outcome == "neither trains":
         found.append(
             Note("no run of either side is clearly above guessing, so that there is nothing to compare", "warning")
         )
     elif judgement.outcome == "inconclusive" and any(0 < side.failed < side.total for side in judgement.trained):
-        told = "some runs failed and others did not: Student's t and the exact sign-flip test would both have to decide"
-        found.append(Note(f"{told} ({failed(judgement)})", "warning"))
+        line = "some runs failed and others did not: Student's t and the exact sign-flip test would both have to decide"
+        found.append(Note(f"{line} ({failed(judgement)})", "warning"))
     if judgement.num_images is not None:
         found.append(
             Note(f"the same trained nets evaluated in two ways: decided over {judgement.num_images:,} test images")
         )
     if judgement.spread is not None:
         machines = plural(judgement.num_machines or 1, "machine")
-        told = f"{spread(judgement, unit_of(judgement.claim))} over {plural(judgement.num_seeds, 'run')} on {machines}"
-        found.append(Note(f"{told}; more seeds are not more machines, so a cost in seconds gets no verdict"))
+        line = f"{spread(judgement, unit_of(judgement.claim))} over {plural(judgement.num_seeds, 'run')} on {machines}"
+        found.append(Note(f"{line}; more seeds are not more machines, so a cost in seconds gets no verdict"))
     return found
 
 
@@ -230,7 +248,7 @@ def spread(judgement: "Judgement", unit: Unit) -> str:
 def mechanism(claim: Claim, found: "Mechanism") -> str:
     """Return a diagnostic of both sides, e.g. "saturation/mean 0.91 against 0.02 (2 of 3 runs)".
 
-    Of a claim about a value it is the one side that there is.
+    A claim about a value has one side only.
     """
     known = (found.treatment, found.control) if claim.value is None else (found.treatment,)
     runs = found.runs or ((0, 0),) * len(known)
@@ -256,7 +274,7 @@ def further(results: Results, judgement: "Judgement") -> Note:
 
 
 def numbers(judgement: "Judgement", unit: Unit, num_seeds: int) -> list[tuple[str, str]]:
-    """Return (what, value) of everything the verdict rests on; what is not known is left out."""
+    """Return (what, value) of everything behind the verdict; unknown values are left out."""
     claim, level = judgement.claim, percent(judgement.level)
     rows = [
         (judgement.treatment, mean_score(judgement.treatment_mean, claim.metric), judgement.treatment_mean),
@@ -324,7 +342,7 @@ def sign_flip(judgement: "Judgement") -> str:
 
 
 def at_values(results: Results, judgement: "Judgement", unit: Unit) -> list[list[str]]:
-    """Return head and rows of the comparison with both arms at one value of the tuned nuisance."""
+    """Return head and rows of the comparison with both arms at one value of the tuned setting."""
     if not judgement.at_values or results.study.tuning is None:
         return []
     rows = [[results.study.tuning.key, "effect on validation", "95 % interval", "seeds"]]

@@ -74,7 +74,7 @@ def test_nets_are_trained_once(lab, monkeypatch):
         subjects(lab, lr_batch_norm=0.4, lr_none=0.05)
 
 
-def test_divergence_is_told(make_lab):
+def test_divergence_is_reported(make_lab):
     with pytest.raises(ValueError, match=r"diverged.*lower figure.lr_none"):
         subjects(make_lab(), lr_batch_norm=0.5, lr_none=1e12)
 

@@ -17,7 +17,7 @@ def test_values_are_the_largest_of_the_same_hessians(make_lab, tmp_path):
     np.testing.assert_allclose(arrays["values"], overlap.compute(lab, **KNOBS)["values"][:, :4], rtol=1e-4)
 
 
-def test_draws_and_tells_values_that_are_not_positive():
+def test_draws_and_names_values_that_are_not_positive():
     arrays = {
         "names": np.array(NAMES),
         "values": np.array([[0.5, 0.2, -0.1], [8.0, 4.0, 1.0], [12.0, 3.0, 0.0]]),

@@ -89,9 +89,9 @@ def test_steps_to():
 
 def test_picture_and_caption(arrays):
     assert len(figure.draw(arrays).axes) == 8
-    told = figure.caption(arrays)
-    assert "100 % of the raw" in told
-    assert f"{np.linalg.cond(arrays['hessians'][0]):.2f} raw" in told
+    caption = figure.caption(arrays)
+    assert "100 % of the raw" in caption
+    assert f"{np.linalg.cond(arrays['hessians'][0]):.2f} raw" in caption
 
 
 @pytest.mark.parametrize("wrong", [{"num_samples": 2}, {"start": [1.0, -1.0]}, {"batch_sizes": [0]}])

@@ -76,9 +76,9 @@ def test_errors_are_within_half_a_step(arrays):
 
 def test_picture_and_caption(arrays):
     assert len(figure.draw(arrays).axes) == 3 * 4 + 3
-    told = figure.caption(arrays)
-    assert f"{arrays['levels'][0, 1]} and {arrays['levels'][1, 1]} at 8 bits" in told
-    assert "at 12 bits" not in told
+    caption = figure.caption(arrays)
+    assert f"{arrays['levels'][0, 1]} and {arrays['levels'][1, 1]} at 8 bits" in caption
+    assert "at 12 bits" not in caption
 
 
 @pytest.mark.parametrize("wrong", [{"shown": [20]}, {"shown": []}, {"bits_kept": []}, {"num_images": 0}])

@@ -35,7 +35,7 @@ def compute(lab: Lab, *, activations: Sequence[str], limit: float) -> Arrays:
         if getattr(f, "num_pieces", 1) > 1:
             raise UserError(f"`figure.activations` must map one number to one, got {name}, which takes several")
         z = inputs.clone().requires_grad_()
-        # Shape (N, 1): PReLU looks for its channels in the second axis.
+        # Shape (N, 1): PReLU has its channels in the second axis.
         y = f(z[:, None]).squeeze(1)
         (slope,) = torch.autograd.grad(y.sum(), z)
         values.append(y.detach().numpy()[: len(x)])
@@ -65,9 +65,9 @@ def draw(arrays: Arrays) -> Figure:
         ax.plot(arrays["x"], y, color=COLOURS[0], label="f")
         ax.plot(arrays["x"], slope, color=COLOURS[1], linestyle=(0, (4, 1.5)), label="f′")
         ax.set_title(name)
-        told = "f′: " + ", ".join(f"{s:.3g}" for s in at)
+        label = "f′: " + ", ".join(f"{s:.3g}" for s in at)
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-        ax.text(0.03, 0.97, told, transform=ax.transAxes, va="top", fontsize=8, bbox=box)
+        ax.text(0.03, 0.97, label, transform=ax.transAxes, va="top", fontsize=8, bbox=box)
         ax.set_ylim(-2, 3)
     for ax in axes[len(names) :]:
         ax.set_axis_off()

@@ -23,7 +23,7 @@ NUM_BINS = 60
 
 
 def compute(lab: Lab, *, rates: Sequence[float], num_hidden: int, grey: bool) -> Arrays:
-    """Train one autoencoder a rate, with equal seeds, and look at its features and at its activations on test images.
+    """Train one autoencoder a rate, with equal seeds, and return its features and its activations on test images.
 
     The autoencoder is x -> V dropout(relu(W x + b)) + c with the squared error; x are the images, grey or in colour,
     less their mean image and divided by one standard deviation. Its features are the rows of W.
@@ -40,7 +40,7 @@ def compute(lab: Lab, *, rates: Sequence[float], num_hidden: int, grey: bool) ->
         value, about 1 for a constant answer) (A,).
 
     Raises:
-        UserError: a knob is out of range.
+        UserError: an argument is out of range.
 
     Source: Srivastava et al. 2014 (JMLR 15), Figs. 7 and 8: 256 units, p = 0.5, MNIST.
     """

@@ -19,8 +19,8 @@ def compute(lab: Lab, *, num_batches: int, batch_size: int, gamma: list[float], 
     """Return two channels of the net's last hidden layer, at initialization and before its activation.
 
     The batches are of training images: random ones, then batches of a single class each. The first channel is the one
-    whose mean moves the most between those of one class, in units of its deviation within; the second is among the next
-    of them one that is little correlated with it.
+    whose mean varies most between the batches of one class, relative to its deviation within them; the second is one of
+    the next that is little correlated with it.
 
     Args:
         num_batches: at most the number of classes.
@@ -47,7 +47,7 @@ def compute(lab: Lab, *, num_batches: int, batch_size: int, gamma: list[float], 
     below = net[: list(net).index(last)]
     with torch.no_grad():
         images = dataset.train.images
-        # Images of a map would be positions; the mean over them is one point an image.
+        # A feature map has many positions; their mean is one point an image.
         z = [
             torch.stack([below(images[i].to(run.device)).flatten(2 if layer.startswith("conv") else 1) for i in group])
             for group in (drawn, members)
@@ -76,7 +76,7 @@ def shift(z: Tensor) -> float:
     return (z.mean(1).var(0).mean() / z.var(1).mean()).item()
 
 
-def told(value: float) -> str:
+def shown(value: float) -> str:
     """Return a shift as text; what is 0 up to rounding is 0."""
     return "0" if value < 1e-12 else f"{value:.2g}"
 
@@ -98,7 +98,7 @@ def draw(arrays: Arrays) -> Figure:
             size = 2 * np.sqrt(lengths)
             ax.add_patch(Ellipse(mean, size[1], size[0], angle=angle, fill=False, edgecolor=colour, linewidth=1.4))
             ax.scatter(*mean, s=34, color=colour, edgecolor="white", label=str(name) if column == 1 else None, zorder=3)
-        ax.set_title(f"{title}\nshift {told(value)}", color=INK)
+        ax.set_title(f"{title}\nshift {shown(value)}", color=INK)
         centre, width = (middle, reach) if column < 2 else (np.zeros(2), 4.5)
         ax.set_xlim(centre[0] - width, centre[0] + width)
         ax.set_ylim(centre[1] - width, centre[1] + width)
@@ -116,6 +116,6 @@ def caption(arrays: Arrays) -> str:
         f"Two channels of {arrays['layer']} of an untrained net, {num_batches} batches of {size} images; shift is the "
         "variance of the batches' means divided by the variance within batches, over all channels. Random batches "
         f"hardly differ: {random:.2g} (1 / {size} = {1 / size:.2g} is chance); batches of one class do: {single:.2g}. "
-        f"Batch norm moves them all to mean 0 and variance 1 (shift {told(normed)}), and γ and β to another place "
-        f"(shift {told(scaled)})."
+        f"Batch norm moves them all to mean 0 and variance 1 (shift {shown(normed)}), and γ and β to another place "
+        f"(shift {shown(scaled)})."
     )

@@ -24,7 +24,7 @@ def compute(lab: Lab, *, sizes: Sequence[int], num_images: int, num_draws: int) 
     validation images in `num_draws` random orders.
 
     Args:
-        sizes: images a batch, at least 2, increasing; what fills no last batch is left out.
+        sizes: images a batch, at least 2, increasing; an incomplete last batch is dropped.
         num_images: validation images, at least the largest size.
         num_draws: orders, at least 2.
 
@@ -76,7 +76,7 @@ def compute(lab: Lab, *, sizes: Sequence[int], num_images: int, num_draws: int) 
 def shuffled_logits(net: Net, images: Tensor, order: Tensor, size: int) -> Tensor:
     """Return the logits (N, K), centred over the classes, where batch norm uses batches of `size` in that order.
 
-    Images that fill no last batch have nan. The net is left as it was.
+    Images of an incomplete last batch have nan. The net is unchanged afterwards.
     """
     net = copy.deepcopy(net)
     logits = None

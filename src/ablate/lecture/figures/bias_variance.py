@@ -17,7 +17,7 @@ from ablate.training.lab import Arrays, Lab
 from ablate.training.loop import Callback, State, predict
 from ablate.training.run import Run, prepare, train
 
-# What a strength of each regularizer is, as the command line says it; early stopping is read off the unregularized run.
+# The override that sets each regularizer's strength; early stopping is read off the unregularized run.
 SETTINGS = {
     "l2": "regularizer.l2={}",
     "l1_activation": "regularizer.l1_activation={}",
@@ -51,7 +51,7 @@ def compute(
         images_per_set, num_test, num_epochs.
 
     Raises:
-        UserError: a knob is out of range.
+        UserError: an argument is out of range.
     """
     base = lab.run()
     _check(base, num_sets, images_per_set, strengths, stop_after, len(lab.dataset(base).train))
@@ -93,7 +93,7 @@ def compute(
 def decompose(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> tuple[float, float, float, float]:
     """Return Brier score, bias², variance and error rate of nets trained on R training sets.
 
-    With e the one-hot label, p_r the answer of net r, q their mean over r, and all summed over classes and averaged
+    With e the one-hot label, p_r the output of net r, q their mean over r, and all summed over classes and averaged
     over images: Brier = mean_r |p_r - e|² = bias² + variance, variance = sum_r |p_r - q|² / (R - 1),
     bias² = |q - e|² - variance / R. Both are unbiased over the draw of the sets, and the identity is exact. A label
     is drawn once, so the noise of the labels is part of bias².
@@ -104,6 +104,11 @@ def decompose(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -
 
     Source: Geman, Bienenstock & Doursat 1992 (Neural Computation 4); with one-hot labels Yang et al. 2020
     (arXiv:2002.11328).
+
+    Example:
+        >>> brier, bias, variance, error = decompose(np.array([[[0.8, 0.2]], [[0.6, 0.4]]]), np.array([0]))
+        >>> round(float(brier), 3), round(float(bias + variance), 3), float(error)
+        (0.2, 0.2, 0.0)
     """
     num_sets = len(probabilities)
     one_hot = np.eye(probabilities.shape[2])[labels]
@@ -206,17 +211,17 @@ def caption(arrays: Arrays) -> str:
     """Return what the figure shows."""
     plain = int(np.flatnonzero(arrays["strengths"] == 0)[0]) if (arrays["strengths"] == 0).any() else None
     best = int(np.argmin(arrays["brier"]))
-    told = (
+    text = (
         f"Brier score of {arrays['num_test']} test images = bias² + variance, exactly, over nets trained on "
         f"{arrays['num_sets']} disjoint sets of {arrays['images_per_set']} images (other seed each); the noise of the "
         "labels is part of bias²; strength grows to the right, circles mark the lowest score of a panel. "
     )
     if plain is not None:
-        told += f"At strength 0: {_told(arrays, plain)}. "
+        text += f"At strength 0: {_decomposed(arrays, plain)}. "
     method, strength = str(arrays["methods"][best]), arrays["strengths"][best]
-    return told + f"Lowest: {_told(arrays, best)}, with {TITLES[method].replace(':', ',')} {strength:.4g}."
+    return text + f"Lowest: {_decomposed(arrays, best)}, with {TITLES[method].replace(':', ',')} {strength:.4g}."
 
 
-def _told(arrays: Arrays, row: int) -> str:
+def _decomposed(arrays: Arrays, row: int) -> str:
     brier, bias, variance = (arrays[name][row] for name in ("brier", "bias_squared", "variance"))
     return f"{brier:.3f} = {bias:.3f} + {variance:.3f}"

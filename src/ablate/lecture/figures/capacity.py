@@ -23,7 +23,7 @@ from ablate.training.lab import Arrays, Lab
 
 INITIALIZATIONS = ("random", "constant")
 LIMIT = 1.3  # the square is [-LIMIT, LIMIT]^2, the polygon's corners lie on the unit circle
-TOLERANCE = 1e-4  # relative difference of two units that are taken for identical
+TOLERANCE = 1e-4  # relative difference of two units that count as identical
 GRID = 100  # points a side, at which accuracy is measured
 
 
@@ -40,7 +40,7 @@ def compute(
     constant: float,
     required_accuracy: float,
 ) -> Arrays:
-    """Return what nets v.f(W x + b) + d learn of a regular polygon, all seeds of a width trained side by side.
+    """Return what nets v.f(W x + b) + d learn of a regular polygon, all seeds of a width trained together.
 
     One hidden unit an edge is enough: the logit c - s sum_k relu(n_k.x - h), with n_k the normals of the edges and h
     their distance from the middle, is positive inside and, for c/s -> 0, nowhere else; with tanh the logit
@@ -49,7 +49,7 @@ def compute(
     gain / sqrt(fan_in), the gain being that of the activation.
 
     Args:
-        lab: knows the activations.
+        lab: builds the activations.
         activations: levels that map one number to one and have no parameters.
         widths: numbers of hidden units, at least 2.
         num_edges: of the polygon, at least 3.
@@ -109,7 +109,7 @@ def compute(
 
 
 def grid_points() -> Tensor:
-    """Return the points (GRID^2, 2) at which accuracy is measured, row by row from below."""
+    """Return the points (GRID^2, 2) at which accuracy is measured, row by row from the bottom."""
     side = ((torch.arange(GRID) + 0.5) / GRID * 2 - 1) * LIMIT
     y, x = torch.meshgrid(side, side, indexing="ij")
     return torch.stack([x.flatten(), y.flatten()], dim=1)
@@ -136,7 +136,7 @@ def initial_parameters(num_seeds: int, width: int, factor: float, constant: floa
 def logits(parameters: dict[str, Tensor], f: nn.Module, points: Tensor) -> Tensor:
     """Return the logits (S, N) of points (S, N, 2).
 
-    Every unit is computed by itself: a matrix product would round equal units differently, by where they stand in it.
+    Every unit is computed by itself: a matrix product may round equal units differently.
     """
     x, y = points[:, None, :, 0], points[:, None, :, 1]
     weight = parameters["weight"]
@@ -147,7 +147,7 @@ def logits(parameters: dict[str, Tensor], f: nn.Module, points: Tensor) -> Tenso
 def train(
     parameters: dict[str, Tensor], f: nn.Module, samples: Tensor, labels: Tensor, num_steps: int, lr: float
 ) -> None:
-    """Train all seeds in place, and stop tracking gradients; nothing of a seed enters another's gradient."""
+    """Train all seeds in place, and stop tracking gradients; seeds do not affect each other's gradients."""
     optimizer = torch.optim.Adam(parameters.values(), lr=lr)
     for step in range(num_steps):
         optimizer.param_groups[0]["lr"] = lr * (1 + math.cos(math.pi * step / num_steps)) / 2
@@ -229,7 +229,7 @@ def caption(arrays: Arrays) -> str:
     num_seeds, widths, num_edges = arrays["accuracy"].shape[-1], list(arrays["widths"]), len(arrays["corners"])
     identical = arrays["identical"].mean(-1)
     at = int(np.argmin(np.abs(arrays["widths"] - num_edges)))
-    told = [
+    rows = [
         f"{name} {passed[a, 0, at]} with {widths[at]} units, {passed[a, 0, -1]} with {widths[-1]}"
         for a, name in enumerate(arrays["activations"])
     ]
@@ -239,7 +239,7 @@ def caption(arrays: Arrays) -> str:
     return (
         f"Nets of one hidden layer trained to tell the inside of a regular polygon of {num_edges} edges, for which one "
         f"unit an edge is enough. Seeds of {num_seeds} with at least {100 * arrays['required_accuracy']:g} % accuracy "
-        f"on a grid (shaded: 95 % intervals): {'; '.join(told)}; from constant weights {passed[:, 1].max()} at most. "
+        f"on a grid (shaded: 95 % intervals): {'; '.join(rows)}; from constant weights {passed[:, 1].max()} at most. "
         f"Of the pairs of hidden units, {copies} are identical after training from constant weights, "
         f"{others} from random ones. Right: probability of inside, its boundary (thick) and accuracy in %, of the seed "
         "of median accuracy, with the lines on which its hidden units are zero."

@@ -119,7 +119,12 @@ def by_channel(z: Tensor) -> Tensor:
 
 
 def within_share(z: Tensor) -> float:
-    """Return E_c[Var(z_c)] / E[z^2] of values (N, C), in [0, 1]: 0 where every channel is a constant."""
+    """Return E_c[Var(z_c)] / E[z^2] of values (N, C), in [0, 1]: 0 where every channel is a constant.
+
+    Example:
+        >>> within_share(torch.ones(8, 3)), within_share(torch.tensor([[1.0], [-1.0]]))
+        (0.0, 1.0)
+    """
     return (z.var(0, correction=0).mean() / z.square().mean()).item()
 
 

@@ -35,7 +35,7 @@ def compute(lab: Lab, *, num_units: int, num_outputs: int, p: float) -> Arrays:
     layer = run.dropout.layer(p)
     streams = Streams(run.seed)
     draws = streams.generator("figure")
-    # Rounded, so that the numbers in the picture are the numbers of the calculation.
+    # Rounded, so that the numbers shown are the numbers computed with.
     y = (torch.rand(num_units, generator=draws, dtype=torch.float64) * 1.6 + 0.2).mul(10).round().div(10)
     weight = torch.randn(num_outputs, num_units, generator=draws, dtype=torch.float64).mul(10).round().div(10)
     z_gradient = torch.randn(num_outputs, generator=draws, dtype=torch.float64).mul(10).round().div(10)
@@ -71,7 +71,7 @@ def draw(arrays: Arrays) -> Figure:
         ax.text(
             k,
             i,
-            _told(value) if kept[i] else "0",
+            _number(value) if kept[i] else "0",
             ha="center",
             va="center",
             fontsize=8,
@@ -94,7 +94,7 @@ def _graph(
     unit_name: str,
     output_name: str,
 ) -> None:
-    """Draw units on the left, outputs on the right, and the edges that carry something."""
+    """Draw units on the left, outputs on the right, and the edges that carry a value."""
     left = np.linspace(1, 0, len(units))
     margin = 0.5 / len(units) + 0.12
     right = np.linspace(1 - margin, margin, len(outputs)) if len(outputs) > 1 else np.array([0.5])
@@ -103,11 +103,11 @@ def _graph(
             style = {"color": COLOURS[0], "alpha": 0.45} if keep else {"color": RULE, "linestyle": (0, (2, 2))}
             ax.plot([0, 1], [y, z], linewidth=1, zorder=1, **style)
     for y, keep, value in zip(left, kept, units, strict=True):
-        _node(ax, 0, y, _told(value) if keep else "0", keep)
+        _node(ax, 0, y, _number(value) if keep else "0", keep)
         if not keep:
             ax.text(-0.2, y, "×", ha="center", va="center", color=COLOURS[1], fontsize=13, fontweight="bold")
     for z, value in zip(right, outputs, strict=True):
-        _node(ax, 1, z, _told(value), True)
+        _node(ax, 1, z, _number(value), True)
     ax.text(0, 1.13, unit_name, ha="center", va="center", color=MUTED)
     ax.text(1, 1.13, output_name, ha="center", va="center", color=MUTED)
     ax.set(xlim=(-0.3, 1.2), ylim=(-0.1, 1.2))
@@ -121,7 +121,7 @@ def _node(ax: Axes, x: float, y: float, text: str, kept: bool) -> None:
     ax.text(x, y, text, ha="center", va="center", fontsize=8, color=INK if kept else MUTED, bbox=box | edge, zorder=3)
 
 
-def _told(value: float) -> str:
+def _number(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
 
 

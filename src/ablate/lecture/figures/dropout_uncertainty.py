@@ -1,4 +1,4 @@
-"""What a net with dropout knows of its own errors: entropies and loss on images that are rotated and shifted."""
+"""Uncertainty of a net with dropout: entropies and loss on images that are rotated and shifted."""
 
 import math
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def compute(lab: Lab, *, num_masks: int, angles: Sequence[float], shifts: Sequen
         comes from the masks; num_test, num_masks, num_classes.
 
     Raises:
-        UserError: a knob is out of range, or the net has no dropout.
+        UserError: an argument is out of range, or the net has no dropout.
 
     Source: Gal & Ghahramani 2016 (arXiv:1506.02142); for the split of the entropy Houlsby et al. 2011
     (arXiv:1112.5745).
@@ -84,6 +84,12 @@ def move(images: Tensor, angle: float, shift: float) -> Tensor:
 
     Returns:
         float32 images; those of quarter turns and of whole pixels are those of indexing, up to rounding.
+
+    Example:
+        >>> move(torch.arange(9.0).reshape(1, 1, 3, 3), angle=90, shift=0).round()
+        tensor([[[[2., 5., 8.],
+                  [1., 4., 7.],
+                  [0., 3., 6.]]]])
     """
     turn = math.radians(angle)
     # affine_grid asks where an output pixel comes from, in units of half the side, the y axis pointing down.
@@ -148,17 +154,17 @@ def draw(arrays: Arrays) -> Figure:
 
 def caption(arrays: Arrays) -> str:
     """Return what the figure shows."""
-    places = [f"at {arrays['angles'][0]:g} degrees {_told(arrays, 'rotation', 0)}"]
+    places = [f"at {arrays['angles'][0]:g} degrees {_described(arrays, 'rotation', 0)}"]
     for name, key, unit in (("rotation", "angles", "degrees"), ("shift", "shifts", "pixels")):
         worst = int(np.argmin(arrays[f"{name}_scaled"][0]))
-        places.append(f"at {arrays[key][worst]:g} {unit} (lowest accuracy) {_told(arrays, name, worst)}")
+        places.append(f"at {arrays[key][worst]:g} {unit} (lowest accuracy) {_described(arrays, name, worst)}")
     return (
         f"One net with dropout on {arrays['num_test']} test images, rotated or shifted, edges mirrored; dashed: "
         f"guessing. Mean over {arrays['num_masks']} masks | weight scaling: {'; '.join(places)}."
     )
 
 
-def _told(arrays: Arrays, name: str, place: int) -> str:
+def _described(arrays: Arrays, name: str, place: int) -> str:
     pairs = zip(
         ("accuracy", "entropy", "loss"),
         arrays[f"{name}_sampled"][:, place],

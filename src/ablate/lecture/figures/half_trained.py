@@ -1,4 +1,4 @@
-"""The half-trained nets that several figures look at: with batch norm, the same with frozen statistics, without any.
+"""The half-trained nets of several figures: with batch norm, the same with frozen statistics, without any.
 
 The setting is that of D. Page 2019, How to train your ResNet 7: Batch norm (myrtle.ai): a smooth rectifier, so that the
 loss has second derivatives; the loss CE + 0.5 U, where U = -mean over classes of log p; and the first 10 of 20 epochs
@@ -48,7 +48,7 @@ class Subject(NamedTuple):
     """A half-trained net.
 
     Args:
-        net: in the mode in which it is looked at: training with batch norm, eval where the statistics are frozen.
+        net: in the mode in which it is measured: training with batch norm, eval where the statistics are frozen.
         train_accuracy: of the last epoch, on augmented images, as a fraction.
         val_accuracy: at inference, as a fraction.
     """
@@ -81,7 +81,7 @@ def subjects(lab: Lab, *, lr_batch_norm: float, lr_none: float) -> dict[str, Sub
 
 
 def trained(lab: Lab, run: Run) -> Subject:
-    """Return the trained net of a run and keep it in the lab's folder, where there is one.
+    """Return the trained net of a run and keep it in the lab's folder, if there is one.
 
     Raises:
         UserError: the training diverged.

@@ -89,11 +89,11 @@ def draw(arrays: Arrays) -> Figure:
 def caption(arrays: Arrays) -> str:
     """Return what the figure shows."""
     leading = dict(zip(arrays["names"], arrays["values"][:, 0], strict=True))
-    told = ", ".join(f"{name} {leading[name]:.3g} (published {PUBLISHED[name]:.3g})" for name in NAMES)
+    text = ", ".join(f"{name} {leading[name]:.3g} (published {PUBLISHED[name]:.3g})" for name in NAMES)
     ranks = arrays["values"].shape[1]
     return (
         f"The {ranks} largest eigenvalues of the Hessian of the mean loss on {int(arrays['num_images']):,} training "
-        f"images, for half-trained nets of {int(arrays['num_parameters']):,} weights: {told}. Without batch norm the "
+        f"images, for half-trained nets of {int(arrays['num_parameters']):,} weights: {text}. Without batch norm the "
         f"largest is {leading['none'] / leading['batch norm']:.3g} times that with it (published "
         f"{PUBLISHED['none'] / PUBLISHED['batch norm']:.3g}), and gradient descent without momentum is stable along it "
         f"up to lr {2 / leading['none']:.2g} instead of {2 / leading['batch norm']:.2g}. "

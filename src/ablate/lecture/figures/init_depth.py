@@ -25,7 +25,7 @@ FLOAT32_MAX = float(torch.finfo(torch.float32).max)
 
 
 class Layers(NamedTuple):
-    """What one net shows, each with L hidden layers as first axis.
+    """Statistics of one net, each with L hidden layers as first axis.
 
     Args:
         stds: (L,) of all activations.
@@ -88,7 +88,7 @@ def compute(
 
 
 def measure(net: nn.Sequential, images: Tensor, labels: Tensor) -> Layers:
-    """Return what the hidden layers of a float64 net do on one forward and backward pass."""
+    """Return statistics of the hidden layers of a float64 net from one forward and backward pass."""
     with probing(net):
         passed = run_pass(net, images, labels)
         first = net.get_submodule("preprocessing")(images).flatten(1)
@@ -132,7 +132,7 @@ def normal_moments(f: nn.Module, variance: Tensor) -> tuple[Tensor, Tensor]:
     """Return E[f(z)] and E[f(z)^2] for z normal of mean 0, by the trapezoidal rule over 12 standard deviations.
 
     Args:
-        f: acts on every value by itself.
+        f: elementwise.
         variance: (N,) of z, float64.
     """
     # An odd number of nodes: one lies at 0, where ReLU has its kink.
@@ -211,7 +211,7 @@ def _draw_histograms(ax: Axes, counts: NDArray[np.int64], depths: NDArray[np.int
     deepest = counts[np.argmax(depths)].astype(float)
     share = deepest / np.maximum(deepest.max(1, keepdims=True), 1)
     shades = LinearSegmentedColormap.from_list("", ["white", COLOURS[i]])
-    # The root lets what is rare be seen beside a peak.
+    # The square root keeps rare values visible beside a peak.
     ax.imshow(
         np.sqrt(share).T,
         cmap=shades,
@@ -239,7 +239,7 @@ def caption(arrays: Arrays) -> str:
     d = int(np.argmax(arrays["depths"]))
     depth = arrays["depths"][d]
     ratios = arrays["gradient_stds"][:, :, d, 0] / arrays["gradient_stds"][:, :, d, depth - 1]
-    told = [
+    rows = [
         f"{activation} {', '.join(f'{ratio:.2g}' for ratio in row)}"
         for activation, row in zip(arrays["activations"], ratios, strict=True)
     ]
@@ -250,6 +250,6 @@ def caption(arrays: Arrays) -> str:
         f"{arrays['width']} units on {arrays['num_images']} training images, in float64.{beyond if over.any() else ''} "
         f"Lines are {depth} layers, dashed ones fewer, dots the limit of wide layers. Gradients are those of an "
         f"image's own loss; their standard deviation at layer 1 over that at layer {depth}, with "
-        f"{', '.join(arrays['initializers'])}: {'; '.join(told)}. Below: histograms of the {depth} layers (root of the "
+        f"{', '.join(arrays['initializers'])}: {'; '.join(rows)}. Below: histograms of the {depth} layers (root of the "
         "count over the layer's largest; outermost bins open; gradients of 0 left out)."
     )

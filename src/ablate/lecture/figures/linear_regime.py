@@ -1,4 +1,4 @@
-"""Standardized inputs keep a sigmoid or tanh in its linear part; gamma and beta let it out, and can undo batch norm."""
+"""Standardized inputs keep sigmoid and tanh in their linear part; gamma and beta change it and can undo batch norm."""
 
 from collections.abc import Sequence
 
@@ -61,6 +61,11 @@ def best_line(f: torch.nn.Module, gamma: float, beta: float) -> tuple[float, flo
     """Return slope, intercept and R^2 of the least-squares line through f(u) against u = gamma z + beta, z ~ N(0, 1).
 
     Formula: R^2 = Cov(f(u), z)^2 / Var f(u), by the trapezoidal rule in float64.
+
+    Example:
+        >>> slope, intercept, r_squared = best_line(torch.nn.Identity(), 2.0, 1.0)
+        >>> round(slope, 6), round(abs(intercept), 6), round(r_squared, 6)
+        (1.0, 0.0, 1.0)
     """
     z = torch.linspace(-12, 12, 24 * 256 + 1, dtype=torch.float64)
     density = torch.exp(-z.square() / 2)
@@ -117,9 +122,11 @@ def draw(arrays: Arrays) -> Figure:
     axes[1, 0].set_ylabel("R² of the best line")
     axes[1, 0].legend(loc="lower left")
     x, mean, variance = arrays["x"], arrays["x"].mean(), arrays["x"].var()
-    told = ("γ = 1, β = 0", "γ = Var, β = mean", "γ = √(Var + ε), β = mean")
+    settings = ("γ = 1, β = 0", "γ = Var, β = mean", "γ = √(Var + ε), β = mean")
     ax = axes[0, -1]
-    for y, label, colour, size in zip(arrays["y"], told, (COLOURS[0], COLOURS[1], COLOURS[2]), (5, 5, 14), strict=True):
+    for y, label, colour, size in zip(
+        arrays["y"], settings, (COLOURS[0], COLOURS[1], COLOURS[2]), (5, 5, 14), strict=True
+    ):
         ax.scatter(x, y, s=size, color=colour, label=label, linewidths=0)
     ax.axline((mean, mean), slope=1, color=INK, linewidth=0.8)
     ax.set_title(f"one channel, Var {variance:.3g}")
@@ -128,11 +135,11 @@ def draw(arrays: Arrays) -> Figure:
     ax.legend(loc="upper left", fontsize=8, markerscale=1.5, handletextpad=0.2)
     ax.set_ylim(top=arrays["y"].max() + 0.6 * np.ptp(arrays["y"]))
     ax = axes[1, -1]
-    for y, label, colour in zip(arrays["y"], told, COLOURS, strict=False):
+    for y, label, colour in zip(arrays["y"], settings, COLOURS, strict=False):
         ax.scatter(x, y - x, s=5, color=colour, linewidths=0)
         ax.text(
             0.03,
-            0.97 - 0.09 * told.index(label),
+            0.97 - 0.09 * settings.index(label),
             f"{np.abs(y - x).max():.2g}: {label}",
             color=colour,
             fontsize=8.5,
@@ -150,7 +157,7 @@ def caption(arrays: Arrays) -> str:
     """Return what the figure shows."""
     one = np.abs(np.log(arrays["gammas"])).argmin()
     far = len(arrays["gammas"]) - 1
-    told = ", ".join(
+    text = ", ".join(
         f"{name} {row[0, one]:.3f} at γ = {arrays['gammas'][one]:.2g} and {row[0, far]:.3f} at γ = "
         f"{arrays['gammas'][far]:g}"
         for name, row in zip(arrays["names"], arrays["r_squared"], strict=True)
@@ -158,6 +165,6 @@ def caption(arrays: Arrays) -> str:
     errors = np.abs(arrays["y"] - arrays["x"]).max(1)
     return (
         f"How much of an activation's variance a line explains, for inputs γ z + β with standard normal z, at β = "
-        f"{arrays['betas'][0]:g}: {told}. Right: batch norm of {len(arrays['x'])} made values is the identity with "
+        f"{arrays['betas'][0]:g}: {text}. Right: batch norm of {len(arrays['x'])} made values is the identity with "
         f"γ = √(Var + ε), β = mean (largest error {errors[2]:.1g}, float64), and not with γ = Var ({errors[1]:.2g})."
     )

@@ -67,10 +67,10 @@ def draw(arrays: Arrays) -> Figure:
     figure = new_figure(7.6, 4.0)
     ax = figure.subplots()
     guessing = 100 * float(arrays["chance"])
-    for name, accuracy, told, colour, marker in zip(
+    for name, accuracy, row, colour, marker in zip(
         arrays["names"], arrays["accuracy"], summary(arrays), COLOURS, "oD", strict=False
     ):
-        best, best_lr, _, _, broken = told
+        best, best_lr, _, _, broken = row
         ax.plot(arrays["lr"], 100 * accuracy, color=colour, marker=marker, markersize=4, label=name)
         ax.annotate(
             f"{best:.0%} at {best_lr:.2g}",
@@ -105,13 +105,13 @@ def draw(arrays: Arrays) -> Figure:
 
 def caption(arrays: Arrays) -> str:
     """Return what the figure shows."""
-    told = []
+    rows = []
     for name, (best, best_lr, last, last_lr, broken) in zip(arrays["names"], summary(arrays), strict=True):
         end = f"{last:.1%} at {last_lr:.3g}" if math.isnan(broken) else f"diverged at {broken:.3g}"
-        told.append(f"{name}: best {best:.1%} at lr {best_lr:.3g}, {end} (published: {PUBLISHED[name]})")
+        rows.append(f"{name}: best {best:.1%} at lr {best_lr:.3g}, {end} (published: {PUBLISHED[name]})")
     growth = f" by {arrays['lr'][1] / arrays['lr'][0]:.3g}" if len(arrays["lr"]) > 1 else ""
     return (
         f"Training accuracy while the learning rate grows{growth} every epoch, on "
-        f"{int(arrays['num_train']):,} images. {'; '.join(told)}. Published: D. Page 2019, 4.65 million weights, all "
+        f"{int(arrays['num_train']):,} images. {'; '.join(rows)}. Published: D. Page 2019, 4.65 million weights, all "
         "of CIFAR-10, batches of 512."
     )

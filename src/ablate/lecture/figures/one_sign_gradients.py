@@ -38,9 +38,9 @@ def compute(
         solution: the two weights of loss 0.
         start: the two weights of the first step, not the solution.
         num_steps: of both paths, at least 1.
-        batch_sizes: numbers of samples, drawn with replacement, whose mean gradient is looked at.
-        num_draws: batches a size; for each, w - solution points anywhere with equal probability.
-        seed: of all that is drawn.
+        batch_sizes: numbers of samples, drawn with replacement, whose mean gradient is measured.
+        num_draws: batches a size; for each, w - solution has a uniformly random direction.
+        seed: of all random numbers.
 
     Returns:
         With a first axis raw, centred: inputs (2, N, 2); hessians (2, 2, 2); gradients (2, N, 2), one a sample, at the
@@ -108,13 +108,22 @@ def one_sign_share_of_all(hessian: Array) -> float:
     """Return the same for the gradient H (w - solution) of all samples: the angle between the columns of H^-1 over π.
 
     H^-1 maps the quadrant of two positive components onto the cone that its columns span.
+
+    Example:
+        >>> round(one_sign_share_of_all(np.eye(2)), 6)
+        0.5
     """
     a, b = np.linalg.inv(hessian).T
     return float(np.arccos(a @ b / np.sqrt((a @ a) * (b @ b))) / np.pi)
 
 
 def steps_to(path: Array, solution: Array, share: float) -> int | None:
-    """Return the first step of a path at `share` of the first distance to the solution or less; None: never."""
+    """Return the first step of a path at `share` of the first distance to the solution or less; None: never.
+
+    Example:
+        >>> steps_to(np.array([[1.0, 0.0], [0.5, 0.0], [0.1, 0.0]]), np.zeros(2), 0.2)
+        2
+    """
     distance = np.linalg.norm(path - solution, axis=1)
     reached = np.flatnonzero(distance <= share * distance[0])
     return int(reached[0]) if len(reached) else None
@@ -216,12 +225,12 @@ def caption(arrays: Arrays) -> str:
     alone = [f"{100 * (g.prod(1) > 0).mean():.0f} %" for g in arrays["gradients"]]
     together = [f"{100 * share:.0f} %" for share in arrays["one_sign_all"]]
     reached = [steps_to(path, arrays["solution"], 0.01) for path in arrays["descent"]]
-    told = [f"more than {len(arrays['order'])}" if steps is None else f"{steps}" for steps in reached]
+    steps_text = [f"more than {len(arrays['order'])}" if steps is None else f"{steps}" for steps in reached]
     return (
         f"Squared error of a linear unit with two weights on {arrays['inputs'].shape[1]} made samples, whose inputs "
         "are uniform on [0, 1] (raw) or that less their mean (centred). At the start, the gradient of a single sample "
         f"has both components of one sign for {alone[0]} of the raw and {alone[1]} of the centred samples; that of all "
         f"samples together has it in {together[0]} and {together[1]} of all directions from the solution. The "
         f"Hessian's condition number κ is {raw} raw and {centred} centred, and gradient descent at its best step size "
-        f"comes within 1 % of the first distance after {told[0]} and {told[1]} steps."
+        f"comes within 1 % of the first distance after {steps_text[0]} and {steps_text[1]} steps."
     )

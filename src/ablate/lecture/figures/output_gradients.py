@@ -92,12 +92,12 @@ def caption(arrays: Arrays) -> str:
     """Return what the figure shows."""
     mean = arrays["squared"].mean(1)
     totals, shares = mean.sum(1), mean[:, -1] / mean.sum(1)
-    told = []
+    rows = []
     for name, total, share in zip(arrays["names"], totals, shares, strict=True):
         known, there = PUBLISHED[name]
-        told.append(f"{name} {total:.3g}, {share:.0%} of it in the classifier ({known:.3g}, {there:.0%})")
+        rows.append(f"{name} {total:.3g}, {share:.0%} of it in the classifier ({known:.3g}, {there:.0%})")
     return (
         f"Squared norms of the gradients g of the mean logits over {int(arrays['num_images']):,} training images, "
         "averaged over the classes; in brackets the published |g|² of one class (D. Page 2019, a larger net): "
-        f"{'; '.join(told)}."
+        f"{'; '.join(rows)}."
     )

@@ -26,7 +26,7 @@ def compute(
     """Return |Q' v_i|^2 of the leading eigenvectors v_i, one more than K - 1, for K classes.
 
     Q is an orthonormal basis of the gradients of the K output means, the logits centred over the classes as the softmax
-    sees them: K - 1 dimensions; or of these and the gradients of the logits' variances and third central moments too:
+    uses them: K - 1 dimensions; or of these and the gradients of the logits' variances and third central moments too:
     3 K - 1 dimensions.
 
     Args:
@@ -110,12 +110,12 @@ def caption(arrays: Arrays) -> str:
     means = dict(zip(arrays["names"], arrays["by_means"][:, :few].mean(1), strict=True))
     wide = dict(zip(arrays["names"], arrays["by_moments"][:, :few].mean(1), strict=True))
     order = ("frozen", "none", "batch norm")
-    told = ", ".join(f"{name} {means[name]:.2f} ({np.mean(PUBLISHED[name]):.2f})" for name in order)
+    text = ", ".join(f"{name} {means[name]:.2f} ({np.mean(PUBLISHED[name]):.2f})" for name in order)
     more = ", ".join(f"{name} {wide[name]:.2f}" for name in order)
     ratio = PUBLISHED_LEADING["none"] / PUBLISHED_LEADING["batch norm"]
     return (
         f"Share of the leading Hessian eigenvectors that lies in the {few}-dimensional span of the gradients of the "
-        f"mean outputs, averaged over v1 ... v{few} (published value): {told}; with variances and third moments of the "
+        f"mean outputs, averaged over v1 ... v{few} (published value): {text}; with variances and third moments of the "
         f"outputs ({many} dimensions): {more}. The ratio of the leading eigenvalues, none / batch norm, is "
         f"{leading['none'] / leading['batch norm']:.3g} ({ratio:.3g}). Here: {int(arrays['num_parameters']):,} weights "
         f"trained for {int(arrays['num_epochs'])} epochs on {int(arrays['num_train']):,} images, Hessian on "

@@ -65,7 +65,7 @@ def predicted_shares(logits: np.ndarray) -> np.ndarray:
 
 
 def agreements(logits: np.ndarray) -> np.ndarray:
-    """Return (nets,), the fraction of images whose prediction the random perturbation leaves, from all logits."""
+    """Return (nets,), the fraction of images whose prediction the random perturbation keeps, from all logits."""
     return (logits[:, 0].argmax(-1) == logits[:, 1].argmax(-1)).mean(-1)
 
 
@@ -107,11 +107,11 @@ def caption(arrays: Arrays) -> str:
     shares, own = predicted_shares(arrays["logits"]), np.arange(len(arrays["classes"]))
     chosen = shares[:, 2 + own, own].mean(1)
     kept = agreements(arrays["logits"])
-    told = ", ".join(f"{name} {value:.0%}" for name, value in zip(arrays["names"], chosen, strict=True))
+    text = ", ".join(f"{name} {value:.0%}" for name, value in zip(arrays["names"], chosen, strict=True))
     left = ", ".join(f"{name} {value:.0%}" for name, value in zip(arrays["names"], kept, strict=True))
     return (
         f"Weights of three half-trained nets moved by {float(arrays['relative_length']):.3g} of their norm, on "
         f"{arrays['logits'].shape[2]:,} training images. After a step in a random direction the prediction is what it "
-        f"was for {left} of them. Along the gradient of the mean of logit k, the class k is predicted for {told} (mean "
+        f"was for {left} of them. Along the gradient of the mean of logit k, the class k is predicted for {text} (mean "
         f"over k) instead of {shares[:, 0].mean():.0%}."
     )

@@ -30,7 +30,7 @@ def compute(
     num_shown: int,
     seed: int,
 ) -> Arrays:
-    """Return a cloud and images after each kind of preprocessing; what is learned of images is of the training images.
+    """Return a cloud and images after each kind of preprocessing; image statistics are those of the training images.
 
     Args:
         num_points: of the cloud, at least 3.
@@ -111,8 +111,8 @@ def draw(arrays: Arrays) -> Figure:
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
         mean, std, neighbours = (arrays[name][k] for name in ("means", "stds", "neighbours"))
-        told = f"mean {_number(mean)}, std {_number(std)}\nneighbours correlate {neighbours:+.2f}"
-        axes[-1, k].set_xlabel(told, fontsize=8.5)
+        statistics = f"mean {_number(mean)}, std {_number(std)}\nneighbours correlate {neighbours:+.2f}"
+        axes[-1, k].set_xlabel(statistics, fontsize=8.5)
         axes[1, k].set_title(f"preprocessing={arrays['levels'][k]}", fontsize=8.5, loc="center")
     return figure
 
@@ -122,7 +122,7 @@ def _number(value: float) -> str:
 
 
 def _shown(arrays: Arrays, k: int, v: int) -> NDArray[np.float64]:
-    """Return an image for the eye: raw on its whole range, else 0 as grey and the limit as white."""
+    """Return an image for display: raw on its whole range, otherwise 0 is grey and the limit white."""
     image = arrays["images"][k, v].astype(float)
     shown = image / arrays["maximum"] if STEPS[k] == "raw" else 0.5 + image / (2 * arrays["limits"][k])
     return shown.clip(0, 1)

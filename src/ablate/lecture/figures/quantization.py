@@ -135,7 +135,7 @@ def _draw_intensities(ax: Axes, arrays: Arrays) -> None:
 def caption(arrays: Arrays) -> str:
     """Return what the figure shows."""
     low, high = arrays["window"]
-    told = [
+    rows = [
         f"{late} and {early} at {bits} bits"
         for bits, late, early in zip(arrays["bits_kept"], *arrays["levels"], strict=True)
         if bits < arrays["bits"]
@@ -143,6 +143,6 @@ def caption(arrays: Arrays) -> str:
     return (
         f"Images of {arrays['bits']} bits, {100 * arrays['inside']:.0f} % of whose pixels lie in a window of "
         f"{100 * (high - low):.3g} % of the range (shaded). Distinct values left of the window, the black and white of "
-        f"what lies outside included, if the whole range is rounded and if the window comes first: {', '.join(told)}. "
+        f"what lies outside included, if the whole range is rounded and if the window comes first: {', '.join(rows)}. "
         "Errors are taken over the pixels inside the window, against the window of the images as they are."
     )

@@ -40,7 +40,7 @@ class ChannelNoise(nn.Module):
         self.seed = 0
 
     def reseed(self, key: int) -> None:
-        """Let the next noise be the one that belongs to `key`."""
+        """Seed the next noise with `key`."""
         self.seed = key
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ class _Watch(Callback):
 def compute(
     lab: Lab, *, every: int, num_images: int, factors: list[float], max_shift: float, max_scale: float
 ) -> Arrays:
-    """Train the three nets with the same seed and lr, and look along the gradient while they train.
+    """Train the three nets with the same seed and lr, and measure along the gradient while they train.
 
     At the weights w with the gradient g of the probe's mean loss, batch norm with the statistics of the batch and the
     noise of the last step, and for each eta = factor * lr: the loss at w - eta g; |g(w - eta g) - g(w)|, which
@@ -108,7 +108,7 @@ def compute(
         (A, T, 2), smallest and largest over the factors, NaN from divergence on; factors, lr, num_images.
 
     Raises:
-        UserError: a knob is out of range.
+        UserError: an argument is out of range.
 
     Source: Santurkar et al. 2018 (arXiv:1805.11604), Fig. 4.
     """
@@ -145,13 +145,13 @@ def draw(arrays: Arrays) -> Figure:
     """Draw the training loss, and for each quantity the range over the step lengths."""
     figure = new_figure(11, 3.4)
     axes = figure.subplots(1, 4)
-    told = f"{arrays['factors'].min():g}–{arrays['factors'].max():g} × lr"
+    factors = f"{arrays['factors'].min():g}–{arrays['factors'].max():g} × lr"
     for arm, losses, colour in zip(arrays["arms"], arrays["train_loss"], COLOURS, strict=False):
         axes[0].plot(np.arange(1, len(losses) + 1), _smooth(losses), color=colour, label=arm)
     axes[0].set_title("Training loss")
     axes[0].set_ylabel("nats, running mean")
     titles = ("Loss along the gradient", "Change of the gradient", "Effective β-smoothness")
-    labels = (f"nats, range over {told}", "|g(w − ηg) − g(w)|", "|g(w − ηg) − g(w)| / |ηg|")
+    labels = (f"nats, range over {factors}", "|g(w − ηg) − g(w)|", "|g(w − ηg) − g(w)| / |ηg|")
     for ax, name, title, label in zip(axes[1:], QUANTITIES, titles, labels, strict=True):
         _ranges(ax, arrays, name)
         ax.set_title(title)

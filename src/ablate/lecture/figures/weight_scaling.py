@@ -35,7 +35,7 @@ def compute(lab: Lab, *, num_masks: int, depths: Sequence[int], p: float) -> Arr
         images) (A, M), means over the groups; error_std (A, M), standard deviation over them; num_test, p.
 
     Raises:
-        UserError: a knob is out of range.
+        UserError: an argument is out of range.
 
     Source: Srivastava et al. 2014 (JMLR 15), Fig. 11; for the geometric mean Baldi & Sadowski 2013 (NeurIPS).
     """
@@ -70,7 +70,7 @@ def sample_logits(net: Net, images: Tensor, num_masks: int, streams: Streams) ->
     net.eval()
     with monte_carlo(net, active=True) as dropouts:
         first = min([i for i, layer in enumerate(net) if hasattr(layer, "monte_carlo")], default=0)
-        # What stands before the first dropout is the same for all masks.
+        # Layers before the first dropout are the same for all masks.
         features = net[:first](images) if first else images
         samples = []
         for sample in range(num_masks):
@@ -108,7 +108,12 @@ def compare(logits: Tensor, scaled: Tensor, labels: Tensor) -> dict[str, NDArray
 
 
 def total_variation(a: Tensor, b: Tensor) -> float:
-    """Return the mean of sum_k |a_k - b_k| / 2 over all distributions in the last axis, in [0, 1]."""
+    """Return the mean of sum_k |a_k - b_k| / 2 over all distributions in the last axis, in [0, 1].
+
+    Example:
+        >>> total_variation(torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0, 0.0]]))
+        0.5
+    """
     return ((a - b).abs().sum(-1) / 2).mean().item()
 
 

@@ -69,7 +69,7 @@ def luminance(colour):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_outcomes_are_told_apart_without_colour_and_read_on_white():
+def test_outcomes_differ_without_colour_and_read_on_white():
     assert (
         len({look.symbol for look in OUTCOME_STYLES.values()})
         == len({look.marker for look in OUTCOME_STYLES.values()})

@@ -1,0 +1,71 @@
+"""The content of a study's report, gathered once; the page and its Markdown render it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ablate.report import provenance
+from ablate.report.provenance import Progress, Rows
+from ablate.report.table import shown_rows
+from ablate.report.verdicts import VerdictRow, answer, verdict_table
+from ablate.study.results import Results
+from ablate.study.study import Study
+
+if TYPE_CHECKING:
+    from ablate.judging import Judgement
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyContent:
+    """The texts and tables of a study's report; every table has its head as first row.
+
+    Args:
+        study: the declared study.
+        answer: the counts of outcomes in one sentence.
+        progress: how much of the study is done.
+        setting: (what, value) of what all verdicts hold for.
+        verdicts: one row a claim, in the study's order.
+        rule: when a verdict holds without "if trained".
+        arms: one row an arm, best first.
+        failures, undeclared, own_code, environment: see `provenance`.
+        command: the command line that continues the study.
+    """
+
+    study: Study
+    answer: str
+    progress: Progress
+    setting: list[tuple[str, str]]
+    verdicts: list[VerdictRow]
+    rule: str
+    arms: Rows
+    failures: Rows
+    undeclared: Rows
+    own_code: Rows
+    environment: Rows
+    command: str
+
+
+def study_content(results: Results, judgements: "Sequence[Judgement]") -> StudyContent:
+    """Return the content of a study's report."""
+    return StudyContent(
+        study=results.study,
+        answer=answer(judgements),
+        progress=provenance.progress(results),
+        setting=provenance.setting(results, judgements),
+        verdicts=verdict_table(results, judgements),
+        rule=failure_rule(results.study),
+        arms=shown_rows(results),
+        failures=provenance.failures(results),
+        undeclared=provenance.undeclared(results),
+        own_code=provenance.own_code(results),
+        environment=provenance.environment(results),
+        command=provenance.command_with(results),
+    )
+
+
+def failure_rule(study: Study) -> str:
+    """Return the share of failing runs under which every verdict has to hold."""
+    return (
+        f"A verdict has to hold even if {100 * study.failure_share:g} % of the runs failed to train, unless the seeds "
+        'exclude so many failures; otherwise it says "if trained".'
+    )

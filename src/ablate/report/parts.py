@@ -1,0 +1,135 @@
+"""What the first page of a collection shows: one part a study, one entry a claim, with verdicts at other budgets."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ablate.report.page_level import AGREEMENTS, CONTRADICTIONS, DIFFERENCES
+from ablate.report.phrases import plural
+from ablate.report.provenance import Progress
+from ablate.report.verdicts import VerdictRow, mechanism
+from ablate.study.results import Results
+
+if TYPE_CHECKING:
+    from ablate.judging import Judgement
+
+DECIDED = (*DIFFERENCES, *AGREEMENTS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elsewhere:
+    """The verdict on a claim at another budget; `link` leads to its evidence."""
+
+    verdict: VerdictRow
+    link: str
+
+    @property
+    def budget(self) -> str:
+        return self.verdict.judgement.budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A claim on the first page.
+
+    Args:
+        verdict: the claim's row.
+        anchor: unique on the page.
+        link: to its evidence.
+        elsewhere: verdicts at other budgets.
+        q: q value over the whole page of the test behind the verdict; None where nothing is tested.
+    """
+
+    verdict: VerdictRow
+    anchor: str
+    link: str
+    elsewhere: list[Elsewhere]
+    q: float | None = None
+
+    @property
+    def identifier(self) -> str:
+        """The number in the name of the claim's file, e.g. C05 of c05 and of c05_depth, "" where there is none."""
+        found = re.match(r"[a-z]\d+", self.verdict.judgement.claim.file)
+        return found[0].upper() if found else ""
+
+    @property
+    def metric(self) -> str:
+        """The metric of the effect, "" where its unit already names it."""
+        return "" if self.verdict.unit.name == "points" else self.verdict.judgement.claim.metric
+
+    @property
+    def why(self) -> list[tuple[str, str]]:
+        """(metric, "0.91 against 0.02") of the measurements that explain the verdict."""
+        judgement = self.verdict.judgement
+        parts = (mechanism(judgement.claim, found).partition(" ") for found in judgement.mechanisms)
+        return [(metric, sides) for metric, _, sides in parts]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What weakens the verdict."""
+        return [note.text for note in self.verdict.notes if note.kind == "warning"]
+
+    @property
+    def remark(self) -> str:
+        """At which other budgets the verdict is the same and where it flips; "" for an identity, which needs no budget.
+
+        Only a contradiction is marked where there is no second budget, since it needs one.
+        """
+        judgement = self.verdict.judgement
+        if judgement.outcome not in DECIDED or judgement.claim.form == "identity":
+            return ""
+        alike = dict.fromkeys(e.budget for e in self.elsewhere if same(e.verdict.judgement.outcome, judgement.outcome))
+        agreeing = [f"also at {'; '.join(alike)}"] if alike else []
+        if judgement.outcome in CONTRADICTIONS:
+            return agreeing[0] if agreeing else "at one budget only"
+        flips = [e for e in self.elsewhere if not same(e.verdict.judgement.outcome, judgement.outcome)]
+        return "; ".join([*agreeing, *(f"flips at {e.budget}: {e.verdict.judgement.outcome}" for e in flips)])
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether a second budget agrees, or none is needed, as for what is measured before training."""
+        from ablate.judging.trained import depends_on_training
+
+        judgement = self.verdict.judgement
+        alike = any(same(e.verdict.judgement.outcome, judgement.outcome) for e in self.elsewhere)
+        return alike or not depends_on_training(judgement.claim.metric)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A study on the first page.
+
+    Args:
+        results: of the study.
+        judgements: one a claim.
+        folder: of the study's report, relative to the page.
+        progress: how much of it is done.
+        entries: one a claim.
+    """
+
+    results: Results
+    judgements: "Sequence[Judgement]"
+    folder: str
+    progress: Progress
+    entries: list[Entry]
+
+    @property
+    def title(self) -> str:
+        return self.results.study.title or self.results.study.name
+
+    @property
+    def budget(self) -> str:
+        """The budget of all verdicts, "" where they do not share one."""
+        found = {judgement.budget for judgement in self.judgements}
+        return found.pop() if len(found) == 1 else ""
+
+    @property
+    def size(self) -> str:
+        """How many arms and seeds it has."""
+        return f"{plural(len(self.results.arms), 'arm')} × {plural(len(self.results.study.seeds), 'seed')}"
+
+
+def same(one: str, other: str) -> bool:
+    """Return whether two outcomes say the same, "if trained" or not."""
+    return one.removesuffix(" if trained") == other.removesuffix(" if trained")
