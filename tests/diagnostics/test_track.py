@@ -11,7 +11,7 @@ from ablate.config import catalog
 from ablate.diagnostics.track import Track
 from ablate.training.loop import Callback
 from ablate.training.record import read_record
-from ablate.training.run import start
+from ablate.training.start import start
 
 SETTINGS = yaml.safe_load((catalog.conf_dir() / "diagnostics" / "default.yaml").read_text(encoding="utf-8"))
 SETTINGS["known"]["landscape"]["lr"] = 0.1  # in the file it follows the optimizer's

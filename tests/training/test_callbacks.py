@@ -5,7 +5,8 @@ import torch
 from ablate.cli.jobs import show
 from ablate.layers.dropout import Dropout, Positions
 from ablate.training.callbacks import Progress
-from ablate.training.run import prepare, start, train
+from ablate.training.run import prepare, train
+from ablate.training.start import start
 
 
 def test_a_run_and_a_dry_run_say_how_many_images_fill_no_batch(make_run, tmp_path, capsys):

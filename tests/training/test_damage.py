@@ -15,7 +15,7 @@ from ablate.training.callbacks import CHECKPOINT_NAME
 from ablate.training.directory import CONFIG_NAME, REASON_NAME, read_config
 from ablate.training.loop import Callback
 from ablate.training.record import PREDICTIONS_NAME, RECORD_NAME, read_record
-from ablate.training.run import start
+from ablate.training.start import start
 
 
 class StopAt(Callback):

@@ -12,7 +12,7 @@ from ablate.diagnostics.track import Track
 from ablate.layers.dropout import Positions
 from ablate.seeding import Streams, global_generators, seed_global_generators
 from ablate.training.loop import Callback
-from ablate.training.run import start
+from ablate.training.start import start
 
 
 class NumpyNoise(nn.Module):

@@ -41,7 +41,7 @@ class Spy(Callback):
 @pytest.fixture
 def train(tmp_path):
     """(run, *callbacks) -> spy, in a fresh folder."""
-    from ablate.training.run import start
+    from ablate.training.start import start
 
     counter = iter(range(100))
 

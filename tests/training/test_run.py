@@ -21,7 +21,7 @@ from ablate.training.directory import CONFIG_NAME
 from ablate.training.evaluation import epochs_to
 from ablate.training.loop import Callback
 from ablate.training.record import PREDICTIONS_NAME, RECORD_NAME
-from ablate.training.run import start
+from ablate.training.start import start
 
 
 class StopAt(Callback):

@@ -23,8 +23,8 @@ from ablate.regularization import Regularizer
 from ablate.training.evaluation import best, epochs_to
 from ablate.training.loop import loss_and_accuracy
 from ablate.training.record import PREDICTIONS_NAME
-from ablate.training.run import start
 from ablate.training.scoring import HitCounter, accuracy_of, answers, hits, shared_by
+from ablate.training.start import start
 
 NAN, INF = math.nan, math.inf
 

@@ -265,7 +265,7 @@ def test_an_earlier_run_of_another_text_is_named(own, tmp_path):
 def test_the_text_is_in_tensorboard(own, tmp_path, make_run):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from ablate.training.run import start
+    from ablate.training.start import start
     from ablate.training.tensorboard import TensorBoard
 
     own("level_p.py", "y = 'shown'\n")

@@ -13,7 +13,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 
 from ablate.training.loop import Callback
-from ablate.training.run import start
+from ablate.training.start import start
 from ablate.training.tensorboard import EVENTS, TensorBoard, keep_until
 
 CHANGED = {"optimizer.lr": 0.1}

@@ -10,7 +10,7 @@ from torch import nn
 
 from ablate.errors import UserError
 from ablate.layers.dropout import Dropout, Positions
-from ablate.training.run import start
+from ablate.training.start import start
 from ablate.training.unsaved import attributes, check_extra_state, same
 
 
