@@ -10,7 +10,7 @@ from ablate.training.start import start
 
 
 def test_a_run_and_a_dry_run_say_how_many_images_fill_no_batch(make_run, tmp_path, capsys):
-    line = "each epoch leaves out 8 of 48 training images, drawn anew: they do not fill a batch\n"
+    line = "each epoch leaves out 8 of 48 training images, chosen at random: they do not fill a batch\n"
     start(make_run(batch_size=20), tmp_path / "runs" / "arm-00000000" / "seed-0", [Progress()])
     assert line in capsys.readouterr().out
     show(make_run(batch_size=20), tmp_path / "a")

@@ -48,17 +48,17 @@ def without_times(record):
 
 
 @pytest.fixture
-def home(tmp_path):
+def folder(tmp_path):
     return tmp_path / "runs" / "arm-00000000" / "seed-0"
 
 
-def test_a_run_leaves_record_config_and_predictions(make_run, home):
-    record, fresh = start(make_run(), home)
+def test_a_run_leaves_record_config_and_predictions(make_run, folder):
+    record, fresh = start(make_run(), folder)
     assert fresh
     assert record.status == "finished"
-    assert {path.name for path in home.iterdir()} == {RECORD_NAME, CONFIG_NAME, PREDICTIONS_NAME}
-    assert yaml.safe_load((home / CONFIG_NAME).read_text())["fingerprint"] == "0" * 64
-    with np.load(home / PREDICTIONS_NAME) as saved:
+    assert {path.name for path in folder.iterdir()} == {RECORD_NAME, CONFIG_NAME, PREDICTIONS_NAME}
+    assert yaml.safe_load((folder / CONFIG_NAME).read_text())["fingerprint"] == "0" * 64
+    with np.load(folder / PREDICTIONS_NAME) as saved:
         assert np.mean(saved["predictions"] == saved["labels"]) == pytest.approx(record.metrics["test/accuracy"])
     assert [row["epoch"] for row in record.history] == [1, 2, 3]
     assert record.metrics["train/loss"] == record.history[-1]["train/loss"]
@@ -68,92 +68,92 @@ def test_a_run_leaves_record_config_and_predictions(make_run, home):
 
 
 @pytest.mark.parametrize("step", [3, 6, 9, 11])
-def test_an_interrupted_run_ends_as_if_it_had_not_been(make_run, home, tmp_path, step):
+def test_an_interrupted_run_ends_as_if_it_had_not_been(make_run, folder, tmp_path, step):
     whole = Keep()
     uninterrupted, _ = start(make_run(), tmp_path / "runs" / "whole" / "seed-0", [whole])
     with pytest.raises(KeyboardInterrupt):
-        start(make_run(), home, [StopAt(step)])
-    assert not (home / RECORD_NAME).exists()
+        start(make_run(), folder, [StopAt(step)])
+    assert not (folder / RECORD_NAME).exists()
     resumed = Keep()
-    record, fresh = start(make_run(), home, [resumed])
+    record, fresh = start(make_run(), folder, [resumed])
     assert fresh
     assert without_times(record) == without_times(uninterrupted)
     assert all(torch.equal(resumed.weights[name], value) for name, value in whole.weights.items())
-    assert not (home / CHECKPOINT_NAME).exists()
+    assert not (folder / CHECKPOINT_NAME).exists()
 
 
-def test_resuming_redoes_only_what_was_lost(make_run, home):
+def test_resuming_redoes_only_what_was_lost(make_run, folder):
     with pytest.raises(KeyboardInterrupt):
-        start(make_run(), home, [StopAt(9)])
+        start(make_run(), folder, [StopAt(9)])
     steps = []
 
     class Count(Callback):
         def on_step_end(self, state):
             steps.append(state.step)
 
-    start(make_run(), home, [Count()])
+    start(make_run(), folder, [Count()])
     assert steps == [9, 10, 11, 12]
 
 
-def test_a_finished_run_is_not_done_again(make_run, home):
-    first, _ = start(make_run(), home)
-    written = (home / RECORD_NAME).stat().st_mtime_ns
-    again, fresh = start(make_run(), home, [StopAt(1)])
+def test_a_finished_run_is_not_done_again(make_run, folder):
+    first, _ = start(make_run(), folder)
+    written = (folder / RECORD_NAME).stat().st_mtime_ns
+    again, fresh = start(make_run(), folder, [StopAt(1)])
     assert not fresh
     assert again == first
-    assert (home / RECORD_NAME).stat().st_mtime_ns == written
+    assert (folder / RECORD_NAME).stat().st_mtime_ns == written
 
 
-def test_rerun_keeps_the_old_one_under_another_name(make_run, home, tmp_path):
-    start(make_run(), home)
+def test_rerun_keeps_the_old_one_under_another_name(make_run, folder, tmp_path):
+    start(make_run(), folder)
     for n in (1, 2):
-        old = (home / RECORD_NAME).read_text()
-        _, fresh = start(make_run(), home, rerun=True)
+        old = (folder / RECORD_NAME).read_text()
+        _, fresh = start(make_run(), folder, rerun=True)
         assert fresh
         assert (tmp_path / "replaced" / "arm-00000000" / f"seed-0.{n}" / RECORD_NAME).read_text() == old
 
 
-def test_divergence_is_a_scored_result(make_run, home):
+def test_divergence_is_a_scored_result(make_run, folder):
     run = make_run(optimizer=partial(torch.optim.SGD, lr=1e30), normalization=NoNormalization())
-    record, _ = start(run, home)
+    record, _ = start(run, folder)
     assert record.status == "diverged"
     assert len(record.history) < 3
     assert record.metrics["test/accuracy"] == pytest.approx(1 / 3)
     assert record.metrics["test/loss"] is None
     assert record.metrics["epochs_to/val/accuracy/0.9"] is None
-    with np.load(home / PREDICTIONS_NAME) as saved:
+    with np.load(folder / PREDICTIONS_NAME) as saved:
         assert set(saved["predictions"]) == {-1}
-    again, fresh = start(run, home)
+    again, fresh = start(run, folder)
     assert not fresh
     assert without_times(again)[1:] == without_times(record)[1:]
 
 
-def test_a_folder_of_another_configuration_is_refused(make_run, home):
+def test_a_folder_of_another_configuration_is_refused(make_run, folder):
     with pytest.raises(KeyboardInterrupt):
-        start(make_run(), home, [StopAt(5)])
+        start(make_run(), folder, [StopAt(5)])
     other = make_run(fingerprint="1" * 64, settings={"optimizer": {"lr": 0.5}, "trainer": {"epochs": 3}})
     with pytest.raises(ValueError, match=r"another configuration \(optimizer\.lr is 0\.5 here, 0\.1 there\)"):
-        start(other, home)
-    (home / CONFIG_NAME).unlink()
+        start(other, folder)
+    (folder / CONFIG_NAME).unlink()
     with pytest.raises(ValueError, match=r"checkpoint\.pt belongs to a run with fingerprint 00000000"):
-        start(other, home)
+        start(other, folder)
 
 
-def test_two_processes_do_not_write_one_run(make_run, home):
-    home.mkdir(parents=True)
+def test_two_processes_do_not_write_one_run(make_run, folder):
+    folder.mkdir(parents=True)
     with (
-        FileLock(home.parent / f".{home.name}.lock"),
+        FileLock(folder.parent / f".{folder.name}.lock"),
         pytest.raises(ValueError, match="being written by another process"),
     ):
-        start(make_run(), home)
+        start(make_run(), folder)
 
 
-def test_runs_started_at_once_are_done_once(make_run, home):
+def test_runs_started_at_once_are_done_once(make_run, folder):
     results = []
 
     def go():
         try:
-            results.append(start(make_run(), home)[1])
+            results.append(start(make_run(), folder)[1])
         except ValueError as error:
             results.append(str(error))
 
@@ -172,12 +172,12 @@ def test_a_folder_that_cannot_be_written_is_named(make_run, tmp_path):
         start(make_run(), tmp_path / "runs" / "arm" / "seed-0")
 
 
-def test_what_is_refused_leaves_no_folder(make_run, home):
+def test_what_is_refused_leaves_no_folder(make_run, folder):
     with pytest.raises(ValueError, match=r"trainer\.batch_size.*got 49 for 48 images.*data\.train_size"):
-        start(make_run(batch_size=49), home)
+        start(make_run(batch_size=49), folder)
     with pytest.raises(ValueError, match=r"trainer\.batch_size.*at least 2 with batch normalization, got 1"):
-        start(make_run(batch_size=1), home)
-    assert not home.parent.exists()
+        start(make_run(batch_size=1), folder)
+    assert not folder.parent.exists()
 
 
 @pytest.mark.parametrize(
@@ -206,10 +206,10 @@ def test_preprocessing_learns_from_training_images_only(make_run):
     torch.testing.assert_close(net.preprocessing.steps["standardize"].mean_.flatten().double(), mean, rtol=1e-5, atol=0)
 
 
-def test_fit_test_is_the_deliberate_mistake(make_run, home, tmp_path):
+def test_fit_test_is_the_deliberate_mistake(make_run, folder, tmp_path):
     """Statistics of the evaluated images themselves: other predictions, the same training."""
     right, wrong = Keep(), Keep()
-    a, _ = start(make_run(), home, [right])
+    a, _ = start(make_run(), folder, [right])
     mistaken = make_run(preprocessing=Chain({"standardize": Standardize()}, fit="test"))
     b, _ = start(mistaken, tmp_path / "runs" / "other" / "seed-0", [wrong])
     assert all(torch.equal(right.weights[name], value) for name, value in wrong.weights.items())
@@ -217,7 +217,7 @@ def test_fit_test_is_the_deliberate_mistake(make_run, home, tmp_path):
     assert a.metrics["test/loss"] != b.metrics["test/loss"]
 
 
-def test_population_statistics_are_used_at_inference_and_leave_training_alone(make_run, home, tmp_path):
+def test_population_statistics_are_used_at_inference_and_leave_training_alone(make_run, folder, tmp_path):
     class Recheck(Callback):
         """Estimate again from the final weights: the mean of batch means does not depend on who is in which batch."""
 
@@ -228,7 +228,7 @@ def test_population_statistics_are_used_at_inference_and_leave_training_alone(ma
             self.after = state.net.norm1_1.running_mean.clone()
 
     running, population, recheck = Keep(), Keep(), Recheck()
-    start(make_run(batch_size=12), home, [running])
+    start(make_run(batch_size=12), folder, [running])
     run = make_run(batch_size=12, normalization=Batch(inference="population"))
     start(run, tmp_path / "p" / "a" / "seed-0", [population, recheck])
     for name, value in running.weights.items():
@@ -264,11 +264,11 @@ class NoValidation:
 
 
 @pytest.mark.parametrize("inference", ["running", "population"])
-def test_without_validation_images_there_are_no_validation_metrics(make_run, home, tmp_path, capsys, inference):
+def test_without_validation_images_there_are_no_validation_metrics(make_run, folder, tmp_path, capsys, inference):
     """Training and the other metrics are those of a run that has them."""
     changes = {"normalization": Batch(inference=inference)}
     usual, _ = start(make_run(**changes), tmp_path / "runs" / "usual" / "seed-0")
-    record, _ = start(make_run(**changes, data=NoValidation(make_run().data)), home, [Progress()])
+    record, _ = start(make_run(**changes, data=NoValidation(make_run().data)), folder, [Progress()])
     assert "train loss" in capsys.readouterr().out
     for mine, other in ((record.metrics, usual.metrics), *zip(record.history, usual.history, strict=True)):
         assert [key for key in mine if key.startswith("val/")] == []
@@ -277,23 +277,23 @@ def test_without_validation_images_there_are_no_validation_metrics(make_run, hom
             key: value for key, value in kept.items() if "/val/" not in key
         }
     assert {v for key, v in record.metrics.items() if key.startswith("epochs_to/val/")} == {None}
-    assert "val " not in conclusion(record, home, fresh=True)
-    assert "test " in conclusion(record, home, fresh=True)
+    assert "val " not in conclusion(record, folder, fresh=True)
+    assert "test " in conclusion(record, folder, fresh=True)
 
 
-def test_a_diverged_run_without_validation_images_is_scored_on_the_others(make_run, home):
+def test_a_diverged_run_without_validation_images_is_scored_on_the_others(make_run, folder):
     run = make_run(
         data=NoValidation(make_run().data),
         optimizer=partial(torch.optim.SGD, lr=1e30),
         normalization=NoNormalization(),
     )
-    record, _ = start(run, home)
+    record, _ = start(run, folder)
     assert record.status == "diverged"
     assert record.metrics["test/accuracy"] == pytest.approx(1 / 3)
     assert "val/accuracy" not in record.metrics
 
 
-def test_biases_train_at_their_own_rate(make_run, home, tmp_path):
+def test_biases_train_at_their_own_rate(make_run, folder, tmp_path):
     """One step of gradient descent: a bias moves `bias_lr_factor` times as far, a weight as far as before."""
     moves = []
     for i, factor in enumerate((1.0, 8.0)):
@@ -314,12 +314,12 @@ def test_biases_train_at_their_own_rate(make_run, home, tmp_path):
     assert moves[0]["norm1_1.bias"].abs().max() > 0
 
 
-def test_biases_keep_their_rate_when_a_run_goes_on(make_run, home, tmp_path):
+def test_biases_keep_their_rate_when_a_run_goes_on(make_run, folder, tmp_path):
     changes = {"bias_lr_factor": 8.0}
     whole = Keep()
     start(make_run(**changes), tmp_path / "runs" / "whole" / "seed-0", [whole])
     with pytest.raises(KeyboardInterrupt):
-        start(make_run(**changes), home, [StopAt(6)])
+        start(make_run(**changes), folder, [StopAt(6)])
     resumed = Keep()
-    start(make_run(**changes), home, [resumed])
+    start(make_run(**changes), folder, [resumed])
     assert all(torch.equal(resumed.weights[name], value) for name, value in whole.weights.items())

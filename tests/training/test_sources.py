@@ -180,7 +180,7 @@ def test_an_edit_between_planning_and_importing_is_refused(own):
     settings = {"a": {"_target_": "between_k.A"}}
     found = find(settings)
     file.write_text("y = 33\n")
-    with pytest.raises(UserError, match=r"between_k\.py changed while the run was being made"):
+    with pytest.raises(UserError, match=r"between_k\.py changed while the run was being set up"):
         sources.check_unedited(found, settings)
 
 
@@ -236,8 +236,8 @@ def test_the_text_is_kept_and_an_edit_is_shown_line_by_line(own, tmp_path):
     said = edited(before, after, tmp_path)
     assert said.startswith("pack_n/level.py was edited (line 2: - y = x.relu() ** 2, line 2: + y = x.relu() ** 3")
     assert said.endswith(f"and {12 - MOST_LINES} more lines)")
-    assert edited(before, [], tmp_path) == "pack_n/level.py is no longer part of it"
-    assert edited([], before, tmp_path) == "pack_n/level.py is now part of it"
+    assert edited(before, [], tmp_path) == "pack_n/level.py is no longer used"
+    assert edited([], before, tmp_path) == "pack_n/level.py is now used"
 
 
 def test_an_earlier_run_of_another_text_is_named(own, tmp_path):
@@ -246,19 +246,19 @@ def test_an_earlier_run_of_another_text_is_named(own, tmp_path):
     file = own("level_o.py", "y = 2\n")
     settings = {"activation": {"_target_": "level_o.A"}, "trainer": {"epochs": 1}}
     before = find(settings)
-    home = tmp_path / "runs" / "activation=o-00000001" / "seed-0"
-    home.mkdir(parents=True)
+    folder = tmp_path / "runs" / "activation=o-00000001" / "seed-0"
+    folder.mkdir(parents=True)
     content = {"settings": settings, "sources": [vars(source) for source in before]}
-    (home / "config.yaml").write_text(yaml.safe_dump(content))
-    keep(before, home)
+    (folder / "config.yaml").write_text(yaml.safe_dump(content))
+    keep(before, folder)
     here = tmp_path / "runs" / "activation=o-00000002"
     assert earlier_run(settings, before, here) == ""
     file.write_text("y = 3\n" * 2)
     after = find(settings)
     said = earlier_run(settings, after, here)
-    assert "level_o.py was edited (line 1: - y = 2, line 1: + y = 3" in said and str(home) in said
+    assert "level_o.py was edited (line 1: - y = 2, line 1: + y = 3" in said and str(folder) in said
     assert earlier_run({**settings, "trainer": {"epochs": 2}}, after, here) == ""
-    (home / "config.yaml").write_text("")
+    (folder / "config.yaml").write_text("")
     assert earlier_run(settings, after, here) == ""
 
 

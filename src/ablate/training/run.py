@@ -24,24 +24,24 @@ INITIALIZATION_IMAGES = 256  # how many training images a data-driven initialize
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Everything that one run is made of; nothing random has been drawn yet.
+    """Everything that defines one run; nothing random has been drawn yet.
 
     Args:
-        arm, fingerprint, levels, settings: who the run is, see `record.Record`.
+        arm, fingerprint, levels, settings: the run's identity, see `record.Record`.
         data: has `load() -> Dataset`.
         preprocessing: unfitted; a copy is fitted on the training images.
         augmentation, initializer, normalization, dropout: see `layers` and `data`.
         activation: makes one activation.
         optimizer: called with parameter groups.
-        bias_lr_factor: learning rate of the biases in units of all others', above 0.
+        bias_lr_factor: learning rate of the biases relative to that of all others, above 0.
         schedule: (epochs done, num_epochs) -> factor on lr.
         epochs: at least 1.
-        batch_size: training images a step, at most the number of training images.
-        eval_batch_size: images a step of inference; changes the speed only.
+        batch_size: training images per step, at most the number of training images.
+        eval_batch_size: images per step of inference; changes only the speed.
         precision: "fp32" or "bf16".
         device: "cpu" or "cuda".
         gpu: which CUDA device, from 0; None: the first.
-        compile: False, or the mode in which the training steps are compiled: see `training.compiled`.
+        compile: False, or the mode in which the training steps are compiled: see `loop.compiled`.
         threads: of torch on the CPU.
         seed: the replicate.
         checkpoint_every: epochs between two checkpoints.
@@ -88,8 +88,8 @@ class Run:
         if not self.bias_lr_factor > 0:
             raise UserError(f"`optimizer.bias_lr_factor` must be above 0, got {self.bias_lr_factor}")
         if "weight_decay" in getattr(self.optimizer, "keywords", {}):
-            raise UserError("`optimizer.weight_decay` would be without effect: give regularizer.l2 instead")
-        # A wrong keyword or value of a factory shows when it is called: now, not after the data is loaded.
+            raise UserError("`optimizer.weight_decay` has no effect here: set regularizer.l2 instead")
+        # Call the factories now, so that a wrong keyword or value is reported before the data is loaded.
         with making("activation", __file__):
             self.activation()
         with making("optimizer", __file__):
@@ -98,7 +98,7 @@ class Run:
             raise UserError(f"`trainer.thresholds` must lie between 0 and 1, got {list(self.thresholds)}")
 
     def build(self, dataset: Dataset) -> Net:
-        """Return the initialized net, on the CPU, with preprocessing fitted on the training images in front."""
+        """Return the initialized net, on the CPU, beginning with preprocessing fitted on the training images."""
         if self.batch_size > len(dataset.train.labels):
             raise UserError(
                 f"`trainer.batch_size` must not exceed the number of training images, got {self.batch_size} for "
@@ -126,15 +126,15 @@ class Run:
 
 
 def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:
-    """Return a run's state before its first step, on the run's device, and the way its net is examined.
+    """Return a run's state before its first step, on the run's device, and the evaluation of its net.
 
     Args:
-        run: what to do.
+        run: its description.
         dataset: the run's data, on the CPU.
         net: `run.build(dataset)`.
     """
     torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32 on every device
+    torch.backends.cudnn.allow_tf32 = False  # fp32 is full precision on every device
     device = torch.device(run.device)
     if run.device == "cuda":
         torch.cuda.set_device(run.gpu or 0)
@@ -166,7 +166,7 @@ def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:
 
 
 def train(run: Run, state: State, examine: Examination, callbacks: Sequence[Callback] = ()) -> None:
-    """Do the epochs that `state` has left."""
+    """Train for the epochs that `state` has left."""
     fit(
         state,
         batch_size=run.batch_size,

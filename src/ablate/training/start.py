@@ -44,14 +44,14 @@ def start(
 ) -> tuple[Record, bool]:
     """Run `run` in `folder` unless it is finished there; return its record and whether it was run now.
 
-    The global generators of torch, numpy and Python are afterwards as they were before. A record, configuration or
-    checkpoint that cannot be used is named on standard error, the folder is set aside (`outputs/replaced/...`, with its
-    reason), and the run begins anew.
+    The global generators of torch, numpy and Python are restored at the end. If a record, configuration or checkpoint
+    cannot be used, it is named on standard error, the folder is moved to `outputs/replaced/...` with the reason, and
+    the run starts again.
 
     Args:
-        folder: the run's home; an unfinished run in it goes on from its checkpoint.
-        rerun: set a finished run aside (`outputs/replaced/...`) and do it anew.
-        wait: where another process is doing the run, wait until it is done.
+        folder: the run's; an unfinished run in it resumes from its checkpoint.
+        rerun: move a finished run to `outputs/replaced/...` and run it again.
+        wait: if another process is doing the run, wait until it has finished.
 
     Raises:
         Busy: another process is doing the run.
@@ -60,7 +60,7 @@ def start(
     try:
         record = read_record(folder)
     except Unusable:
-        record = None  # it is read again, and set aside, under the lock
+        record = None  # read again, and set aside, under the lock
     if record is not None and not rerun:
         check_same(run, record.fingerprint, record.settings, folder)
         if record.seed != run.seed:
@@ -70,10 +70,10 @@ def start(
     hardware.keep_memory()
     torch.set_num_threads(run.threads)
     dataset = run.data.load()
-    net = run.build(dataset)  # what can be refused has been refused: from here on the folder is touched
+    net = run.build(dataset)  # all that can be refused has been checked: from here on the folder is written
     try:
-        if (home := agree_on_folder(folder.parent, run.fingerprint)) != folder.parent:
-            raise Busy(f"another process has just begun the same run in {home}; the same command again finds it there")
+        if (arm_folder := agree_on_folder(folder.parent, run.fingerprint)) != folder.parent:
+            raise Busy(f"another process has just begun the same run in {arm_folder}; repeat the command to use it")
         folder.mkdir(parents=True, exist_ok=True)
         lock = lock_of(folder, wait=wait)
         lock.acquire()
@@ -85,7 +85,7 @@ def start(
     with lock:
         try:
             return start_locked(run, dataset, net, folder, callbacks, rerun=rerun)
-        except OSError as error:  # of an observer that writes by itself, such as TensorBoard
+        except OSError as error:  # from an observer that writes files itself, such as TensorBoard
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
                 raise cannot_write(folder, error) from error
             raise
@@ -94,18 +94,18 @@ def start(
 def start_locked(
     run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Sequence[Callback], *, rerun: bool
 ) -> tuple[Record, bool]:
-    """Do what `start` does once the folder is this process's alone."""
-    folder.mkdir(exist_ok=True)  # a process that was killed may have moved it away and made no other
+    """Do what `start` does while this process holds the folder's lock."""
+    folder.mkdir(exist_ok=True)  # a killed process may have moved it away and made no new one
     remove_temporary(folder, older_than=0)
     try:
         record = read_record(folder)
-        if record is not None and not rerun:  # another process was quicker
+        if record is not None and not rerun:  # another process finished it meanwhile
             return record, False
         if record is not None:
-            set_aside(folder, "rerun=true: the run was finished, and is done anew")
+            set_aside(folder, "rerun=true: the run was finished, and is done again")
             folder.mkdir()
     except Unusable as error:
-        replace_unusable(folder, error, "the run is done anew")
+        replace_unusable(folder, error, "the run is done again")
     (folder / FAILURE_NAME).unlink(missing_ok=True)
     try:
         write_or_check_config(run, folder)
@@ -117,13 +117,13 @@ def start_locked(
 
 
 def lock_of(folder: Path, *, wait: bool) -> FileLock:
-    """Return the lock that whoever writes a run's folder holds; it lies beside the folder."""
+    """Return the lock that a process must hold to write a run's folder; the lock file lies beside the folder."""
     return FileLock(folder.parent / f".{folder.name}.lock", timeout=-1 if wait else 0)
 
 
 def tidy(record: Record, folder: Path) -> None:
-    """Remove what a killed process left beside a record, and mend the configuration, where nobody else is writing."""
-    with contextlib.suppress(Timeout, OSError), lock_of(folder, wait=False):  # a folder that may only be read stays so
+    """Remove the leftovers of a killed process and restore the configuration, unless another process is writing."""
+    with contextlib.suppress(Timeout, OSError), lock_of(folder, wait=False):  # a read-only folder stays as it is
         if is_finished(folder):
             remove_temporary(folder, older_than=0)
             (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
@@ -131,7 +131,7 @@ def tidy(record: Record, folder: Path) -> None:
 
 
 def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Sequence[Callback] = ()) -> Record:
-    """Train, evaluate and write the record of `run` in `folder`, going on from a checkpoint that lies there.
+    """Train, evaluate and write the record of `run` in `folder`, resuming from a checkpoint if there is one.
 
     Args:
         run, dataset, net: see `prepare`.
@@ -146,9 +146,9 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
         replace_unusable(folder, error, FROM_THE_START)
         write_or_check_config(run, folder)
     progress = [callback for callback in callbacks if isinstance(callback, Progress)]
-    silent = [callback for callback in callbacks if not isinstance(callback, Progress)]
-    # What TensorBoard wrote is there when the checkpoint is, and an epoch that is shown as done is saved.
-    train(run, state, examine, [*silent, Unsaved(), checkpoint, *progress])
+    others = [callback for callback in callbacks if not isinstance(callback, Progress)]
+    # TensorBoard writes before the checkpoint, and an epoch is shown as done only after it was saved.
+    train(run, state, examine, [*others, Unsaved(), checkpoint, *progress])
     evaluation_start = time.perf_counter()
     state.metrics, state.test_log_probs = conclude(state, examine, run.thresholds)
     state.wall_seconds += time.perf_counter() - evaluation_start
