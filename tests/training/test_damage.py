@@ -1,4 +1,4 @@
-"""Files of a run that were damaged after they had been written: named, set aside with the reason, and made again."""
+"""Files of a run that were damaged after they had been written: named, set aside with the reason, and written again."""
 
 import json
 import os
@@ -191,7 +191,7 @@ def test_what_no_run_writes_is_refused_with_a_right_checksum_too(make_run, folde
         read_record(folder)
 
 
-def test_a_record_that_was_laid_out_anew_is_the_same(make_run, folder):
+def test_a_record_in_another_layout_is_the_same(make_run, folder):
     record, _ = start(make_run(), folder)
     edited(folder / RECORD_NAME, lambda content: None)
     assert read_record(folder) == record

@@ -97,7 +97,7 @@ def test_it_is_the_same_alone_after_others_and_after_a_resume(run, tmp_path):
     assert result(other_seed) != result(alone)
 
 
-def test_measuring_and_looking_change_nothing(run, tmp_path):
+def test_measuring_and_observing_change_nothing(run, tmp_path):
     plain, _ = start(run(), tmp_path / "runs" / "plain" / "seed-0")
     track = Track(measure="all", num_images=8, every=1, known={"drawn": net_outputs})
     measured, _ = start(run(), tmp_path / "runs" / "measured" / "seed-0", [track, Draw()])

@@ -136,7 +136,7 @@ def test_a_net_without_finite_outputs_has_no_hits_and_is_marked(plain_run, folde
     assert "not finite at inference: 100.00 % of the images" in conclusion(record, folder, fresh=True)
 
 
-def test_a_sound_run_says_so(plain_run, folder):
+def test_a_sound_run_is_marked_as_such(plain_run, folder):
     record, _ = start(plain_run(optimizer=partial(torch.optim.SGD, lr=0.01)), folder)
     assert [record.metrics[f"{split}/non_finite"] for split in ("train_eval", "val", "test")] == [0, 0, 0]
     assert record.is_sound and "val/non_finite" not in record.history[0]
@@ -145,7 +145,7 @@ def test_a_sound_run_says_so(plain_run, folder):
         assert saved["hits"].mean() == pytest.approx(record.metrics["test/accuracy"], abs=1e-12)
 
 
-def test_a_net_that_says_nothing_is_guessing(plain_run, folder):
+def test_a_net_with_constant_outputs_is_guessing(plain_run, folder):
     """Weights of 0 and a rate that changes next to nothing: both classes share every answer."""
 
     def zeros(net, images, generators):

@@ -1,4 +1,4 @@
-"""Code that settings name outside the program: what is found, what is part of a run's identity, and what edits say."""
+"""Code that settings name outside the program: finding it, its part in a run's identity, and how edits are shown."""
 
 import hashlib
 import importlib
@@ -233,9 +233,9 @@ def test_the_text_is_kept_and_an_edit_is_shown_line_by_line(own, tmp_path):
     assert edited(before, before, tmp_path) == ""
     file.write_text("a = 1\ny = x.relu() ** 3\nb = 1\n" + "c = 1\n" * 10)
     after = find({"a": {"_target_": "pack_n.level.A"}})
-    said = edited(before, after, tmp_path)
-    assert said.startswith("pack_n/level.py was edited (line 2: - y = x.relu() ** 2, line 2: + y = x.relu() ** 3")
-    assert said.endswith(f"and {12 - MOST_LINES} more lines)")
+    changes = edited(before, after, tmp_path)
+    assert changes.startswith("pack_n/level.py was edited (line 2: - y = x.relu() ** 2, line 2: + y = x.relu() ** 3")
+    assert changes.endswith(f"and {12 - MOST_LINES} more lines)")
     assert edited(before, [], tmp_path) == "pack_n/level.py is no longer used"
     assert edited([], before, tmp_path) == "pack_n/level.py is now used"
 
@@ -255,8 +255,8 @@ def test_an_earlier_run_of_another_text_is_named(own, tmp_path):
     assert earlier_run(settings, before, here) == ""
     file.write_text("y = 3\n" * 2)
     after = find(settings)
-    said = earlier_run(settings, after, here)
-    assert "level_o.py was edited (line 1: - y = 2, line 1: + y = 3" in said and str(folder) in said
+    changes = earlier_run(settings, after, here)
+    assert "level_o.py was edited (line 1: - y = 2, line 1: + y = 3" in changes and str(folder) in changes
     assert earlier_run({**settings, "trainer": {"epochs": 2}}, after, here) == ""
     (folder / "config.yaml").write_text("")
     assert earlier_run(settings, after, here) == ""
@@ -280,7 +280,7 @@ def test_the_text_is_in_tensorboard(own, tmp_path, make_run):
     assert b"y = 'shown'" in text.tensor_proto.string_val[0]
 
 
-def test_the_report_says_which_arms_have_which_code(grid_results):
+def test_the_report_shows_which_arms_have_which_code(grid_results):
     from ablate.report.provenance import own_code
 
     rows = own_code(grid_results)
@@ -376,4 +376,4 @@ def test_the_users_repository_is_named_and_another_is_not(tmp_path, monkeypatch)
     assert state(file)["own_git_commit"] == clean["own_git_commit"] + "+"
     monkeypatch.chdir(os.path.dirname(hardware.__file__))
     if hardware.git_commit():
-        assert state() == none  # ablate's own, which is told by itself
+        assert state() == none  # ablate's own, which is recorded separately
