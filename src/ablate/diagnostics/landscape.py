@@ -45,8 +45,8 @@ def landscape(
     Returns:
         loss_min, loss_max: smallest and largest loss over the steps, in nats, at least 0.
         loss_variation: their difference, in nats, at least 0.
-        gradient_variation: largest change of the gradient over the steps, in [0, inf); small
-            means that the gradient predicts well.
+        gradient_variation: largest change of the gradient over the steps, in [0, inf); small means that the
+            gradient predicts well.
         beta: largest ratio of the gradient's change to the distance moved, in [0, inf).
 
     Source: Santurkar et al. 2018 (arXiv:1805.11604), section 3.1.
