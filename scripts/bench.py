@@ -294,11 +294,11 @@ def looks(args: argparse.Namespace) -> list[Row]:
         train = contenders.bare(given)
         pairs = []
         train()
-        track.look(state)
+        track.measure(state)
         for _ in range(args.repeats):
             seconds = train()
             begun = time.perf_counter()
-            track.look(state)
+            track.measure(state)
             pairs.append((time.perf_counter() - begun) / seconds)
         every = -(-track.num_images // (num_images // 200))
         number = 1 + len({*range(every, epochs + 1, every), epochs})

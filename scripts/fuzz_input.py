@@ -23,7 +23,7 @@ from ablate.config.catalog import conf_dir
 from ablate.config.overrides import text
 from ablate.config.schema import HYDRA_KEYS, shown
 from ablate.errors import UserError
-from ablate.training.run import start
+from ablate.training.start import start
 
 TINY = (
     "data=shapes net=micro data.train_size=200 data.val_size=50 data.test_size=50 data.num_train=300 data.num_test=60 "

@@ -37,7 +37,7 @@ from ablate.data.dataset import Source, split_source
 from ablate.training import hardware
 from ablate.training.identity import NUMERICS_VERSION
 from ablate.training.loop import Callback, State
-from ablate.training.run import start
+from ablate.training.start import start
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
 SHARED = [

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ablate.cli import planning
 from ablate.config import catalog
-from ablate.training.run import start
+from ablate.training.start import start
 
 GROUPS = OrderedDict(
     (group, list(catalog.levels(catalog.folders(), group)))

@@ -13,7 +13,7 @@ from ablate.diagnostics.track import Track
 from ablate.layers.dropout import Dropout, Positions
 from ablate.regularization import Regularizer
 from ablate.training.loop import Callback
-from ablate.training.run import start
+from ablate.training.start import start
 from ablate.training.tensorboard import TensorBoard
 
 # On a GPU each of these makes the host wait: the size or the value of what comes out is not known before.

@@ -5,7 +5,7 @@
         └── UserError    the command shows its message alone and ends with status 2
             ├── Unusable     a file is there and cannot be used
             ├── CannotWrite  the system refused to write a file
-            └── run.Busy     another process is doing the run
+            └── start.Busy   another process is doing the run
 
 Every other exception is a fault of `ablate`, of a library, or of code of the user's own: it is shown with its
 traceback. A `Notice` stops nothing: it is a warning that the command shows as one line.

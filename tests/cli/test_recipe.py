@@ -6,7 +6,7 @@ from ablate.cli import planning
 from ablate.cli.arguments import check, expand
 from ablate.config import catalog
 from ablate.training.identity import differences
-from ablate.training.run import start
+from ablate.training.start import start
 
 CONF = catalog.conf_dir()
 

@@ -12,7 +12,7 @@ from ablate.cli import planning
 from ablate.cli.jobs import observers
 from ablate.data.dataset import Dataset
 from ablate.data.polygon import CLASS_NAMES, Polygon, corners, inside
-from ablate.training.run import start
+from ablate.training.start import start
 
 DEFAULTS: dict[str, Any] = {
     "num_train": 5000,

@@ -37,7 +37,7 @@ def test_the_measure_against_a_pass_in_float64(make_probe):
 
 
 @pytest.mark.parametrize("normalization", [None, Group(num_groups=2)])
-def test_nothing_else_looks_across_a_batch(normalization, make_probe):
+def test_nothing_else_depends_on_the_batch(normalization, make_probe):
     found = batch_mates(make_probe(normalization=normalization))
     assert found["std"].item() < 1e-6
     assert found["changed"].item() == 0

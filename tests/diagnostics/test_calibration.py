@@ -59,7 +59,7 @@ def test_against_a_loop_over_the_bins():
     assert found.item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_a_net_that_says_nothing():
+def test_a_net_with_constant_outputs():
     """Equal logits over 4 classes: entropy log 4, Brier 3/4; an answer is a quarter of a hit."""
     probe = probe_of()
     with torch.no_grad():
@@ -96,7 +96,7 @@ def test_inference_on_the_first_images_leaves_the_net_alone(monkeypatch):
         torch.testing.assert_close(log_probabilities(probe.net, probe.images[:20]).exp(), probs)
 
 
-def test_a_net_that_diverged_is_told_as_nan():
+def test_a_net_that_diverged_gives_nan():
     probe = probe_of()
     with torch.no_grad():
         probe.net.classifier.weight.fill_(math.nan)

@@ -115,5 +115,5 @@ def test_the_net_is_left_alone_and_the_draw_is_fixed(inference):
 
 @pytest.mark.parametrize("batch_size", [0, 9])
 def test_there_must_be_two_batches(batch_size):
-    with pytest.raises(ValueError, match=f"at least two batches of the 16 images that are looked at, got {batch_size}"):
+    with pytest.raises(ValueError, match=f"at least two batches of the 16 images of the probe, got {batch_size}"):
         gradient_noise(probe_of(), batch_size=batch_size)

@@ -96,5 +96,5 @@ def test_the_measure_sums_up_the_line_and_leaves_the_net_alone():
 @pytest.mark.parametrize("steps", [[], [0.0], [0.1, -1.0]])
 def test_steps_must_lead_somewhere(steps):
     net = small_net(NoNormalization())
-    with pytest.raises(ValueError, match="must be above 0, and at least one"):
+    with pytest.raises(ValueError, match="must be at least one number above 0"):
         along_gradient(net, *some_images(), steps=steps)

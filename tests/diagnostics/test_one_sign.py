@@ -65,7 +65,7 @@ def test_terms_add_up_to_the_gradient_of_the_batch(normalization):
         torch.testing.assert_close(total, net.get_submodule(name).weight.grad.flatten(1))
 
 
-def test_standardized_weights_are_looked_at_as_they_multiply_the_inputs():
+def test_standardized_weights_are_measured_as_they_multiply_the_inputs():
     """By the plain weights every unit's gradient sums to 0 and never has one sign; the inputs' signs decide here."""
     net = build(normalization=WeightStandardization(), widths=[], num_hidden=1)
     images, labels = some_images()

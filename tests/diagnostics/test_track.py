@@ -11,7 +11,7 @@ from ablate.config import catalog
 from ablate.diagnostics.track import Track
 from ablate.training.loop import Callback
 from ablate.training.record import read_record
-from ablate.training.run import start
+from ablate.training.start import start
 
 SETTINGS = yaml.safe_load((catalog.conf_dir() / "diagnostics" / "default.yaml").read_text(encoding="utf-8"))
 SETTINGS["known"]["landscape"]["lr"] = 0.1  # in the file it follows the optimizer's
@@ -119,7 +119,7 @@ def test_a_probe_knows_the_seed_of_its_run(make_run, tmp_path):
     assert record.metrics["count/seed"] == record.metrics["initial/count/seed"] == 7
 
 
-def test_auto_looks_at_one_image_in_two_hundred(make_run, tmp_path):
+def test_auto_measures_one_image_in_two_hundred(make_run, tmp_path):
     # 48 training images: 16 probed every 67 epochs are 16 / (67 * 48) < 0.5 %, every 66 would be more.
     measuring = track(every="auto")
     state = type("State", (), {"dataset": make_run().data.load(), "num_epochs": 150})()

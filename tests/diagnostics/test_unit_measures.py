@@ -67,7 +67,7 @@ def test_fractions_are_fractions(measure, activation, position, make_probe):
 
 
 @pytest.mark.parametrize("measure", [*SHARED, off_state, activation_cost], ids=lambda measure: measure.__name__)
-def test_a_net_without_hidden_layers_has_nothing_to_tell(measure, make_probe):
+def test_a_net_without_hidden_layers_gives_nothing(measure, make_probe):
     assert measure(make_probe(widths=[], num_hidden=0)) == {}
 
 

@@ -22,7 +22,7 @@ from ablate.study.results import collect, missing_runs, state_of, write_runs
 from ablate.sweep.loop import begin, do_runs
 from ablate.training.directory import REASON_NAME, set_aside
 from ablate.training.record import RECORD_NAME, read_record
-from ablate.training.run import start
+from ablate.training.start import start
 from builders.studies import finish, manifest, names
 
 TINY = (
@@ -274,7 +274,7 @@ from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 import ablate.storage.integrity
 from builders.runs import make_run
-from ablate.training.run import start
+from ablate.training.start import start
 
 fsync = os.fsync
 def killed(number):

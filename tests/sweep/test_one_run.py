@@ -20,7 +20,7 @@ from ablate.sweep.loop import begin_all, do_runs, set_aside_refused
 from ablate.sweep.progress import ProgressPrinter
 from ablate.training.directory import agree_on_folder
 from ablate.training.record import RECORD_NAME, read_record
-from ablate.training.run import Busy, start
+from ablate.training.start import Busy, start
 from builders.command import SHAPES
 from builders.records import make_record
 from builders.studies import TUNING, finish, manifest, names

@@ -5,25 +5,26 @@ import torch
 from ablate.cli.jobs import show
 from ablate.layers.dropout import Dropout, Positions
 from ablate.training.callbacks import Progress
-from ablate.training.run import prepare, start, train
+from ablate.training.run import prepare, train
+from ablate.training.start import start
 
 
-def test_a_run_and_a_dry_run_say_how_many_images_fill_no_batch(make_run, tmp_path, capsys):
-    line = "each epoch leaves out 8 of 48 training images, drawn anew: they do not fill a batch\n"
+def test_a_run_and_a_dry_run_show_how_many_images_fill_no_batch(make_run, tmp_path, capsys):
+    line = "each epoch leaves out 8 of 48 training images, chosen at random: they do not fill a batch\n"
     start(make_run(batch_size=20), tmp_path / "runs" / "arm-00000000" / "seed-0", [Progress()])
     assert line in capsys.readouterr().out
     show(make_run(batch_size=20), tmp_path / "a")
     assert line in capsys.readouterr().out
 
 
-def test_nothing_is_said_where_all_do(make_run, tmp_path, capsys):
+def test_nothing_is_shown_if_all_do(make_run, tmp_path, capsys):
     start(make_run(batch_size=16), tmp_path / "runs" / "arm-00000000" / "seed-0", [Progress()])
     show(make_run(batch_size=16), tmp_path / "a")
     assert "leaves out" not in capsys.readouterr().out
 
 
 def test_the_final_scores_are_those_of_the_samples(make_run):
-    """The final examination averages over masks, where validation between the epochs does not."""
+    """The final evaluation averages over masks, where validation between the epochs does not."""
     found = {}
     for num_samples in (0, 3):
         run = make_run(epochs=1, dropout=Positions(layer=Dropout, hidden=0.5, num_samples=num_samples))

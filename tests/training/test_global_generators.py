@@ -12,7 +12,7 @@ from ablate.diagnostics.track import Track
 from ablate.layers.dropout import Positions
 from ablate.seeding import Streams, global_generators, seed_global_generators
 from ablate.training.loop import Callback
-from ablate.training.run import start
+from ablate.training.start import start
 
 
 class NumpyNoise(nn.Module):
@@ -79,25 +79,25 @@ def result(record):
 
 
 def test_it_is_the_same_alone_after_others_and_after_a_resume(run, tmp_path):
-    def home(name):
+    def folder(name):
         return tmp_path / "runs" / name / "seed-0"
 
     torch.manual_seed(1)
-    alone, _ = start(run(), home("alone"))
+    alone, _ = start(run(), folder("alone"))
     torch.manual_seed(2), np.random.seed(2), random.seed(2)  # noqa: NPY002
-    start(run(seed=1), home("other"))
-    second, _ = start(run(), home("second"), [Draw()])
+    start(run(seed=1), folder("other"))
+    second, _ = start(run(), folder("second"), [Draw()])
     assert result(second) == result(alone)
     with pytest.raises(KeyboardInterrupt):
-        start(run(), home("resumed"), [StopAfter(1)])
+        start(run(), folder("resumed"), [StopAfter(1)])
     torch.manual_seed(3), np.random.seed(3), random.seed(3)  # noqa: NPY002
-    resumed, _ = start(run(), home("resumed"))
+    resumed, _ = start(run(), folder("resumed"))
     assert result(resumed) == result(alone)
-    other_seed, _ = start(run(seed=1), home("third"))
+    other_seed, _ = start(run(seed=1), folder("third"))
     assert result(other_seed) != result(alone)
 
 
-def test_measuring_and_looking_change_nothing(run, tmp_path):
+def test_measuring_and_observing_change_nothing(run, tmp_path):
     plain, _ = start(run(), tmp_path / "runs" / "plain" / "seed-0")
     track = Track(measure="all", num_images=8, every=1, known={"drawn": net_outputs})
     measured, _ = start(run(), tmp_path / "runs" / "measured" / "seed-0", [track, Draw()])
@@ -149,8 +149,8 @@ def test_an_activation_in_place_is_measured_as_one_that_is_not(make_run, tmp_pat
         found = []
         for name, activation in (("copy", nn.ReLU), ("in_place", Relu_)):
             run = make_run(activation=activation, **normalization)
-            home = tmp_path / "runs" / f"{name}-{len(normalization)}" / "seed-0"
-            found.append(start(run, home, [Track(measure="all", num_images=8, every=1, known=known)])[0])
+            folder = tmp_path / "runs" / f"{name}-{len(normalization)}" / "seed-0"
+            found.append(start(run, folder, [Track(measure="all", num_images=8, every=1, known=known)])[0])
         assert found[0].metrics == found[1].metrics
 
 
@@ -177,8 +177,8 @@ def test_a_counter_is_not_moved_by_diagnostics_and_survives_a_resume(make_run, t
     track = Track(measure="all", num_images=8, every=1, known={"drawn": net_outputs})
     measured, _ = start(make_run(activation=Counting), tmp_path / "runs" / "measured" / "seed-0", [track])
     assert measured.metrics["test/loss"] == plain.metrics["test/loss"]
-    home = tmp_path / "runs" / "resumed" / "seed-0"
+    folder = tmp_path / "runs" / "resumed" / "seed-0"
     with pytest.raises(KeyboardInterrupt):
-        start(make_run(activation=Counting), home, [StopAfter(1)])
-    resumed, _ = start(make_run(activation=Counting), home)
+        start(make_run(activation=Counting), folder, [StopAfter(1)])
+    resumed, _ = start(make_run(activation=Counting), folder)
     assert result(resumed) == result(plain)

@@ -101,7 +101,7 @@ def test_scientific_is_flat():
     }
 
 
-def test_arm_name_tells_what_differs_from_the_defaults():
+def test_arm_name_shows_what_differs_from_the_defaults():
     assert arm_name(LEVELS, LEVELS, {}) == "default"
     assert arm_name({**LEVELS, "activation": "tanh"}, LEVELS, {}) == "activation=tanh"
     assert arm_name(LEVELS, LEVELS, {"optimizer.betas": [0.5, 0.9]}) == "optimizer.betas=[0.5,0.9]"
@@ -115,7 +115,7 @@ def test_a_number_is_the_same_however_it_is_typed():
     assert fingerprint(changed("optimizer.lr", 1), "d") != fingerprint(changed("optimizer.lr", True), "d")
 
 
-def test_run_folder_is_safe_short_and_keeps_an_existing_home(tmp_path):
+def test_run_folder_is_safe_short_and_keeps_an_existing_folder(tmp_path):
     arm = "net.widths=[[1,2],[3]]" + ",x=y/../z $(rm)" * 20
     folder = run_folder(tmp_path, arm, "0123456789abcdef", 4)
     assert folder.name == "seed-4"

@@ -41,7 +41,7 @@ class Spy(Callback):
 @pytest.fixture
 def train(tmp_path):
     """(run, *callbacks) -> spy, in a fresh folder."""
-    from ablate.training.run import start
+    from ablate.training.start import start
 
     counter = iter(range(100))
 
@@ -102,7 +102,7 @@ def test_every_epoch_is_a_new_order_of_all_images(train, make_run):
     assert not torch.equal(first, second)
 
 
-def test_a_choice_shifts_nobody_elses_draw(train, make_run):
+def test_a_choice_does_not_change_the_draws_of_others(train, make_run):
     """Dropout, noise and another net leave order and augmentation as they were: pairing by seed holds."""
     batches = {}
     for name, changes in {

@@ -23,8 +23,8 @@ from ablate.regularization import Regularizer
 from ablate.training.evaluation import best, epochs_to
 from ablate.training.loop import loss_and_accuracy
 from ablate.training.record import PREDICTIONS_NAME
-from ablate.training.run import start
 from ablate.training.scoring import HitCounter, accuracy_of, answers, hits, shared_by
+from ablate.training.start import start
 
 NAN, INF = math.nan, math.inf
 
@@ -59,7 +59,7 @@ def plain_run(make_run):
 
 
 @pytest.fixture
-def home(tmp_path):
+def folder(tmp_path):
     return tmp_path / "runs" / "arm-00000000" / "seed-0"
 
 
@@ -105,8 +105,8 @@ def test_the_counter_counts_batches_as_one(make_run):
     assert counter.accuracy() == float(expected / 60)
 
 
-def test_the_training_accuracy_of_an_epoch_is_a_fraction_of_its_images(plain_run, home):
-    record, _ = start(plain_run(batch_size=30, optimizer=partial(torch.optim.SGD, lr=0.01)), home)
+def test_the_training_accuracy_of_an_epoch_is_a_fraction_of_its_images(plain_run, folder):
+    record, _ = start(plain_run(batch_size=30, optimizer=partial(torch.optim.SGD, lr=0.01)), folder)
     for row in record.history:
         assert row["train/accuracy"] == round(90 * row["train/accuracy"]) / 90
 
@@ -118,10 +118,10 @@ def test_a_score_without_finite_outputs_has_no_loss_and_no_hit():
     assert (found["test/accuracy"], found["test/non_finite"]) == (1.5 / 4, 1 / 4)
 
 
-def test_a_net_without_finite_outputs_has_no_hits_and_is_marked(plain_run, home):
+def test_a_net_without_finite_outputs_has_no_hits_and_is_marked(plain_run, folder):
     """One step of rate 1e15 leaves finite weights and no finite output; a constant answer would be right in 90 %."""
     run = plain_run(epochs=1, batch_size=90, optimizer=partial(torch.optim.SGD, lr=1e15))
-    record, _ = start(run, home)
+    record, _ = start(run, folder)
     assert record.status == "finished"
     for split in ("train_eval", "val", "test"):
         assert record.metrics[f"{split}/accuracy"] == 0
@@ -131,21 +131,21 @@ def test_a_net_without_finite_outputs_has_no_hits_and_is_marked(plain_run, home)
     assert record.history[0]["val/non_finite"] == 1
     assert record.metrics["best/val/accuracy"] == 0
     assert record.metrics["epochs_to/val/accuracy/0.5"] is None
-    with np.load(home / PREDICTIONS_NAME) as saved:
+    with np.load(folder / PREDICTIONS_NAME) as saved:
         assert set(saved["predictions"]) == {-1} and set(saved["hits"]) == {0.0}
-    assert "not finite at inference: 100.00 % of the images" in conclusion(record, home, fresh=True)
+    assert "not finite at inference: 100.00 % of the images" in conclusion(record, folder, fresh=True)
 
 
-def test_a_sound_run_says_so(plain_run, home):
-    record, _ = start(plain_run(optimizer=partial(torch.optim.SGD, lr=0.01)), home)
+def test_a_sound_run_is_marked_as_such(plain_run, folder):
+    record, _ = start(plain_run(optimizer=partial(torch.optim.SGD, lr=0.01)), folder)
     assert [record.metrics[f"{split}/non_finite"] for split in ("train_eval", "val", "test")] == [0, 0, 0]
     assert record.is_sound and "val/non_finite" not in record.history[0]
-    assert "not finite" not in conclusion(record, home, fresh=True)
-    with np.load(home / PREDICTIONS_NAME) as saved:
+    assert "not finite" not in conclusion(record, folder, fresh=True)
+    with np.load(folder / PREDICTIONS_NAME) as saved:
         assert saved["hits"].mean() == pytest.approx(record.metrics["test/accuracy"], abs=1e-12)
 
 
-def test_a_net_that_says_nothing_is_guessing(plain_run, home):
+def test_a_net_with_constant_outputs_is_guessing(plain_run, folder):
     """Weights of 0 and a rate that changes next to nothing: both classes share every answer."""
 
     def zeros(net, images, generators):
@@ -153,19 +153,19 @@ def test_a_net_that_says_nothing_is_guessing(plain_run, home):
             nn.init.zeros_(parameter)
 
     run = plain_run(epochs=1, batch_size=90, initializer=zeros, optimizer=partial(torch.optim.SGD, lr=1e-30))
-    record, _ = start(run, home)
+    record, _ = start(run, folder)
     assert record.metrics["train/accuracy"] == 0.5
     assert record.metrics["train/loss"] == pytest.approx(math.log(2))
-    with np.load(home / PREDICTIONS_NAME) as saved:
+    with np.load(folder / PREDICTIONS_NAME) as saved:
         assert saved["hits"].mean() == record.metrics["test/accuracy"]
 
 
-def test_all_scores_of_a_diverged_run_are_those_of_guessing(plain_run, home):
+def test_all_scores_of_a_diverged_run_are_those_of_guessing(plain_run, folder):
     """The rate grows until training breaks; before, most images of the larger class were answered rightly."""
     run = plain_run(
         epochs=12, batch_size=30, optimizer=partial(torch.optim.SGD, lr=0.01), schedule=Geometric(growth=1000.0)
     )
-    record, _ = start(run, home)
+    record, _ = start(run, folder)
     assert record.status == "diverged" and len(record.history) > 1
     assert max(row["train/accuracy"] for row in record.history) > 0.6
     metrics = record.metrics

@@ -1,4 +1,4 @@
-"""Code that settings name outside the program: what is found, what is part of a run's identity, and what edits say."""
+"""Code that settings name outside the program: finding it, its part in a run's identity, and how edits are shown."""
 
 import hashlib
 import importlib
@@ -180,7 +180,7 @@ def test_an_edit_between_planning_and_importing_is_refused(own):
     settings = {"a": {"_target_": "between_k.A"}}
     found = find(settings)
     file.write_text("y = 33\n")
-    with pytest.raises(UserError, match=r"between_k\.py changed while the run was being made"):
+    with pytest.raises(UserError, match=r"between_k\.py changed while the run was being set up"):
         sources.check_unedited(found, settings)
 
 
@@ -233,11 +233,11 @@ def test_the_text_is_kept_and_an_edit_is_shown_line_by_line(own, tmp_path):
     assert edited(before, before, tmp_path) == ""
     file.write_text("a = 1\ny = x.relu() ** 3\nb = 1\n" + "c = 1\n" * 10)
     after = find({"a": {"_target_": "pack_n.level.A"}})
-    said = edited(before, after, tmp_path)
-    assert said.startswith("pack_n/level.py was edited (line 2: - y = x.relu() ** 2, line 2: + y = x.relu() ** 3")
-    assert said.endswith(f"and {12 - MOST_LINES} more lines)")
-    assert edited(before, [], tmp_path) == "pack_n/level.py is no longer part of it"
-    assert edited([], before, tmp_path) == "pack_n/level.py is now part of it"
+    changes = edited(before, after, tmp_path)
+    assert changes.startswith("pack_n/level.py was edited (line 2: - y = x.relu() ** 2, line 2: + y = x.relu() ** 3")
+    assert changes.endswith(f"and {12 - MOST_LINES} more lines)")
+    assert edited(before, [], tmp_path) == "pack_n/level.py is no longer used"
+    assert edited([], before, tmp_path) == "pack_n/level.py is now used"
 
 
 def test_an_earlier_run_of_another_text_is_named(own, tmp_path):
@@ -246,26 +246,26 @@ def test_an_earlier_run_of_another_text_is_named(own, tmp_path):
     file = own("level_o.py", "y = 2\n")
     settings = {"activation": {"_target_": "level_o.A"}, "trainer": {"epochs": 1}}
     before = find(settings)
-    home = tmp_path / "runs" / "activation=o-00000001" / "seed-0"
-    home.mkdir(parents=True)
+    folder = tmp_path / "runs" / "activation=o-00000001" / "seed-0"
+    folder.mkdir(parents=True)
     content = {"settings": settings, "sources": [vars(source) for source in before]}
-    (home / "config.yaml").write_text(yaml.safe_dump(content))
-    keep(before, home)
+    (folder / "config.yaml").write_text(yaml.safe_dump(content))
+    keep(before, folder)
     here = tmp_path / "runs" / "activation=o-00000002"
     assert earlier_run(settings, before, here) == ""
     file.write_text("y = 3\n" * 2)
     after = find(settings)
-    said = earlier_run(settings, after, here)
-    assert "level_o.py was edited (line 1: - y = 2, line 1: + y = 3" in said and str(home) in said
+    changes = earlier_run(settings, after, here)
+    assert "level_o.py was edited (line 1: - y = 2, line 1: + y = 3" in changes and str(folder) in changes
     assert earlier_run({**settings, "trainer": {"epochs": 2}}, after, here) == ""
-    (home / "config.yaml").write_text("")
+    (folder / "config.yaml").write_text("")
     assert earlier_run(settings, after, here) == ""
 
 
 def test_the_text_is_in_tensorboard(own, tmp_path, make_run):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from ablate.training.run import start
+    from ablate.training.start import start
     from ablate.training.tensorboard import TensorBoard
 
     own("level_p.py", "y = 'shown'\n")
@@ -280,7 +280,7 @@ def test_the_text_is_in_tensorboard(own, tmp_path, make_run):
     assert b"y = 'shown'" in text.tensor_proto.string_val[0]
 
 
-def test_the_report_says_which_arms_have_which_code(grid_results):
+def test_the_report_shows_which_arms_have_which_code(grid_results):
     from ablate.report.provenance import own_code
 
     rows = own_code(grid_results)
@@ -376,4 +376,4 @@ def test_the_users_repository_is_named_and_another_is_not(tmp_path, monkeypatch)
     assert state(file)["own_git_commit"] == clean["own_git_commit"] + "+"
     monkeypatch.chdir(os.path.dirname(hardware.__file__))
     if hardware.git_commit():
-        assert state() == none  # ablate's own, which is told by itself
+        assert state() == none  # ablate's own, which is recorded separately

@@ -6,7 +6,7 @@ from torch import nn
 
 from ablate.diagnostics.track import Track
 from ablate.training.loop import Callback
-from ablate.training.run import start
+from ablate.training.start import start
 from ablate.training.tensorboard import TensorBoard, first_filters, tile
 
 

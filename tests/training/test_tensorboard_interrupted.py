@@ -13,7 +13,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 
 from ablate.training.loop import Callback
-from ablate.training.run import start
+from ablate.training.start import start
 from ablate.training.tensorboard import EVENTS, TensorBoard, keep_until
 
 CHANGED = {"optimizer.lr": 0.1}
@@ -101,7 +101,7 @@ def test_an_interrupted_run_has_the_points_of_an_uninterrupted_one(name, interru
         assert steps == sorted(steps)
 
 
-def test_epochs_after_the_last_checkpoint_are_written_anew(make_run, board):
+def test_epochs_after_the_last_checkpoint_are_written_again(make_run, board):
     """Checkpoints after epochs 2 and 4; the kill comes when epoch 3 is in the event file."""
     run = make_run(epochs=5, checkpoint_every=2)
     observer = board()
@@ -170,7 +170,7 @@ def hparams(folder):
     raise AssertionError("no hyperparameters")
 
 
-def test_a_number_and_a_list_are_told_apart_in_the_hyperparameters(make_run, board):
+def test_a_number_and_a_list_differ_in_the_hyperparameters(make_run, board):
     shown = {}
     for seed, value in enumerate((0.2, [0.2], [0.2, 0.5], None)):
         observer = board(changed={"dropout.hidden": value}, seed=seed)

@@ -10,7 +10,7 @@ from torch import nn
 
 from ablate.errors import UserError
 from ablate.layers.dropout import Dropout, Positions
-from ablate.training.run import start
+from ablate.training.start import start
 from ablate.training.unsaved import attributes, check_extra_state, same
 
 
@@ -102,7 +102,7 @@ def test_a_tensor_that_is_no_buffer_is_named(warned):
     "changes",
     [{}, {"activation": Unchanged}, {"activation": Extra}, {"dropout": Positions(layer=MyDropout, hidden=0.5)}],
 )
-def test_nothing_is_said_where_nothing_is_lost(warned, changes):
+def test_there_is_no_warning_if_nothing_is_lost(warned, changes):
     assert warned(**changes) == []
 
 

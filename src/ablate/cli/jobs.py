@@ -14,8 +14,9 @@ from ablate.training.directory import CONFIG_NAME
 from ablate.training.identity import measures
 from ablate.training.loop import Callback
 from ablate.training.record import FAILURE_NAME, RECORD_NAME, Record, is_finished
-from ablate.training.run import Busy, Run, start
+from ablate.training.run import Run
 from ablate.training.sources import Source, earlier_run, edited
+from ablate.training.start import Busy, start
 from ablate.training.tensorboard import TensorBoard
 
 

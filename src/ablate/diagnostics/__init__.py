@@ -1,1 +1,1 @@
-"""Measurements of a net, one idea a file; each is a pure function of a `Probe`."""
+"""Measurements of a net, one per file; each is a pure function of a `Probe`."""

@@ -1,4 +1,4 @@
-"""What an activation costs, in seconds relative to ReLU."""
+"""Cost of an activation: seconds relative to ReLU."""
 
 import statistics
 import time
@@ -22,7 +22,7 @@ class Seconds(NamedTuple):
 def activation_seconds(
     activations: dict[str, tuple[Callable[[Tensor], Tensor], list[nn.Parameter]]], z: dict[str, Tensor], repeats: int
 ) -> dict[str, Seconds]:
-    """Return the median seconds of each activation, taken in turns so that a slow moment of the machine meets all.
+    """Return the median seconds of each activation, measured in turns, so that a slow moment affects all.
 
     Args:
         activations: functions by name, with the parameters whose gradients their backward computation includes.
@@ -50,9 +50,9 @@ def activation_seconds(
 def activation_cost(probe: Probe, *, repeats: int = 15) -> dict[str, Tensor]:
     """Seconds that the net's activation takes relative to ReLU, on the pre-activations of its largest layer.
 
-    A measure of time: it depends on the machine and what else that does, and is never the same twice, bit for bit.
-    Medians over rounds in which all take turns; fp32. With maxout ReLU gets as many numbers as come out, so what
-    choosing between k pieces costs is in it, and what computing them costs is not.
+    A measure of time: it depends on the machine and its load, and is never the same twice, bit for bit. Medians over
+    rounds in which all are measured in turns; fp32. With maxout, ReLU gets as many numbers as maxout returns: choosing
+    between k pieces is included in the cost, computing them is not.
 
     Range: above 0, no unit. Keys: `forward`; `backward`, by inputs and learned slopes; `exp`, the forward seconds of
     `torch.exp` alone relative to ReLU's. Cost: the shared pass; `repeats` times three activations, forward and
@@ -63,6 +63,11 @@ def activation_cost(probe: Probe, *, repeats: int = 15) -> dict[str, Tensor]:
 
     Raises:
         UserError: `repeats` is out of range.
+
+    Example:
+        >>> from ablate.diagnostics.probe import example_probe
+        >>> sorted(activation_cost(example_probe(), repeats=1))
+        ['backward', 'exp', 'forward']
     """
     if repeats < 1:
         raise UserError(f"`repeats` of activation_cost must be at least 1, got {repeats}")
@@ -87,7 +92,7 @@ def activation_cost(probe: Probe, *, repeats: int = 15) -> dict[str, Tensor]:
 
 
 def _now(device: torch.device) -> float:
-    """Return the clock once `device` has done its work."""
+    """Return the time once `device` has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()

@@ -1,4 +1,4 @@
-"""How much the answer for one image depends on the images that happen to share its batch."""
+"""How much the output for one image depends on the other images in its batch."""
 
 import torch
 from torch import Tensor
@@ -13,19 +13,24 @@ def spread_over_batches(log_probs: Tensor) -> tuple[Tensor, Tensor]:
     """Return the standard deviation over batches, mean over images and classes, and the fraction of changed answers.
 
     Args:
-        log_probs: (B, n, num_classes), the same n images in B >= 2 batches; the deviation is the unbiased one's root.
+        log_probs: (B, n, num_classes), the same n images in B >= 2 batches; the variance is the unbiased one.
+
+    Example:
+        >>> std, changed = spread_over_batches(torch.tensor([[[0.0, 1.0]], [[1.0, 0.0]]]))
+        >>> round(std.item(), 3), changed.item()
+        (0.707, 1.0)
     """
     found = answers(log_probs)
-    changed = (found != found[0]).any(0) | (found < 0).any(0)  # no answer is not the same answer
+    changed = (found != found[0]).any(0) | (found < 0).any(0)  # a non-finite output counts as changed
     return log_probs.std(0).mean(), changed.float().mean()
 
 
 def batch_mates(probe: Probe, *, num_batches: int = 8, batch_size: int | None = None) -> dict[str, Tensor]:
-    """Spread of an image's output over the batches it may be in, the net being in training mode.
+    """Spread of an image's output over different batches, with the net in training mode.
 
     An eighth of the batch, at least one image, is the same in all batches: the probe's first. The rest are other images
-    of the probe, drawn for each batch without replacement. Only what looks across a batch can make a difference: batch
-    norm, whose noise is said to regularize. Without it both numbers are 0, but for rounding.
+    of the probe, drawn for each batch without replacement. Only layers that mix the images of a batch matter: batch
+    norm, whose noise is believed to regularize. Without it both numbers are 0 except for rounding.
 
     Keys: `std`, the standard deviation over batches of the log-probabilities, in nats, mean over images and classes, at
     least 0; `changed`, the fraction of images whose predicted class is not the same in all batches, in [0, 1]. Cost:
@@ -40,6 +45,11 @@ def batch_mates(probe: Probe, *, num_batches: int = 8, batch_size: int | None = 
         UserError: a number is out of range.
 
     Source: for the claim Ioffe & Szegedy 2015 (arXiv:1502.03167).
+
+    Example:
+        >>> from ablate.diagnostics.probe import example_probe
+        >>> {k: v.item() for k, v in batch_mates(example_probe()).items() if k == "changed"}  # no batch norm
+        {'changed': 0.0}
     """
     size = len(probe.images) // 2 if batch_size is None else batch_size
     if not 2 <= size < len(probe.images):

@@ -1,4 +1,4 @@
-"""Curvature: the leading eigenvalues and eigenvectors of the loss's Hessian, by Lanczos, never formed as a matrix."""
+"""Curvature: the leading eigenvalues and eigenvectors of the loss's Hessian, by Lanczos, without forming the matrix."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +23,7 @@ class Eigenpairs(NamedTuple):
 
     Args:
         values: (k,), the largest first.
-        vectors: (k, P), one unit vector a row.
+        vectors: (k, P), one unit vector per row.
     """
 
     values: Tensor
@@ -38,18 +38,23 @@ def curvature(probe: Probe, *, num: int = 2, inference: bool = False, tolerance:
 
     Args:
         num: k, how many eigenvalues.
-        inference: whether batch norm uses its running statistics, as constants, and not those of the batch.
+        inference: whether batch norm uses its running statistics, as constants, instead of those of the batch.
         tolerance: see `top_eigenpairs`.
 
     Returns:
         1 .. k: eigenvalues, the largest first, in nats per squared unit of weight, any real number.
-        stable_lr: 2 / lambda_1, in (0, inf]; inf where lambda_1 <= 0.
-        All are nan where the gradient is not finite or the solver does not converge.
+        stable_lr: 2 / lambda_1, in (0, inf]; inf if lambda_1 <= 0.
+        All are nan if the gradient is not finite or the solver does not converge.
 
     Source: Cohen et al. 2021 (arXiv:2103.00065) on 2 / lambda_1.
 
-    Cost: at least max(20, 2 k + 1) Hessian-vector products, each as dear as 3 (without batch norm) to 6 (with it)
-    forward and backward passes.
+    Cost: at least max(20, 2 k + 1) Hessian-vector products, each as expensive as 3 (without batch norm) to 6
+    (with it) forward and backward passes.
+
+    Example:
+        >>> from ablate.diagnostics.probe import example_probe
+        >>> list(curvature(example_probe(), num=1))
+        ['1', 'stable_lr']
     """
     values = torch.full((num,), math.nan, dtype=torch.float64)
     if all(gradient.isfinite().all() for gradient in probe.passed.gradients.values()):
@@ -82,25 +87,32 @@ def top_eigenpairs(
 
     The Hessian is that of the mean over `batches` of each batch's loss, by all trainable parameters, flattened and in
     the order of `net.parameters()`; the net is in the mode it is in (see `probing`). Products with it are taken in the
-    dtype of the net, while the solver keeps float64. The solver is ARPACK's restarted Lanczos iteration: scipy is there
-    already, and the parameters are flattened in one place, so a library of linear operators would save no code.
+    dtype of the net, while the solver keeps float64. The solver is ARPACK's restarted Lanczos iteration, through
+    scipy.
 
     Args:
-        batches: images and labels; of equal size where the mean over images is meant.
+        batches: images and labels; of equal size, if the mean over images is wanted.
         num: k, at least 1 and less than the number P of parameters.
         generator: draws the start vector.
         loss: of logits and labels.
-        tolerance: |H v - lambda v| / |lambda| at which an eigenpair is taken as found; the relative error of the
+        tolerance: |H v - lambda v| / |lambda| at which an eigenpair is accepted; the relative error of the
             eigenvalue is of the order of its square. Products in float32 set a limit of about 1e-6.
         max_restarts: of the Lanczos iteration.
 
     Raises:
         UserError: if there is no batch or `num` is out of range.
-        scipy.sparse.linalg.ArpackNoConvergence: if the restarts are used up; raise `max_restarts` or `tolerance`.
+        scipy.sparse.linalg.ArpackNoConvergence: if the restarts are not enough; raise `max_restarts` or `tolerance`.
 
     Source: Lehoucq, Sorensen & Yang 1998 (ARPACK users' guide).
 
-    Memory: about 8 P (max(20, 2 k + 1) + k) bytes on the CPU beside that of the passes.
+    Memory: about 8 P (max(20, 2 k + 1) + k) bytes on the CPU in addition to that of the passes.
+
+    Example:
+        >>> from ablate.diagnostics.probe import example_probe
+        >>> probe = example_probe()
+        >>> pairs = top_eigenpairs(probe.net, [(probe.images, probe.labels)], num=2, generator=torch.Generator())
+        >>> pairs.values.shape, pairs.vectors.norm(dim=1).round(decimals=4).tolist()
+        (torch.Size([2]), [1.0, 1.0])
     """
     parameters = [p for p in net.parameters() if p.requires_grad]
     size = sum(p.numel() for p in parameters)
@@ -122,7 +134,13 @@ def top_eigenpairs(
 
 
 def hessian_product(net: nn.Module, batches: Sequence[Batch], vector: Tensor, loss: Loss = F.cross_entropy) -> Tensor:
-    """Return H v (P,), with H as in `top_eigenpairs`: the derivative of the gradient along `vector` (P,)."""
+    """Return H v (P,), with H as in `top_eigenpairs`: the derivative of the gradient along `vector` (P,).
+
+    Example:
+        >>> net, images, labels = nn.Linear(2, 3), torch.ones(4, 2), torch.zeros(4, dtype=torch.long)
+        >>> hessian_product(net, [(images, labels)], torch.zeros(9)).shape
+        torch.Size([9])
+    """
     parameters = [p for p in net.parameters() if p.requires_grad]
     pieces = vector.split([p.numel() for p in parameters])
     direction = [piece.view(p.shape) for piece, p in zip(pieces, parameters, strict=True)]
@@ -135,5 +153,10 @@ def hessian_product(net: nn.Module, batches: Sequence[Batch], vector: Tensor, lo
 
 
 def flat(tensors: Iterable[Tensor]) -> Tensor:
-    """Return all entries in one vector, each tensor's in its logical order, however it lies in memory."""
+    """Return all entries in one vector, each tensor's in its logical order, whatever its memory format.
+
+    Example:
+        >>> flat([torch.zeros(2, 3), torch.ones(1)]).shape
+        torch.Size([7])
+    """
     return torch.cat([tensor.reshape(-1) for tensor in tensors])

@@ -1,4 +1,4 @@
-"""Units whose activation has no slope at anything it is shown: no image can move them, and no gradient passes."""
+"""Units whose activation has slope 0 for all images: no gradient passes."""
 
 from torch import Tensor
 
@@ -9,10 +9,15 @@ def dead_fraction(slope: Tensor) -> Tensor:
     """Return the fraction of units with slope 0 for all images, at all positions.
 
     Args:
-        slope: (N, C, ...), a unit being a channel.
+        slope: (N, C, ...), where a unit is a channel.
+
+    Example:
+        >>> import torch
+        >>> dead_fraction(torch.tensor([[0.0, 1.0], [0.0, 0.0]])).item()
+        0.5
     """
     axes = tuple(axis for axis in range(slope.ndim) if axis != 1)
-    # Equal to (slope == 0).all(axes), in a seventh of the time.
+    # Equal to (slope == 0).all(axes), seven times as fast.
     return (slope.abs().amax(axes) == 0).float().mean()
 
 
@@ -25,5 +30,10 @@ def dead_units(probe: Probe) -> dict[str, Tensor]:
     Range: [0, 1]. Keys: every hidden layer, and `mean` over them. Cost: the shared pass and slopes.
 
     Source: Maas, Hannun & Ng 2013.
+
+    Example:
+        >>> from ablate.diagnostics.probe import example_probe
+        >>> list(dead_units(example_probe()))
+        ['conv1_1', 'fc1', 'mean']
     """
     return mean_of({name: dead_fraction(slope) for name, slope in probe.slopes.items()})

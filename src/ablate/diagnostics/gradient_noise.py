@@ -1,4 +1,4 @@
-"""Gradient noise: how many images a batch needs before its gradient is more signal than noise."""
+"""Gradient noise: the batch size at which noise and signal in the gradient are equal."""
 
 import math
 
@@ -14,19 +14,19 @@ def gradient_noise(probe: Probe, *, batch_size: int = 32, inference: bool = Fals
     """Measure the simple noise scale of the gradient.
 
     Formula: B = tr(Sigma) / |G|^2, with G the expected gradient and Sigma the covariance of one image's gradient, both
-    as `noise_and_signal` estimates them from batches of the probe: tr(Sigma) from random batches, as training draws
-    them, |G|^2 from batches in the probe's own order. That order may balance the classes (`data.dataset`), and then the
-    probe's mean gradient is free of the noise of random class counts, which must not be subtracted from it.
+    estimated by `noise_and_signal` from batches of the probe: tr(Sigma) from random batches, as in training, |G|^2 from
+    batches in the probe's order. That order may balance the classes (`data.dataset`); then the probe's mean gradient
+    has no noise of random class counts, and none may be subtracted from it.
 
     Args:
-        batch_size: b, images a batch, best a few times the number of classes; the probe must hold at least two batches.
-        inference: whether batch norm uses its running statistics. If not, batches have their own ones, their images'
-            gradients depend on each other, and Sigma is b times the covariance of the gradient of b images.
+        batch_size: b, images per batch, best a few times the number of classes; at most half the probe's images.
+        inference: whether batch norm uses its running statistics. If not, each batch has its own, the
+            gradients of its images depend on each other, and Sigma is b times the covariance of b images' gradient.
 
     Returns:
-        scale: B, in images, in [0, inf]; batches much smaller than B are mostly noise; inf where no signal is seen.
+        scale: B, in images, in [0, inf]; in batches much smaller noise dominates; inf if the signal is not above 0.
         noise: tr(Sigma), in squared nats per squared unit of weight, in [0, inf).
-        signal: |G|^2, in the same unit; an unbiased estimate, so it is negative at times.
+        signal: |G|^2, in the same unit; an unbiased estimate, so it may be negative.
         The scale is a ratio of two uncertain numbers: to smooth it, average noise and signal first.
 
     Raises:
@@ -35,12 +35,17 @@ def gradient_noise(probe: Probe, *, batch_size: int = 32, inference: bool = Fals
     Source: McCandlish et al. 2018 (arXiv:1812.06162), section 2.2 and appendix A.1.
 
     Cost: two forward and backward passes, in batches.
+
+    Example:
+        >>> from ablate.diagnostics.probe import example_probe
+        >>> list(gradient_noise(example_probe(), batch_size=4))
+        ['scale', 'noise', 'signal']
     """
     num_images = len(probe.images)
     if not 1 <= batch_size <= num_images // 2:
         raise UserError(
             f"`diagnostics.known.gradient_noise.batch_size` must leave at least two batches of the {num_images} images "
-            f"that are looked at, got {batch_size}; lower it, or raise diagnostics.num_images"
+            f"of the probe, got {batch_size}; lower it, or raise diagnostics.num_images"
         )
     generator = probe.generator("gradient_noise")
     shuffled = torch.randperm(num_images, generator=generator, device=generator.device)
@@ -67,6 +72,11 @@ def noise_and_signal(gradients: Tensor, batch_size: int) -> tuple[Tensor, Tensor
     Args:
         gradients: (n, P), of the mean loss over each batch, n at least 2.
         batch_size: b.
+
+    Example:
+        >>> noise, signal = noise_and_signal(torch.tensor([[1.0], [3.0]]), batch_size=4)
+        >>> noise.item(), signal.item()
+        (8.0, 3.0)
     """
     mean = gradients.mean(0)
     noise = batch_size * (gradients - mean).square().sum() / (len(gradients) - 1)

@@ -1,4 +1,4 @@
-"""Landscape: how loss and gradient change along the gradient, within reach of a training step."""
+"""Landscape: how loss and gradient change along the gradient, over the length of a training step."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -34,7 +34,7 @@ class Slice(NamedTuple):
 def landscape(
     probe: Probe, *, lr: float, factors: Sequence[float] = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 ) -> dict[str, Tensor]:
-    """Measure how far loss and gradient go astray along the probe's gradient.
+    """Measure how much loss and gradient change along the probe's gradient.
 
     Formulas: of `Slice`, at the steps factor * lr.
 
@@ -45,13 +45,18 @@ def landscape(
     Returns:
         loss_min, loss_max: smallest and largest loss over the steps, in nats, at least 0.
         loss_variation: their difference, in nats, at least 0.
-        gradient_variation: largest change of the gradient over the steps, in [0, inf); the gradient predicts well
-            where it is small.
+        gradient_variation: largest change of the gradient over the steps, in [0, inf); small means that the
+            gradient predicts well.
         beta: largest ratio of the gradient's change to the distance moved, in [0, inf).
 
     Source: Santurkar et al. 2018 (arXiv:1805.11604), section 3.1.
 
-    Cost: a forward and a backward pass for every factor, and one.
+    Cost: one forward and backward pass more than there are factors.
+
+    Example:
+        >>> from ablate.diagnostics.probe import example_probe
+        >>> list(landscape(example_probe(), lr=0.1))
+        ['loss_min', 'loss_max', 'loss_variation', 'gradient_variation', 'beta']
     """
     with probing(probe.net):
         found = along_gradient(probe.net, probe.images, probe.labels, steps=[lr * factor for factor in factors])
@@ -76,9 +81,16 @@ def along_gradient(
 
     Raises:
         UserError: if there is no step, or one is not above 0.
+
+    Example:
+        >>> from ablate.diagnostics.probe import example_probe
+        >>> probe = example_probe()
+        >>> found = along_gradient(probe.net, probe.images, probe.labels, steps=[0.1, 0.2])
+        >>> found.losses.shape, bool((found.losses < found.loss).all())
+        (torch.Size([2]), True)
     """
     if not steps or any(not step > 0 for step in steps):
-        raise UserError(f"`steps` along the gradient must be above 0, and at least one, got {list(steps)}")
+        raise UserError(f"`steps` along the gradient must be at least one number above 0, got {list(steps)}")
     here = {name: p.detach() for name, p in net.named_parameters() if p.requires_grad}
     value, gradient = _loss_and_gradient(net, here, images, labels, loss)
     norm = flat(gradient.values()).norm()
@@ -96,7 +108,7 @@ def along_gradient(
 def _loss_and_gradient(
     net: nn.Module, parameters: dict[str, Tensor], images: Tensor, labels: Tensor, loss: Loss
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the loss with `parameters` in the place of the net's, and its gradient by them."""
+    """Return the loss with `parameters` instead of the net's, and its gradient by them."""
     leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
     with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
         value = loss(functional_call(net, leaves, (images,)), labels)

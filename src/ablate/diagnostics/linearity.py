@@ -1,4 +1,4 @@
-"""How well a straight line replaces an activation on the inputs that it really gets."""
+"""How well a straight line fits an activation on its actual inputs."""
 
 import itertools
 
@@ -9,16 +9,22 @@ from ablate.diagnostics.probe import Probe, mean_of
 
 
 def r_squared(z: Tensor, a: Tensor, num_pieces: int = 1) -> tuple[Tensor, Tensor]:
-    """Return R^2 of the best line a ~ alpha + beta z, with one line for the layer and with one for each unit.
+    """Return R^2 of the best line a ~ alpha + beta z, with one line for the layer, and with one for each unit.
 
     Formula: 1 - E[r^2] / Var(a) with r the residuals of least squares; for units, mean over them of both. With maxout
-    the line is a plane, a ~ alpha + sum_j beta_j z_j over the k pieces of a unit. Where a does not vary, 1: a constant
-    is a line.
+    the line is a plane, a ~ alpha + sum_j beta_j z_j over the k pieces of a unit. If a does not vary, it is 1: a
+    constant is a line.
 
     Args:
         z: (N, k C, ...).
         a: (N, C, ...).
         num_pieces: k.
+
+    Example:
+        >>> z = torch.tensor([[-1.0], [0.0], [1.0]])
+        >>> layer, by_unit = r_squared(z, z.relu())
+        >>> round(layer.item(), 2)
+        0.75
     """
     axes = tuple(axis for axis in range(a.ndim) if axis != 1)
     variables = [*z.chunk(num_pieces, dim=1), a]
@@ -36,7 +42,7 @@ def r_squared(z: Tensor, a: Tensor, num_pieces: int = 1) -> tuple[Tensor, Tensor
 def _explained(covariance: Tensor) -> Tensor:
     """Return the share of the last variable's variance that the others explain, (B, k + 1, k + 1) -> 0-d."""
     variance = covariance[:, -1, -1].mean()
-    while covariance.shape[-1] > 1:  # the Schur complement takes out what the first variable explains of the others
+    while covariance.shape[-1] > 1:  # the Schur complement removes what the first variable explains of the others
         pivot = covariance[:, :1, :1]
         beta = torch.where(pivot == 0, 0.0, covariance[:, :1, 1:] / pivot)
         covariance = covariance[:, 1:, 1:] - covariance[:, 1:, :1] * beta
@@ -44,16 +50,21 @@ def _explained(covariance: Tensor) -> Tensor:
 
 
 def linearity(probe: Probe) -> dict[str, Tensor]:
-    """R^2 of the least-squares line a ~ alpha + beta z through the inputs that each activation gets, and its outputs.
+    """R^2 of the least-squares line a ~ alpha + beta z through the inputs and outputs of each activation.
 
-    1 says that the layer's activation might as well be the identity, scaled and shifted: tanh of small inputs, or ReLU
-    of inputs of one sign. Under N(0, 1) it is 0.73 for ReLU and 0.93 for tanh. Formulas: see `r_squared`.
+    1 means that the layer's activation acts as a linear function: tanh of small inputs, or ReLU of inputs of one sign.
+    Under N(0, 1) it is 0.73 for ReLU and 0.93 for tanh. Formulas: see `r_squared`.
 
     Range: [0, 1]. Keys: every hidden layer, with one line for all its units; `mean` over them; `by_unit`, the mean over
-    them with a line for each unit, which is 1 also where every unit stays on its own straight piece. Cost: the shared
+    them with a line for each unit, which is 1 also if every unit stays on one straight piece. Cost: the shared
     pass.
 
     Source: the question is that of Ioffe & Szegedy 2015 (arXiv:1502.03167), section 3; this measure is ours.
+
+    Example:
+        >>> from ablate.diagnostics.probe import example_probe
+        >>> list(linearity(example_probe()))
+        ['conv1_1', 'fc1', 'mean', 'by_unit']
     """
     layers: dict[str, Tensor] = {}
     by_unit: list[Tensor] = []

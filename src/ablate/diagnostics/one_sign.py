@@ -1,4 +1,4 @@
-"""One sign: whether all weights of a unit are pushed the same way, as inputs of one sign make them."""
+"""One sign: whether all weight gradients of a unit have the same sign, as with inputs of one sign."""
 
 import functools
 from typing import NamedTuple
@@ -25,17 +25,17 @@ def one_sign(probe: Probe, *, num_samples: int = 32) -> dict[str, Tensor]:
     Formula: the gradient by the weights of unit o is dL/dw_o = sum over images i and positions p of dL/dz_iop x_ip. A
     fully connected layer has one position: if x_i has one sign, so has image i's term, whatever dL/dz. The terms of
     several images or positions differ in the sign of dL/dz, so a batch, and a convolution, need not have one sign.
-    Entries that are 0 (e.g. of inputs that are) have no sign, and a unit without any other is left out.
+    Entries that are 0 (e.g. for inputs of 0) have no sign, and a unit with no other entries is left out.
 
     Args:
-        num_samples: how many of the probe's images are looked at one by one; the batch is always the whole probe.
-            Image i's term is the one in the batch's gradient, so that batch norm has its usual statistics.
+        num_samples: how many of the probe's images are measured one by one; the batch is always the whole probe.
+            Image i's term is taken from the batch's gradient, so that batch norm has its usual statistics.
 
     Returns:
         sample/<layer>, batch/<layer>: share of units whose gradient entries all have one sign, in [0, 1].
         sample_majority/<layer>, batch_majority/<layer>: share of a unit's entries that have the more frequent sign, the
             mean over units, in [0.5, 1]; about 0.5 + 0.4 / sqrt(n) for n independent signs.
-        sample/mean, ...: over the layers. nan where a layer has no gradient.
+        sample/mean, ...: over the layers. nan if a layer has no gradient.
 
     Raises:
         UserError: if there is no sample.
@@ -43,6 +43,11 @@ def one_sign(probe: Probe, *, num_samples: int = 32) -> dict[str, Tensor]:
     Source: LeCun et al. 1998, "Efficient BackProp", section 4.3.
 
     Cost: one forward and backward pass, and one more of the weights' gradients, taken image by image.
+
+    Example:
+        >>> from ablate.diagnostics.probe import example_probe
+        >>> list(one_sign(example_probe()))[:3]
+        ['sample/conv1_1', 'sample/fc1', 'sample/classifier']
     """
     if num_samples < 1:
         raise UserError(f"`num_samples` must be at least 1, got {num_samples}")
@@ -64,7 +69,7 @@ def one_sign(probe: Probe, *, num_samples: int = 32) -> dict[str, Tensor]:
 
 
 def affine_pass(net: nn.Sequential, images: Tensor, labels: Tensor) -> dict[str, Affine]:
-    """Return the affine layers of `net` with what one pass leaves at them, in the mode the net is in."""
+    """Return the affine layers of `net` with their inputs and gradients in one pass, in the net's present mode."""
     entered: dict[str, tuple[Tensor, Tensor]] = {}
     layers = {name: layer for name, layer in net.named_children() if isinstance(layer, nn.Conv2d | nn.Linear)}
 
@@ -89,7 +94,7 @@ def affine_pass(net: nn.Sequential, images: Tensor, labels: Tensor) -> dict[str,
 def weight_gradient(affine: Affine, i: int) -> Tensor:
     """Return image i's term (num_units, fan_in) of the gradient by the weights that multiply the inputs.
 
-    It is one product of matrices over the positions: library convolutions may round an entry that is 0 to another sign.
+    It is one matrix product over the positions: library convolutions may round an entry that is 0 to another sign.
     """
     layer, x, gradient = affine.layer, affine.inputs[i], affine.gradient[i]
     if isinstance(layer, nn.Linear):
@@ -100,6 +105,11 @@ def weight_gradient(affine: Affine, i: int) -> Tensor:
 
 
 def majority(gradient: Tensor) -> Tensor:
-    """Return for each row the share of its entries other than 0 that have the more frequent sign; nan without any."""
+    """Return for each row the share of its entries other than 0 that have the more frequent sign; nan if none.
+
+    Example:
+        >>> majority(torch.tensor([[1.0, 2.0, 3.0, -1.0]])).item()
+        0.75
+    """
     positive, negative = (gradient > 0).sum(1), (gradient < 0).sum(1)
     return torch.maximum(positive, negative) / (positive + negative)

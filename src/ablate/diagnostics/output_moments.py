@@ -12,17 +12,22 @@ def moment_gradients(net: nn.Module, batches: Sequence[Batch], *, order: int, ce
     """Return the gradients, by all parameters, of the moments over the data of every logit.
 
     Formula: row (j, k) is d/dtheta of m_k = E[z_k] for j = 0 and of E[(z_k - m_k)^(j+1)] above, with z_k = logit k and
-    E the mean over all images; the net's modes are left as they are.
+    E the mean over all images; the net's mode is not changed.
 
     Args:
         net: images -> logits (N, K).
-        batches: images and labels (not looked at); with batch norm in training mode they share statistics.
+        batches: images and labels (not used); with batch norm in training mode they share statistics.
         order: 1 for the means, 2 for variances too, 3 for third central moments too.
-        centred: subtract the mean over the classes from the logits first. The softmax does not see it, and then the K
-            gradients of the means sum to 0: they span K - 1 dimensions.
+        centred: subtract the mean over the classes from the logits first. The softmax does not change, and the K
+            gradients of the means then sum to 0: they span K - 1 dimensions.
 
     Returns:
         (order, K, P), in the order of `net.parameters()`.
+
+    Example:
+        >>> net, images = nn.Linear(2, 3), torch.ones(4, 2)
+        >>> moment_gradients(net, [(images, torch.zeros(4))], order=2).shape
+        torch.Size([2, 3, 9])
     """
     parameters = [p for p in net.parameters() if p.requires_grad]
 
@@ -56,6 +61,10 @@ def orthonormal_basis(vectors: Tensor, tolerance: float = 1e-4) -> Tensor:
     Args:
         vectors: their lengths do not matter.
         tolerance: singular values of the unit vectors below it, relative to the largest, count as 0.
+
+    Example:
+        >>> orthonormal_basis(torch.tensor([[1.0, 0.0, 0.0], [2.0, 0.0, 0.0]])).shape
+        torch.Size([1, 3])
     """
     units = vectors.double()
     units = units / units.norm(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
@@ -68,6 +77,10 @@ def share_in_span(basis: Tensor, vectors: Tensor) -> Tensor:
 
     Args:
         basis: Q', (r, P) with orthonormal rows.
+
+    Example:
+        >>> round(share_in_span(torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 4.0]])).item(), 3)
+        0.36
     """
     units = vectors.to(basis) / vectors.to(basis).norm(dim=1, keepdim=True)
     return (units @ basis.T).square().sum(1)

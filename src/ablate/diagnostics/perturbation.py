@@ -1,4 +1,4 @@
-"""Perturbation: what a small change of all weights does to the answers, at random and along the outputs' gradients."""
+"""Perturbation: effect of small steps of all weights, random or along the outputs' gradients, on the predictions."""
 
 import math
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ def perturbation(probe: Probe, *, relative_length: float = 0.01, inference: bool
     """Measure how the predictions change when the weights move by a share of their norm.
 
     Formula: the trainable parameters theta, as one vector, move by `relative_length` |theta|: in one random direction,
-    which the run's seed decides, and along +g_k for each of the K classes, g_k the gradient of the mean of logit k over
+    drawn with the run's seed, and along +g_k for each of the K classes, g_k the gradient of the mean of logit k over
     the probe's images. The predicted class is the largest logit, on the same images.
 
     Args:
         relative_length: above 0.
-        inference: whether batch norm uses its running statistics, as constants ("frozen"), and not those of the batch.
+        inference: whether batch norm uses its running statistics, as constants ("frozen"), or those of the batch.
 
     Returns:
         random: share of images whose predicted class changes by the random step.
         targeted: share of images predicted as k after the step along g_k, mean over k.
         unchanged: the same share without a step, for comparison: 1 / K, since each image is predicted as one class.
         changed_targeted: share of images whose predicted class changes by the step along g_k, mean over k.
-        All lie in [0, 1], and are nan where a logit is not finite.
+        All lie in [0, 1], and are nan if a logit is not finite.
 
     Raises:
         UserError: `relative_length` is not above 0.
@@ -38,6 +38,11 @@ def perturbation(probe: Probe, *, relative_length: float = 0.01, inference: bool
     Source: D. Page 2019, How to train your ResNet 7: Batch norm (myrtle.ai).
 
     Cost: K + 4 forward and K backward passes.
+
+    Example:
+        >>> from ablate.diagnostics.probe import example_probe
+        >>> list(perturbation(example_probe()))
+        ['random', 'targeted', 'unchanged', 'changed_targeted']
     """
     if not relative_length > 0:
         raise UserError(f"`relative_length` of perturbation must be above 0, got {relative_length}")
@@ -57,13 +62,13 @@ def perturbation(probe: Probe, *, relative_length: float = 0.01, inference: bool
 
 
 def moves(net: nn.Module, batches: Sequence[Batch], relative_length: float, generator: torch.Generator) -> Tensor:
-    """Return the steps (2 + K, P) from the weights theta: none, one in a random direction, and one along every g_k.
+    """Return the steps (2 + K, P) from the weights theta: zero, one in a random direction, and one along every g_k.
 
     Args:
         net: in the mode it is in (see `probing`); P counts its trainable parameters, in their order.
         batches: over which the gradients g_k of the mean logits are taken.
-        relative_length: of the steps, in units of |theta|; a g_k of 0 leads nowhere.
-        generator: draws the direction.
+        relative_length: of the steps, in units of |theta|; for a g_k of 0 the step is 0.
+        generator: for the random direction.
     """
     weights = flat(p.detach() for p in net.parameters() if p.requires_grad)
     random = torch.randn(len(weights), generator=generator, device=generator.device).to(weights)
@@ -74,7 +79,7 @@ def moves(net: nn.Module, batches: Sequence[Batch], relative_length: float, gene
 
 @torch.no_grad()
 def moved_logits(net: nn.Module, images: Tensor, step: Tensor) -> Tensor:
-    """Return the logits (N, K) with `step` (P,) added to the trainable parameters; none of them is written."""
+    """Return the logits (N, K) with `step` (P,) added to the trainable parameters, which are not modified."""
     here = {name: p for name, p in net.named_parameters() if p.requires_grad}
     parts = step.split([p.numel() for p in here.values()])
     there = {name: p + part.view(p.shape) for (name, p), part in zip(here.items(), parts, strict=True)}

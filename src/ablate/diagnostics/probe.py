@@ -1,7 +1,8 @@
-"""What every diagnostic looks at: a net, a fixed batch of training images, and what one pass leaves behind."""
+"""The input of every diagnostic: a net, a fixed batch of training images, and the results of one pass."""
 
 import contextlib
 import functools
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -23,7 +24,7 @@ class Unit(NamedTuple):
     Args:
         name: of the affine layer before it, e.g. conv1_1 or fc1.
         activation: the layer.
-        inputs: z, (N, C) or (N, C, H, W), what enters the activation (after a normalization that stands before it).
+        inputs: z, (N, C) or (N, C, H, W), the activation's inputs (after a normalization before it).
         outputs: a = f(z); with maxout it has fewer channels than z.
         gradient: of the mean loss by z, the shape of z.
     """
@@ -36,7 +37,7 @@ class Unit(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """What one forward and backward pass of the probe's images leaves.
+    """The results of one forward and backward pass of the probe's images.
 
     Args:
         loss: mean cross-entropy in nats, 0-d.
@@ -55,16 +56,16 @@ class Pass(NamedTuple):
 class Probe:
     """A net and the images it is measured on.
 
-    Measured is, unless a diagnostic says otherwise, the net as it trains: fp32, batch norm with the statistics of the
-    probe's batch, but dropout and noise switched off.
+    By default the net is measured as it trains: fp32, batch norm with the statistics of the probe's batch, but dropout
+    and noise switched off.
 
     Args:
         net: a flat sequence of named layers; `probing` leaves it as it was.
         images: (N, C, H, W) training images, integers, on the device of the net.
         labels: (N,) their classes.
-        held_out: images that the net is not trained on, for what is told of generalization.
-        weights_before_step: parameters before the last training step, by name; empty where no step was taken.
-        seed: the run's, for what draws or trains something of its own and shall differ between replicates.
+        held_out: images that the net is not trained on, to measure generalization.
+        weights_before_step: parameters before the last training step, by name; empty if no step was taken.
+        seed: the run's, for measures whose random numbers shall differ between replicates.
     """
 
     net: nn.Sequential
@@ -76,16 +77,16 @@ class Probe:
 
     @functools.cached_property
     def slopes(self) -> dict[str, Tensor]:
-        """f'(z) of every unit in the pass, by layer; each activation once more, forward and backward."""
+        """f'(z) of every unit in the pass, by layer; costs one more forward and backward pass of each activation."""
         return {unit.name: slopes(unit.activation, unit.inputs) for unit in self.passed.units}
 
     def generator(self, *place: str | int) -> torch.Generator:
-        """Return a fresh generator for what a measure draws at random, the same at every call, on the net's device."""
+        """Return a new generator for a measure, in the same state at every call, on the net's device."""
         return Streams(0).generator("diagnostics", *place, device=self.images.device)
 
     @functools.cached_property
     def passed(self) -> Pass:
-        """One forward and backward pass, shared by all measures that need no more."""
+        """One forward and backward pass, shared by all measures."""
         with probing(self.net), global_generators(Streams(self.seed).key("diagnostics", "pass")):
             return run_pass(self.net, self.images, self.labels)
 
@@ -95,7 +96,13 @@ class Probe:
 
 
 def run_pass(net: nn.Sequential, images: Tensor, labels: Tensor) -> Pass:
-    """Return what one forward and backward pass leaves, in the mode the net is in; no `.grad` is written."""
+    """Return the results of one forward and backward pass, in the net's present mode; no `.grad` is written.
+
+    Example:
+        >>> probe = example_probe()
+        >>> sorted(run_pass(probe.net, probe.images, probe.labels).gradients)[:2]
+        ['classifier.bias', 'classifier.weight']
+    """
     entered: dict[str, Tensor] = {}
     left: dict[str, Tensor] = {}
 
@@ -134,14 +141,18 @@ def run_pass(net: nn.Sequential, images: Tensor, labels: Tensor) -> Pass:
 def slopes(activation: nn.Module, z: Tensor) -> Tensor:
     """Return the slope f'(z) of every unit, by autograd.
 
-    With maxout it is the sum of the slopes by the unit's pieces, the response to a shift of all of them: always 1.
+    With maxout it is the sum of the slopes of the unit's pieces, the response to a shift of all of them: always 1.
 
     Args:
-        activation: maps every number, or with `num_pieces` k the k numbers of a unit, to one.
-        z: (N, k C, ...), k = 1 but for maxout.
+        activation: maps each number, or with `num_pieces` k the k numbers of a unit, to one number.
+        z: (N, k C, ...), k = 1 except for maxout.
 
     Returns:
         (N, C, ...), of the type of `z`.
+
+    Example:
+        >>> slopes(nn.ReLU(), torch.tensor([[-1.0, 2.0]]))
+        tensor([[0., 1.]])
     """
     z = z.detach().requires_grad_()
     with probing(activation, inference=True), torch.enable_grad():
@@ -151,15 +162,22 @@ def slopes(activation: nn.Module, z: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def probing(net: nn.Module, *, noise: bool = False, inference: bool = False) -> Iterator[None]:
-    """Let a net be measured while the block runs; leave modes, buffers and attributes as they were, bit for bit.
+    """Set a net to the mode for measuring inside the block; restore modes, buffers and attributes, bit for bit.
 
-    Of an attribute the binding is restored (a counter, a tensor put in the place of another), not what was changed
-    within it.
+    For an attribute its binding is restored (a counter, a replaced tensor), not changes inside its value.
 
     Args:
-        net: in training mode inside, so that batch norm uses the statistics of the batch.
-        noise: whether dropout and input noise act; a diagnostic that wants them reseeds them.
+        net: in training mode inside the block, so that batch norm uses the statistics of the batch.
+        noise: whether dropout and input noise are active; a diagnostic that uses them reseeds them.
         inference: eval mode instead, with running statistics.
+
+    Example:
+        >>> net = nn.Linear(2, 1).eval()
+        >>> with probing(net):
+        ...     print(net.training)
+        True
+        >>> net.training
+        False
     """
     attributes = {module: dict(vars(module)) for module in net.modules()}
     buffers = {name: buffer.clone() for name, buffer in net.named_buffers()}
@@ -169,7 +187,7 @@ def probing(net: nn.Module, *, noise: bool = False, inference: bool = False) -> 
             if hasattr(module, "reseed"):
                 module.eval()
     for _, activation in units(net):
-        activation.eval()  # a random one is random in training alone, and a penalty listens to it there
+        activation.eval()  # random activations and penalties on activations are active only in training mode
     try:
         yield
     finally:
@@ -181,6 +199,46 @@ def probing(net: nn.Module, *, noise: bool = False, inference: bool = False) -> 
                 buffer.copy_(buffers[name])
 
 
+def example_probe() -> Probe:
+    """Return a probe of a small untrained net and 16 random images of 4 classes, for examples and first tries.
+
+    Its weights before the last step are 1 % smaller than its weights.
+
+    Example:
+        >>> probe = example_probe()
+        >>> [unit.name for unit in probe.passed.units]
+        ['conv1_1', 'fc1']
+    """
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(16, 3, 8, 8, generator=generator).to(memory_format=torch.channels_last)
+    labels = torch.arange(16) % 4
+    net = nn.Sequential(
+        OrderedDict(
+            conv1_1=nn.Conv2d(3, 4, 3),
+            act1_1=nn.ReLU(),
+            flatten=nn.Flatten(),
+            fc1=nn.Linear(144, 8),
+            fc_act1=nn.ReLU(),
+            classifier=nn.Linear(8, 4),
+        )
+    )
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.normal_(0, 0.1, generator=generator)
+    return Probe(
+        net=net,
+        images=images,
+        labels=labels,
+        held_out=Split(images=images, labels=labels),
+        weights_before_step={name: 0.99 * p.detach() for name, p in net.named_parameters()},
+    )
+
+
 def mean_of(values: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return `values`, one a layer, with their unweighted mean under "mean"."""
+    """Return `values`, one per layer, with their unweighted mean under "mean".
+
+    Example:
+        >>> mean_of({"fc1": torch.tensor(1.0), "fc2": torch.tensor(3.0)})["mean"].item()
+        2.0
+    """
     return {**values, "mean": torch.stack(list(values.values())).mean()} if values else {}

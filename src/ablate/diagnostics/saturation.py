@@ -1,4 +1,4 @@
-"""How much of what a net computes lies where its activations are flat."""
+"""Fraction of units where the activation is nearly flat."""
 
 import functools
 
@@ -8,19 +8,23 @@ from torch import Tensor, nn
 from ablate.diagnostics.probe import Probe, mean_of, slopes
 from ablate.errors import UserError
 
-LIMIT = 10.0  # the largest slope is sought in [-LIMIT, LIMIT]
-POINTS = 1281  # a step of 1/64, with a point at 0, where kinks and the slopes of sigmoids are
+LIMIT = 10.0  # the largest slope is searched in [-LIMIT, LIMIT]
+POINTS = 1281  # a step of 1/64; one point is 0, where kinks and the largest slopes of sigmoids are
 
 
 def largest_slope(activation: nn.Module, z: Tensor) -> Tensor:
-    """Return max |f'(x)| over a grid in [-10, 10]: exact for a slope that is largest at 0 or at the ends.
+    """Return max |f'(x)| over a grid in [-10, 10]: exact if the slope is largest at 0 or at the ends.
 
     Args:
         activation: see `probe.slopes`.
-        z: (N, k C, ...), an input, of which only shape and type count: a learned slope may differ between channels.
+        z: (N, k C, ...), an input, used only for shape and type: a learned slope may differ between channels.
 
     Returns:
-        (C, 1, ...), one value a unit, or (1, 1, ...) where all units have the same.
+        (C, 1, ...), one value per unit, or (1, 1, ...) if all units have the same.
+
+    Example:
+        >>> largest_slope(nn.Sigmoid(), torch.zeros(1, 4)).item()
+        0.25
     """
     ones = (1,) * (z.ndim - 2)
     grid = torch.linspace(-LIMIT, LIMIT, POINTS, dtype=z.dtype, device=z.device)
@@ -30,7 +34,12 @@ def largest_slope(activation: nn.Module, z: Tensor) -> Tensor:
 
 
 def saturated(activation: nn.Module, z: Tensor, threshold: float, slope: Tensor | None = None) -> Tensor:
-    """Return where |f'(z)| < threshold * max |f'|, boolean, (N, C, ...); `slope` is f'(z) where it is known."""
+    """Return where |f'(z)| < threshold * max |f'|, boolean, (N, C, ...); `slope` is f'(z), if known.
+
+    Example:
+        >>> saturated(nn.Sigmoid(), torch.tensor([[0.0, 5.0]]), threshold=0.05)
+        tensor([[False,  True]])
+    """
     slope = slopes(activation, z) if slope is None else slope
     return slope.abs() < threshold * largest_slope(activation, z)
 
@@ -38,8 +47,8 @@ def saturated(activation: nn.Module, z: Tensor, threshold: float, slope: Tensor 
 def saturation(probe: Probe, *, threshold: float = 0.05) -> dict[str, Tensor]:
     """Fraction of (image, position, unit) whose slope |f'(z)| is below `threshold` times the largest of the activation.
 
-    For sigmoid and the default that is |z| > 4.36, for ReLU the off half, for maxout nothing. GELU, SiLU and Mish
-    count where their slope changes its sign, too.
+    For sigmoid and the default that is |z| > 4.36, for ReLU z < 0, for maxout none. GELU, SiLU and Mish also
+    count where their slope changes its sign.
 
     Range: [0, 1]. Keys: every hidden layer; `mean` over them; `positive`, the mean over them of the fraction that is
     saturated at z > 0, which is 0 for the ReLU family. Cost: the shared pass and slopes.
@@ -50,7 +59,12 @@ def saturation(probe: Probe, *, threshold: float = 0.05) -> dict[str, Tensor]:
     Raises:
         UserError: `threshold` is out of range.
 
-    Source: Glorot & Bengio 2010 watch saturation during training; this measure of it is ours.
+    Source: Glorot & Bengio 2010 measure saturation during training; this measure is ours.
+
+    Example:
+        >>> from ablate.diagnostics.probe import example_probe
+        >>> list(saturation(example_probe()))
+        ['conv1_1', 'fc1', 'mean', 'positive']
     """
     if not 0 < threshold < 1:
         raise UserError(f"`threshold` of saturation is a fraction of the largest slope, in (0, 1), got {threshold}")

@@ -1,4 +1,4 @@
-"""Shift: what a net answers when the image is moved by a few pixels."""
+"""Shift: predictions for images moved by a few pixels."""
 
 from collections.abc import Sequence
 
@@ -10,24 +10,24 @@ from ablate.diagnostics.probe import Probe, probing
 from ablate.errors import UserError
 from ablate.training.scoring import answers, hits
 
-DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # down and right count positive
+DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # down and right are positive
 
 
 def shift(probe: Probe, *, shifts: Sequence[int] = (1, 2, 4), num_images: int = 500) -> dict[str, Tensor]:
-    """Measure accuracy and constancy of the answers at inference, on the first held-out images, moved.
+    """Measure accuracy and agreement of the predictions for moved held-out images, at inference.
 
     Formulas: the accuracy A_s on the images moved by s pixels, averaged over the four directions; A_s / A_0; the share
-    of the moved images that get the class they get unmoved.
+    of moved images with the same prediction as the unmoved one.
 
     Args:
-        shifts: the s in pixels, from 0 to the image size less 1; what enters at an edge is its reflection.
-        num_images: at most so many are looked at.
+        shifts: the s in pixels, from 0 to the image size less 1; edges are filled by reflection.
+        num_images: maximum number of images, the first ones.
 
     Returns:
         accuracy/<s>, accuracy/0: A_s, in [0, 1].
-        relative/<s>: A_s / A_0, in [0, inf]; nan where A_0 and A_s are 0.
+        relative/<s>: A_s / A_0, in [0, inf]; nan if A_0 and A_s are 0.
         agreement/<s>: in [0, 1].
-        An output that is not finite is no answer: no hit, and in agreement with nothing.
+        A non-finite output counts as no hit and no agreement.
 
     Raises:
         UserError: if an image is too small for a shift, or a shift is negative.
@@ -35,6 +35,11 @@ def shift(probe: Probe, *, shifts: Sequence[int] = (1, 2, 4), num_images: int = 
     Source: Azulay & Weiss 2018 (arXiv:1805.12177).
 
     Cost: a forward pass of these images, and four for every shift.
+
+    Example:
+        >>> from ablate.diagnostics.probe import example_probe
+        >>> list(shift(example_probe(), shifts=[1]))
+        ['accuracy/0', 'accuracy/1', 'relative/1', 'agreement/1']
     """
     images, labels = probe.held_out.images[:num_images], probe.held_out.labels[:num_images]
     if any(not 0 <= s < min(images.shape[2:]) for s in shifts):
@@ -59,7 +64,12 @@ def shift(probe: Probe, *, shifts: Sequence[int] = (1, 2, 4), num_images: int = 
 
 
 def moved(images: Tensor, down: int, right: int) -> Tensor:
-    """Return `images` (N, C, H, W) moved by so many pixels, the edges filled by reflection about the edge pixel."""
+    """Return `images` (N, C, H, W) moved by some pixels, the edges filled by reflection about the edge pixel.
+
+    Example:
+        >>> moved(torch.arange(4.0).view(1, 1, 1, 4), down=0, right=1).flatten().tolist()
+        [1.0, 0.0, 1.0, 2.0]
+    """
     return _moved(_moved(images, 2, down), 3, right)
 
 

@@ -1,4 +1,4 @@
-"""Whether the units of a layer are different at all."""
+"""Symmetry: whether the units of a layer differ from each other."""
 
 import torch
 from torch import Tensor
@@ -12,11 +12,16 @@ def rank_and_identity(rows: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
     """Return the numerical rank relative to full rank, and the fraction of pairs of rows that are identical.
 
     Formulas: #{singular values > tolerance * largest} / min(U, D), and the fraction of pairs i < j with
-    |w_i - w_j| <= tolerance * max(|w_i|, |w_j|); 0 where there is one row only.
+    |w_i - w_j| <= tolerance * max(|w_i|, |w_j|); 0 if there is only one row.
 
     Args:
         rows: (U, D), finite.
-        tolerance: above 1e-7, what the squares in the float64 Gram matrix can tell apart.
+        tolerance: above 1e-7, the resolution of the squares in the float64 Gram matrix.
+
+    Example:
+        >>> rank, identical = rank_and_identity(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), tolerance=1e-4)
+        >>> rank.item(), identical.item()
+        (0.5, 1.0)
     """
     rows = rows.double()
     gram = rows @ rows.T
@@ -32,25 +37,30 @@ def rank_and_identity(rows: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
 def symmetry(probe: Probe, *, tolerance: float = 1e-4) -> dict[str, Tensor]:
     """Rank of the units of each hidden layer relative to full rank, and the fraction of their pairs that are identical.
 
-    A unit is its row of weights, with its bias as a last entry where it has one (with maxout: a piece). Weights tell
-    more than outputs here: they need no images, and two dead units are not taken for equal ones. Under a constant
-    initialization all units of a layer are one, the rank is 1, and equal gradients keep it so. The classifier is left
-    out, since the labels tell its units apart. Formulas: see `rank_and_identity`.
+    A unit is its row of weights, with its bias, if any, as the last entry (with maxout: a piece). Weights are better
+    than outputs here: they need no images, and two dead units do not count as equal. With a constant initialization
+    all units of a layer are equal, the rank is 1, and equal gradients keep it so. The classifier is left out, since
+    its units have different labels. Formulas: see `rank_and_identity`.
 
     Range: both [0, 1]. Keys: `<layer>/rank`, `<layer>/identical` for every hidden layer, and `rank`, `identical` for
-    the means over them. Cost: no pass; one symmetric eigenvalue problem a layer, of the size of its number of units.
+    the means over them. Cost: no pass; one symmetric eigenvalue problem per layer, of the size of its number of units.
 
     Args:
-        tolerance: relative difference below which numbers are taken for equal, in [1e-6, 1): above what rounding
-            does to fp32 weights.
+        tolerance: relative difference below which numbers count as equal, in [1e-6, 1): above the rounding of fp32
+            weights.
 
     Raises:
         UserError: `tolerance` is out of range.
 
     Source: Goodfellow, Bengio & Courville 2016, section 8.4, for the need to break the symmetry.
+
+    Example:
+        >>> from ablate.diagnostics.probe import example_probe
+        >>> list(symmetry(example_probe()))[:2]
+        ['conv1_1/rank', 'conv1_1/identical']
     """
     if not 1e-6 <= tolerance < 1:
-        raise UserError(f"`tolerance` of symmetry must lie in [1e-6, 1), fp32 tells no finer, got {tolerance}")
+        raise UserError(f"`tolerance` of symmetry must lie in [1e-6, 1), as fp32 is not more precise, got {tolerance}")
     values: dict[str, Tensor] = {}
     ranks, identities = [], []
     for name, _ in units(probe.net):

@@ -1,4 +1,4 @@
-"""The observer that measures the net while it trains: the diagnostics that the settings ask for, on a schedule."""
+"""The callback that runs the diagnostics in the settings during training, on a schedule."""
 
 import math
 import time
@@ -13,22 +13,22 @@ from ablate.seeding import Streams, global_generators
 from ablate.training.loop import Callback, State
 from ablate.training.record import Metrics
 
-AUTO_SHARE = 0.005  # of the images trained on, for the looks between the first and the last
+AUTO_SHARE = 0.005  # limit on images measured between start and end, relative to those trained on
 MIN_IMAGES = 8
 
 
 class Track(Callback):
     """Measures the net before the first step, every `every` epochs and after the last one.
 
-    What measure m says of key k is `m/k` in the history and in the record's metrics, and `initial/m/k` before the first
-    step. A net that has diverged is not measured.
+    Key k of measure m is `m/k` in the history and in the record's metrics, and `initial/m/k` before the first step. A
+    net that has diverged is not measured.
 
     Args:
         measure: names from `known`, or "all".
-        num_images: training images, the first ones, that all measures look at; at least 2.
-        every: epochs, at least 1, or "auto": as often as keeps the images looked at below `AUTO_SHARE` of those trained
-            on; and in a run so short that the first and the last look would exceed four times that share, at fewer
-            images (not below `MIN_IMAGES`).
+        num_images: training images, the first ones, for all measures; at least 2.
+        every: epochs, at least 1, or "auto": as often as possible with at most `AUTO_SHARE` as many images measured as
+            trained on; in a run so short that the first and the last measurement would exceed four times that share,
+            with fewer images (not below `MIN_IMAGES`).
         at_start: whether the net is measured before the first step too.
         known: every measure by name.
 
@@ -58,7 +58,7 @@ class Track(Callback):
 
     def on_fit_start(self, state: State) -> None:
         if self.measures and self.at_start and state.step == 0:
-            state.initial = self.look(state)
+            state.initial = self.measure(state)
         self.keep_weights(state, steps_left=state.steps_per_epoch)
 
     def on_step_end(self, state: State) -> None:
@@ -66,7 +66,7 @@ class Track(Callback):
 
     def on_epoch_end(self, state: State) -> None:
         if self.measures and self.is_due(state, state.epoch) and not state.diverged:
-            state.history[-1] |= self.look(state)
+            state.history[-1] |= self.measure(state)
         self.keep_weights(state, steps_left=state.steps_per_epoch)
 
     def on_fit_end(self, state: State) -> None:
@@ -86,13 +86,13 @@ class Track(Callback):
         if self.measures and steps_left == 1 and self.is_due(state, state.epoch + 1):
             self.before_step = {name: p.detach().clone() for name, p in state.net.named_parameters()}
 
-    def look(self, state: State) -> Metrics:
-        """Return what all measures say, read from the device at once; the time is the run's."""
+    def measure(self, state: State) -> Metrics:
+        """Return the values of all measures, read from the device at once; the time is added to the run's."""
         start = time.perf_counter()
         data = state.dataset
         num_images = self.num_images
         if self.every == "auto":
-            most = int(2 * AUTO_SHARE * len(data.train) * state.num_epochs)  # at each of the two
+            most = int(2 * AUTO_SHARE * len(data.train) * state.num_epochs)  # at each of the two measurements
             num_images = min(num_images, max(MIN_IMAGES, most))
         probe = Probe(
             net=state.net,
@@ -103,7 +103,7 @@ class Track(Callback):
             seed=state.seed,
         )
         found: dict[str, Tensor] = {}
-        for name, measure in self.measures.items():  # what one draws does not depend on which others there are
+        for name, measure in self.measures.items():  # random numbers of one do not depend on the others
             with global_generators(Streams(state.seed).key("diagnostics", name)):
                 found |= {f"{name}/{key}": value for key, value in measure(probe).items()}
         self.before_step = {}

@@ -1,4 +1,4 @@
-"""Update ratio: how far a training step moves the weights, in units of the weights."""
+"""Update ratio: the length of a training step relative to the weights."""
 
 from torch import Tensor
 
@@ -20,6 +20,11 @@ def update_ratio(probe: Probe) -> dict[str, Tensor]:
     Source: the notes of the course CS231n, "Babysitting the learning process".
 
     Cost: no pass.
+
+    Example:
+        >>> from ablate.diagnostics.probe import example_probe
+        >>> round(update_ratio(example_probe())["mean"].item(), 4)
+        0.0101
     """
     after = affine_weights({name: p.detach() for name, p in probe.net.named_parameters()})
     before = affine_weights(probe.weights_before_step)

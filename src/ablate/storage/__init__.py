@@ -1,1 +1,1 @@
-"""What is read and written: checksums, atomic writing, typed content, paths."""
+"""Files: checksums, atomic writing, typed content, paths."""

@@ -1,9 +1,9 @@
-"""Files that are written whole and checked when they are read.
+"""Atomic writing of files, and checksums that are verified on reading.
 
-A file takes its place in one rename, so that a killed process leaves the old one or the new one. It carries the SHA-256
-of its content, so that what a disk, a copy or an editor changed is noticed: JSON and YAML under the key "sha256", over
-the content in canonical form (a reader may lay it out anew); a binary file in a trailer behind its own bytes, which
-`torch.load` passes over.
+A file is replaced in one rename, so that a killed process leaves the old one or the new one. It contains the SHA-256 of
+its content, so that changes by a disk, a copy or an editor are detected: JSON and YAML under the key "sha256", over the
+content in canonical form (so the layout may change); a binary file in a trailer after its bytes, which `torch.load`
+ignores.
 """
 
 import contextlib
@@ -28,16 +28,28 @@ CHECKSUM = "sha256"
 TRAILER = b"\nablate sha256 "  # followed by 64 hexadecimal digits and a line end
 TRAILER_LENGTH = len(TRAILER) + 64 + 1
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}(-.*)?", re.DOTALL)
-ABANDONED_AFTER_SECONDS = 600.0  # no write takes so long: a temporary file that is older is of a killed process
+ABANDONED_AFTER_SECONDS = 600.0  # no write takes that long: an older temporary file is from a killed process
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of JSON data in canonical form: sorted keys, no white space, in 64 hexadecimal digits."""
+    """Return the SHA-256 of JSON data in canonical form: sorted keys, no white space, in 64 hexadecimal digits.
+
+    Example:
+        >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+        True
+    """
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return plain data as JSON has it (tuples as lists, every key a string) with its checksum as the last entry."""
+    """Return plain data as JSON stores it (tuples as lists, keys as strings) with its checksum as the last entry.
+
+    Example:
+        >>> list(sealed({"sizes": (1, 2)}))
+        ['sizes', 'sha256']
+        >>> sealed({"sizes": (1, 2)})["sizes"]
+        [1, 2]
+    """
     content = json.loads(json.dumps(content))
     return {**content, CHECKSUM: digest(content)}
 
@@ -46,24 +58,33 @@ def check_sealed(content: Mapping[str, Any], path: Path) -> None:
     """Check the checksum of plain data that was read from `path`.
 
     Raises:
-        Unusable: it is missing or of another content.
+        Unusable: it is missing or does not match the content.
+
+    Example:
+        >>> check_sealed({**sealed({"a": 1}), "a": 2}, Path("a.json"))
+        Traceback (most recent call last):
+        ablate.errors.Unusable: a.json is damaged: its content does not agree with its checksum (`sha256`)
     """
     if CHECKSUM not in content:
         raise Unusable(f"{path} is damaged: it has no checksum (`{CHECKSUM}`)")
     try:
         agrees = content[CHECKSUM] == digest({key: value for key, value in content.items() if key != CHECKSUM})
-    except TypeError:  # YAML has values that JSON, and so what was written, has not
+    except TypeError:  # YAML has types that JSON, and so the written content, does not have
         agrees = False
     if not agrees:
         raise Unusable(f"{path} is damaged: its content does not agree with its checksum (`{CHECKSUM}`)")
 
 
 def read_bytes(path: Path) -> bytes | None:
-    """Return the bytes of a file, None where there is none.
+    """Return the bytes of a file, None if there is none.
 
     Raises:
-        Unusable: it is no file.
-        UserError: the system does not let it be read.
+        Unusable: it is a folder.
+        UserError: the system refuses to read it.
+
+    Example:
+        >>> print(read_bytes(Path("no/such/file")))
+        None
     """
     try:
         return path.read_bytes()
@@ -76,12 +97,12 @@ def read_bytes(path: Path) -> bytes | None:
 
 
 def read_json(kind: type[T], path: Path, schema: int) -> T | None:
-    """Return the content of a JSON file as a dataclass, None where there is no file.
+    """Return the content of a JSON file as a dataclass, None if there is no file.
 
     Args:
         kind: of the dataclass, see `typed.as_dataclass`.
         path: of the file.
-        schema: that this version writes, the value of the key "schema".
+        schema: the version that this program writes, the value of the key "schema".
 
     Raises:
         Unusable: it is damaged, or of an earlier schema.
@@ -117,7 +138,15 @@ def write_json(content: Mapping[str, Any], path: Path, *, allow_nan: bool = True
 
 
 def write_binary(data: bytes, path: Path) -> None:
-    """Write bytes with their checksum behind them, in one atomic step."""
+    """Write bytes followed by their checksum, in one atomic step.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_binary(b"weights", Path(folder) / "a.pt")
+        ...     print(read_binary(Path(folder) / "a.pt"))
+        b'weights'
+    """
     trailer = TRAILER + hashlib.sha256(data).hexdigest().encode() + b"\n"
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(data)
@@ -125,7 +154,7 @@ def write_binary(data: bytes, path: Path) -> None:
 
 
 def read_binary(path: Path) -> bytes | None:
-    """Return what `write_binary` wrote, None where there is no file.
+    """Return the bytes that `write_binary` wrote, None if there is no file.
 
     Raises:
         Unusable: it is damaged.
@@ -138,7 +167,9 @@ def read_binary(path: Path) -> bytes | None:
         raise Unusable(f"{path} is damaged: it is empty")
     content, trailer = data[:-TRAILER_LENGTH], data[-TRAILER_LENGTH:]
     if not trailer.startswith(TRAILER):
-        raise Unusable(f"{path} is damaged: it does not end with its checksum, so it was cut or is another file")
+        raise Unusable(
+            f"{path} is damaged: it does not end with its checksum, so it was cut or is not a file of ablate"
+        )
     if trailer != TRAILER + hashlib.sha256(content).hexdigest().encode() + b"\n":
         raise Unusable(f"{path} is damaged: its content does not agree with its checksum")
     return content
@@ -146,13 +177,21 @@ def read_binary(path: Path) -> bytes | None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its place when the block ends well, and is removed otherwise.
+    """Yield a temporary path that replaces `path` when the block succeeds, and is removed otherwise.
 
-    A reader sees the old file or the new one, never a part of it, whenever the process is killed or the power fails.
-    Temporary files that killed processes left in the folder are removed.
+    A reader sees the old file or the new one, never a part, even if the process is killed or the power fails. Old
+    temporary files of killed processes are removed from the folder.
 
     Raises:
-        CannotWrite: the system refused; what was there before is unchanged.
+        CannotWrite: the system refused; the old file is unchanged.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replacing(Path(folder) / "a.txt") as temporary:
+        ...         size = temporary.write_text("done")
+        ...     print((Path(folder) / "a.txt").read_text())
+        done
     """
     temporary = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
     try:
@@ -161,7 +200,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-        if hasattr(os, "O_DIRECTORY"):  # the new name reaches the disk with its folder
+        if hasattr(os, "O_DIRECTORY"):  # the rename is on disk once its folder is
             folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(folder)
@@ -175,7 +214,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def cannot_write(path: Path, error: OSError) -> CannotWrite:
-    """Return what to say of a write that failed: the file, why, the space that is left, and the cure."""
+    """Return the error for a failed write: it names the file, the reason, the free space and the cure."""
     cure = "allow this user to write there, or choose another folder with output_dir=..."
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         cure = "free some space, or choose another folder with output_dir=..."
@@ -191,17 +230,17 @@ def cannot_write(path: Path, error: OSError) -> CannotWrite:
 
 
 def remove_temporary(folder: Path, *, older_than: float) -> None:
-    """Remove the temporary files that killed processes left in a folder.
+    """Remove the temporary files of killed processes from a folder.
 
     Args:
         folder: may be missing.
-        older_than: seconds since they were last written; 0 where a lock keeps every other writer away.
+        older_than: seconds since they were last written; 0 if a lock excludes other writers.
     """
     try:
         names = [entry.name for entry in os.scandir(folder) if TEMPORARY.fullmatch(entry.name)]
     except (FileNotFoundError, NotADirectoryError):
         return
     for name in names:
-        with contextlib.suppress(OSError):  # another process was quicker, or may do what this user may not
+        with contextlib.suppress(OSError):  # another process removed it, or this user has no permission
             if time.time() - (folder / name).lstat().st_mtime >= older_than:
                 (folder / name).unlink()

@@ -1,4 +1,4 @@
-"""Paths as people write them: `~`, spaces and commas, and those of other systems."""
+"""Paths as users type them: with `~`, spaces or commas, or of another system."""
 
 import os
 import re
@@ -19,10 +19,14 @@ def local(name: str, path: str | Path) -> Path:
 
     Args:
         name: of the setting, for the error.
-        path: as it was given.
+        path: as the user typed it.
 
     Raises:
-        UserError: if it is empty, names a home that is not known, or is one of Windows and this system is not.
+        UserError: if it is empty, has an unknown `~user`, or is a Windows path on another system.
+
+    Example:
+        >>> local("output_dir", "outputs").as_posix()
+        'outputs'
     """
     text = str(path)
     if not text.strip() or "\0" in text:
@@ -35,17 +39,21 @@ def local(name: str, path: str | Path) -> Path:
         )
     expanded = os.path.expanduser(text)
     if re.match(r"~[^/]*(/|$)", expanded) and not os.path.exists(expanded):
-        raise UserError(f"`{name}` begins with ~, but that home folder is not known, got {text!r}; give the whole path")
+        raise UserError(f"`{name}` begins with ~, but that home folder is not known, got {text!r}; give the full path")
     return Path(expanded)
 
 
 def localized(words: Sequence[str]) -> list[str]:
-    """Return the words of a command line with their paths expanded, and quoted where Hydra would misread them.
+    """Return the words of a command line with their paths expanded, and quoted if Hydra would misread them.
 
-    A shell expands `~` at the beginning of a word only, not after `=`. In a sweep, a comma separates values.
+    A shell expands `~` only at the beginning of a word, not after `=`. In a sweep, a comma separates values.
 
     Raises:
         UserError: see `local`.
+
+    Example:
+        >>> localized(["net=micro", "output_dir=my runs"])
+        ['net=micro', 'output_dir=my runs']
     """
     sweeps = bool({"-m", "--multirun"} & set(words))
     return [_localized(word, sweeps) for word in words]
@@ -59,7 +67,7 @@ def _localized(word: str, sweeps: bool) -> str:
     if name in _OPTIONS:
         return f"{name}={local(name, value)}"
     if value.startswith(("'", '"', "[", "{")) or value == "null" or re.match(r"(choice|glob)\(", value):
-        return word  # written in Hydra's own way
+        return word  # in Hydra's own syntax
     values = value.split(",") if sweeps else [value]
     return f"{name}={','.join(_as_value(str(local(key, one))) for one in values)}"
 

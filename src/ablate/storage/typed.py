@@ -1,4 +1,4 @@
-"""Plain data read from a file as a dataclass, its entries checked against the annotations."""
+"""Convert plain data from a file to a dataclass, checking its entries against the annotations."""
 
 import functools
 import types
@@ -13,15 +13,20 @@ T = TypeVar("T")
 
 
 def as_dataclass(kind: type[T], content: Mapping[str, Any], path: Path) -> T:
-    """Return `content` as a `kind`, nested dataclasses included.
+    """Return `content` as a `kind`, including nested dataclasses.
 
     Args:
         kind: a dataclass of str, int, float, bool, None, unions of these, Any, and lists, dicts, dataclasses of them.
-        content: as JSON or YAML gave it; entries that `kind` does not have are left out.
+        content: as read from JSON or YAML; entries that are no field of `kind` are ignored.
         path: of the file, for the message.
 
     Raises:
         Unusable: an entry is missing or of another type.
+
+    Example:
+        >>> from dataclasses import make_dataclass
+        >>> as_dataclass(make_dataclass("Point", [("x", int)]), {"x": 1, "y": 2}, Path("point.json"))
+        Point(x=1)
     """
     value: T = _dataclass(kind, content, path, "")
     return value
@@ -45,7 +50,7 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 @functools.cache
 def _scalars(hint: Any) -> frozenset[type] | None:
-    """Return the types of the values that a hint takes as they are, None where it is no scalar or union of scalars."""
+    """Return the types that a scalar hint, or a union of scalars, accepts; None for any other hint."""
     if get_origin(hint) in (Union, types.UnionType):
         parts = [_scalars(part) for part in get_args(hint)]
         return None if None in parts else frozenset().union(*(part for part in parts if part))

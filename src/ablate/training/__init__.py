@@ -1,1 +1,1 @@
-"""One run: from its description over the training loop to its record."""
+"""One run: its description, the training loop and its record."""

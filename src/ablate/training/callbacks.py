@@ -18,12 +18,12 @@ ENTRIES = {"fingerprint", "net", "optimizer", "progress"}  # of a checkpoint
 
 
 class Checkpoint(Callback):
-    """Saves, every `every` epochs, all that is needed to go on bit for bit; written atomically.
+    """Saves, every `every` epochs, all that is needed to resume bit for bit; written atomically.
 
     Args:
         folder: the run's folder.
         every: epochs between two checkpoints, at least 1.
-        fingerprint: of the run, so that no other run goes on from it.
+        fingerprint: of the run, so that no other run resumes from it.
     """
 
     def __init__(self, folder: Path, every: int, fingerprint: str) -> None:
@@ -42,7 +42,7 @@ class Checkpoint(Callback):
             write_binary(file.getvalue(), self.path)
 
     def restore(self, state: State) -> bool:
-        """Bring `state` to where the saved run stood; return False where nothing is saved.
+        """Load the saved run into `state`; return False if nothing is saved.
 
         Raises:
             Unusable: the checkpoint is damaged, or of another version; `state` is then as it was.
@@ -53,10 +53,10 @@ class Checkpoint(Callback):
             return False
         try:
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        except Exception as error:  # its bytes are what was written: another version of torch, or an unsafe object
+        except Exception as error:  # the checksum is right: another version of torch, or an unsafe object
             raise Unusable(f"{self.path} cannot be loaded ({first_line(error)})") from error
         if not isinstance(content, dict) or not content.keys() >= ENTRIES:
-            raise Unusable(f"{self.path} was written by another version of ablate: it lacks what this one reads")
+            raise Unusable(f"{self.path} was written by another version of ablate: entries are missing")
         if content["fingerprint"] != self.fingerprint:
             raise UserError(
                 f"{self.path} belongs to a run with fingerprint {content['fingerprint'][:8]}, not to this one "
@@ -78,9 +78,9 @@ class Checkpoint(Callback):
 
 
 def different_entries(mine: dict[str, Any], saved: dict[str, Any]) -> str:
-    """Return the first entries in which two state dictionaries differ by name or shape, "" where they agree."""
+    """Return the first entries in which two state dictionaries differ by name or shape, "" if they agree."""
     if names := sorted(mine.keys() ^ saved.keys()):
-        return f"{', '.join(names[:3])} is in one of them only"
+        return f"{', '.join(names[:3])} is in only one of them"
     for name, value in mine.items():
         shapes = [tuple(getattr(v, "shape", ())) for v in (value, saved[name])]
         if shapes[0] != shapes[1]:
@@ -97,7 +97,7 @@ PROGRESS = ("epoch", "step", "initial", "history", "train_seconds", "wall_second
 
 
 class Progress(Callback):
-    """A bar with the time left on a terminal; one plain line an epoch elsewhere."""
+    """A progress bar with the time left on a terminal; one plain line per epoch elsewhere."""
 
     def __init__(self) -> None:
         self.on_terminal = sys.stdout.isatty()
@@ -133,16 +133,18 @@ class Progress(Callback):
             print(line if done else f"{line}  {clock(left)} left", flush=True)
 
     def close(self) -> None:
-        """Give the terminal back when training was cut short."""
+        """Stop the bar when training was interrupted."""
         if self.on_terminal and hasattr(self, "bar"):
             self.bar.stop()
 
 
 def left_out(num: int, num_images: int) -> str:
-    """Return that `num` of the training images do not fill a batch, "" where all do."""
+    """Return a note that `num` training images per epoch fill no batch; "" if all do."""
     if not num:
         return ""
-    return f"each epoch leaves out {num:,} of {num_images:,} training images, drawn anew: they do not fill a batch"
+    return (
+        f"each epoch leaves out {num:,} of {num_images:,} training images, chosen at random: they do not fill a batch"
+    )
 
 
 def epoch_line(row: Metrics) -> str:

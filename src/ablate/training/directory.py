@@ -1,4 +1,4 @@
-"""The home of a run on disk: whose it is, and how it is set aside."""
+"""The directory of a run: ownership check and archiving."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ from ablate.training.identity import differences
 from ablate.training.sources import Source
 
 CONFIG_NAME = "config.yaml"
-REASON_NAME = "reason.txt"  # in a folder that is set aside: why
-SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, in C where PyYAML was built with it
+REASON_NAME = "reason.txt"  # why a folder was set aside, written into it
+SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the faster one, if PyYAML was built with it
 
 
 class Named(Protocol):
-    """Who a run is: see `record.Record`."""
+    """The identity of a run: see `record.Record`."""
 
     @property
     def fingerprint(self) -> str: ...
@@ -46,26 +46,26 @@ class Config:
     sources: list[dict[str, Any]] = field(default_factory=list)
 
 
-def agree_on_folder(home: Path, fingerprint: str) -> Path:
+def agree_on_folder(folder: Path, fingerprint: str) -> Path:
     """Make the folder of an arm's runs, runs/<arm>-<hash8>, and return it.
 
-    Where there is a folder of the same hash under another name, it is that one: settings that are spelled in two ways
-    are the same runs, and two processes that plan them at one moment must agree on where these lie.
+    If a folder with the same hash and another name exists, that one is returned: settings may be written in two ways
+    and still mean the same runs, and two processes that start at the same time must use the same folder.
 
     Args:
-        home: the folder as the arm's name has it; one that is not named by the hash is taken as it is.
+        folder: the folder by the arm's name; if its name does not end with the hash, it is used as it is.
         fingerprint: of the arm.
     """
     ending = f"-{fingerprint[:8]}"
-    if home.is_dir() or not home.name.endswith(ending):
-        home.mkdir(parents=True, exist_ok=True)
-        return home
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(home.parent / ".homes.lock", mode=0o666):  # the umask decides who else may use it
-        known = sorted(home.parent.glob(f"*{ending}"))
+    if folder.is_dir() or not folder.name.endswith(ending):
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / ".folders.lock", mode=0o666):  # the umask decides who else may use it
+        known = sorted(folder.parent.glob(f"*{ending}"))
         if not known:
-            home.mkdir(exist_ok=True)
-        return known[0] if known else home
+            folder.mkdir(exist_ok=True)
+        return known[0] if known else folder
 
 
 def set_aside(folder: Path, reason: str) -> Path:
@@ -73,30 +73,30 @@ def set_aside(folder: Path, reason: str) -> Path:
 
     Args:
         folder: a run's, runs/<arm>/seed-<s>, which goes to replaced/<arm>/seed-<s>.<n>; or a study's, studies/<name>.
-        reason: is written into the folder before it moves, as reason.txt.
+        reason: written to reason.txt in the folder before the move.
 
     Returns:
-        Where it went.
+        The new path.
     """
     of_a_run = folder.parent.name != "studies"
     output_dir = folder.parents[2 if of_a_run else 1]
-    home = output_dir / "replaced" / (folder.parent.name if of_a_run else "")
-    home.mkdir(parents=True, exist_ok=True)
+    archive = output_dir / "replaced" / (folder.parent.name if of_a_run else "")
+    archive.mkdir(parents=True, exist_ok=True)
     with replacing(folder / REASON_NAME) as temporary:
         temporary.write_text(reason + "\n", encoding="utf-8")
     n = 1
-    while (home / f"{folder.name}.{n}").exists():
+    while (archive / f"{folder.name}.{n}").exists():
         n += 1
-    return folder.rename(home / f"{folder.name}.{n}")  # nobody takes this number: who sets a run aside holds its lock
+    return folder.rename(archive / f"{folder.name}.{n}")  # the number is free: the caller holds the run's lock
 
 
 def replace_unusable(folder: Path, error: Unusable, effect: str) -> None:
-    """Set a folder aside, make an empty one in its place, and say so in one line on standard error.
+    """Set a folder aside, make an empty one in its place, and report it in one line on standard error.
 
     Args:
         folder: see `set_aside`.
-        error: which file in it cannot be used, and why.
-        effect: what is done instead, and what is lost.
+        error: names the file that cannot be used, and the reason.
+        effect: what happens instead, and what is lost.
     """
     target = set_aside(folder, str(error))
     folder.mkdir()
@@ -104,11 +104,11 @@ def replace_unusable(folder: Path, error: Unusable, effect: str) -> None:
 
 
 def write_or_check_config(run: Named, folder: Path) -> None:
-    """Write the run's config.yaml, or check that the one that is there is of the same run.
+    """Write the run's config.yaml, or check that an existing one belongs to the same run.
 
     Raises:
         Unusable: it is damaged.
-        UserError: it is of another run; the settings that differ are named.
+        UserError: it belongs to another run; the settings that differ are named.
     """
     found = read_config(folder)
     if found is None:
@@ -118,7 +118,7 @@ def write_or_check_config(run: Named, folder: Path) -> None:
 
 
 def write_config(run: Named, folder: Path) -> None:
-    """Write who the run is as config.yaml, in one atomic step."""
+    """Write the run's identity to config.yaml, in one atomic step."""
     content: dict[str, Any] = {
         "fingerprint": run.fingerprint,
         "levels": dict(run.levels),
@@ -131,7 +131,7 @@ def write_config(run: Named, folder: Path) -> None:
 
 
 def read_config(folder: Path) -> Config | None:
-    """Return the content of config.yaml, None where there is none.
+    """Return the content of config.yaml, None if there is none.
 
     Raises:
         Unusable: it is damaged.
@@ -153,7 +153,7 @@ def read_config(folder: Path) -> Config | None:
 
 
 def mend_config(record: Named, folder: Path) -> None:
-    """Write the config.yaml of a finished run again where it is missing or damaged; its record says who the run is."""
+    """Restore the config.yaml of a finished run from its record if it is missing or damaged."""
     try:
         if read_config(folder) is not None:
             return
@@ -168,7 +168,7 @@ def mend_config(record: Named, folder: Path) -> None:
 
 
 def check_same(run: Named, fingerprint: str, settings: Mapping[str, Any], folder: Path) -> None:
-    """Refuse what another run left in the folder, naming the settings that differ."""
+    """Refuse a folder that holds another run, naming the settings that differ."""
     if fingerprint != run.fingerprint:
         pairs = differences(run.settings, settings).items()
         changed = "; ".join(f"{key} is {mine!r} here, {other!r} there" for key, (mine, other) in pairs)

@@ -1,4 +1,4 @@
-"""How a net is examined: inference as the run's settings want it, and what is written down of the answers."""
+"""Evaluation of a net: inference with the run's settings, final metrics, and the file of predictions."""
 
 import contextlib
 import copy
@@ -26,15 +26,15 @@ from ablate.training.scoring import answers, hits
 
 @dataclass(frozen=True, kw_only=True)
 class Examination:
-    """Inference as a run's settings want it: population statistics, preprocessing refitted on purpose, sampling.
+    """Inference with a run's settings: population statistics, preprocessing fitted on test images, sampling.
 
     Args:
         dataset: on the device of the net.
-        preprocessing: unfitted; a copy is fitted on the examined images where it asks for that mistake (fit="test").
+        preprocessing: unfitted; with fit="test", a deliberate mistake, a copy is fitted on the evaluated images.
         batch_size: of training, for population statistics.
-        eval_batch_size: images a step of inference.
+        eval_batch_size: images per step of inference.
         precision: "fp32" or "bf16".
-        num_samples: of Monte-Carlo dropout in the final examination, 0 for none.
+        num_samples: of Monte-Carlo dropout in the final evaluation, 0 for none.
         streams: the run's randomness.
     """
 
@@ -47,7 +47,7 @@ class Examination:
     streams: Streams
 
     def __call__(self, net: Net, split: Split, num_samples: int = 0) -> Tensor:
-        """Return the log-probabilities (N, num_classes) of the images of `split`; `net` trains on unharmed."""
+        """Return the log-probabilities (N, num_classes) of the images of `split`; `net` is left as it was."""
         with self.preprocessing_for(net, split):
             return predict(
                 net,
@@ -68,10 +68,10 @@ class Examination:
         return metrics | loss_and_accuracy(log_probs, data.test.labels, "test"), log_probs
 
     def validate(self, net: Net) -> Metrics:
-        """Return the validation metrics, after bringing the statistics of inference up to date with the weights.
+        """Return the validation metrics, after updating the statistics of inference to the present weights.
 
         The last validation leaves these statistics as the final evaluation needs them. Without validation images
-        (`data.val_size=0`) there are no metrics. "val/non_finite" is there where it is not 0.
+        (`data.val_size=0`) there are no metrics. "val/non_finite" is present only if it is not 0.
         """
         if needs_population_statistics(net):
             labels = self.dataset.train.labels
@@ -86,7 +86,7 @@ class Examination:
 
     @contextlib.contextmanager
     def preprocessing_for(self, net: Net, split: Split) -> Iterator[None]:
-        """Fit the preprocessing on the very images it is applied to, where `preprocessing.fit=test` asks for that."""
+        """With `preprocessing.fit=test`, use a preprocessing fitted on the images of `split` inside the block."""
         if split is self.dataset.train or getattr(self.preprocessing, "fit_on", "train") == "train":
             yield
             return
@@ -100,15 +100,15 @@ class Examination:
 
 
 def conclude(state: State, examine: Examination, thresholds: Sequence[float]) -> tuple[Metrics, Tensor | None]:
-    """Return the final metrics of a run and the log-probabilities of its test images, None where it diverged.
+    """Return the final metrics of a run and the log-probabilities of its test images, None if it diverged.
 
-    A run that diverged is scored as guessing in all of them, the best epoch and the last running mean included, and
-    has reached no threshold, whatever its earlier epochs were.
+    A diverged run is scored as guessing in all of them, including the best epoch and the last running mean, and has
+    reached no threshold, whatever its earlier epochs were.
 
     Args:
         state: after the last epoch.
         examine: of the run.
-        thresholds: accuracies whose first epoch is wanted.
+        thresholds: accuracies; the first epoch that reaches each is a metric.
     """
     if state.diverged:
         num_classes = state.dataset.num_classes
@@ -123,7 +123,12 @@ def conclude(state: State, examine: Examination, thresholds: Sequence[float]) ->
 
 
 def epochs_to(history: Sequence[Metrics], thresholds: Sequence[float]) -> Metrics:
-    """Return the first epoch at which train and val accuracy reach each threshold, None where they never do."""
+    """Return the first epoch at which train and val accuracy reach each threshold, None if they never do.
+
+    Example:
+        >>> epochs_to([{"epoch": 1, "train/accuracy": 0.4}, {"epoch": 2, "train/accuracy": 0.6}], [0.5])
+        {'epochs_to/train/accuracy/0.5': 2, 'epochs_to/val/accuracy/0.5': None}
+    """
     found: Metrics = {}
     for name in ("train/accuracy", "val/accuracy"):
         for threshold in thresholds:
@@ -133,7 +138,12 @@ def epochs_to(history: Sequence[Metrics], thresholds: Sequence[float]) -> Metric
 
 
 def best(history: Sequence[Metrics]) -> Metrics:
-    """Return the highest train and val accuracy of any epoch, where there is one."""
+    """Return the highest train and val accuracy of all epochs; without any, no entry.
+
+    Example:
+        >>> best([{"val/accuracy": 0.4}, {"val/accuracy": 0.3}])
+        {'best/val/accuracy': 0.4}
+    """
     found: Metrics = {}
     for name in ("train/accuracy", "val/accuracy"):
         known = [value for row in history if (value := row.get(name)) is not None and math.isfinite(value)]
@@ -143,13 +153,13 @@ def best(history: Sequence[Metrics]) -> Metrics:
 
 
 def write_predictions(folder: Path, state: State) -> str:
-    """Write what the run says of every test image, in the split's order, each array of shape (num_images,).
+    """Write the prediction for every test image, in the split's order, each array of shape (num_images,).
 
     labels: the true class, int16.
-    predictions: the predicted class, int16: -1 where an output is not finite or the run diverged; of classes that share
-        the largest output the lowest.
-    hits: what the answer counts, float64: 1 for a hit, 1/m where the true class is one of m that share the largest
-        output, 0 otherwise; 1 / num_classes throughout where the run diverged. Their mean is the test accuracy.
+    predictions: the predicted class, int16: -1 if an output is not finite or the run diverged; if several classes share
+        the largest output, the lowest of them.
+    hits: score of the answer, float64: 1 for a hit, 1/m where the true class is one of m that share the largest
+        output, 0 otherwise; 1 / num_classes throughout if the run diverged. Their mean is the test accuracy.
 
     Returns:
         The SHA-256 of the file, for the record.

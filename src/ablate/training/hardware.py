@@ -1,4 +1,4 @@
-"""The machine: what `auto` means on it, what it is set to before a run, and what a record says of it."""
+"""The machine: resolving `auto`, settings before a run, and the environment in a record."""
 
 import ctypes
 import functools
@@ -17,7 +17,12 @@ from ablate.errors import UserError
 
 
 def num_cores() -> int:
-    """Return the number of cores this process may use."""
+    """Return the number of cores this process may use.
+
+    Example:
+        >>> num_cores() >= 1
+        True
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -26,6 +31,10 @@ def resolve_device(device: str) -> str:
 
     Raises:
         UserError: an unknown name, or CUDA is asked for and torch sees none.
+
+    Example:
+        >>> resolve_device("cpu")
+        'cpu'
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UserError(f"`device` must be cpu, cuda or auto, got {device!r}")
@@ -33,7 +42,7 @@ def resolve_device(device: str) -> str:
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
         raise UserError(
             f"`device=cuda` was asked for, but torch {torch.__version__} ({built}) sees no usable GPU; "
-            "use device=cpu or device=auto, or look at nvidia-smi"
+            "use device=cpu or device=auto, or check nvidia-smi"
         )
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
@@ -44,25 +53,33 @@ def num_gpus() -> int:
 
 
 def resolve_gpu(gpu: int | None, device: str) -> int | None:
-    """Return which CUDA device is meant, checked; None means the first, and is the only answer without CUDA.
+    """Return the number of the CUDA device, checked; None means the first, and is the only value without CUDA.
 
     Raises:
         UserError: there is no such GPU.
+
+    Example:
+        >>> print(resolve_gpu(None, "cpu"))
+        None
     """
     if gpu is None:
         return None
-    there_are = num_gpus() if device == "cuda" else 0
-    if not isinstance(gpu, int) or isinstance(gpu, bool) or not 0 <= gpu < there_are:
-        there = f"a whole number from 0 to {there_are - 1}" if there_are else f"null with device={device}"
-        raise UserError(f"`gpu` must be {there}, got {gpu!r}")
+    available = num_gpus() if device == "cuda" else 0
+    if not isinstance(gpu, int) or isinstance(gpu, bool) or not 0 <= gpu < available:
+        valid = f"a whole number from 0 to {available - 1}" if available else f"null with device={device}"
+        raise UserError(f"`gpu` must be {valid}, got {gpu!r}")
     return gpu
 
 
 def share_gpus(num_workers: int, gpus: int, workers_per_gpu: int) -> int:
-    """Return how many of `num_workers` jobs may run at once where each needs a GPU and so many share one.
+    """Return how many of `num_workers` jobs may run at once if each needs a GPU and `workers_per_gpu` share one.
 
     Raises:
         UserError: `workers_per_gpu` is not a whole number of at least 1.
+
+    Example:
+        >>> share_gpus(8, gpus=2, workers_per_gpu=3)
+        6
     """
     if not isinstance(workers_per_gpu, int) or isinstance(workers_per_gpu, bool) or workers_per_gpu < 1:
         raise UserError(f"`workers_per_gpu` must be a whole number of at least 1, got {workers_per_gpu!r}")
@@ -70,21 +87,36 @@ def share_gpus(num_workers: int, gpus: int, workers_per_gpu: int) -> int:
 
 
 def resolve_compile(mode: bool | str) -> bool | str:
-    """Return False, "default" or "reduce-overhead" for these or True, which means "default"."""
+    """Return False, "default" or "reduce-overhead" for these or True, which means "default".
+
+    Example:
+        >>> resolve_compile(True)
+        'default'
+    """
     if not isinstance(mode, bool) and mode not in ("default", "reduce-overhead"):
         raise UserError(f"`trainer.compile` must be false, true, default or reduce-overhead, got {mode!r}")
     return "default" if mode is True else mode
 
 
 def resolve_precision(precision: str, device: str) -> str:
-    """Return "fp32" or "bf16" for fp32, bf16 or auto: bf16 where `device` computes it in hardware."""
+    """Return "fp32" or "bf16" for fp32, bf16 or auto: bf16 if `device` computes it in hardware.
+
+    Example:
+        >>> resolve_precision("fp32", "cpu")
+        'fp32'
+    """
     if precision not in ("auto", "fp32", "bf16"):
         raise UserError(f"`precision` must be fp32, bf16 or auto, got {precision!r}")
     return ("bf16" if has_bf16(device) else "fp32") if precision == "auto" else precision
 
 
 def resolve_threads(threads: str | int, num_workers: int = 1) -> int:
-    """Return the number of threads of one of `num_workers` processes that share this machine's cores."""
+    """Return the number of threads per process if `num_workers` processes share this machine's cores.
+
+    Example:
+        >>> resolve_threads(4)
+        4
+    """
     if threads == "auto":
         return max(1, num_cores() // max(1, num_workers))
     if not isinstance(threads, int) or threads < 1:
@@ -97,18 +129,18 @@ def has_bf16(device: str) -> bool:
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     try:
-        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+        flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     except OSError:
         return False
-    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
+    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
 @functools.cache
 def keep_memory() -> None:
-    """Tell glibc to keep freed memory instead of returning it to the system, once a process.
+    """Make glibc keep freed memory instead of returning it to the system; done once per process.
 
-    Activations of one step are the size of those of the next; giving them back costs page faults. Elsewhere than on
-    glibc this does nothing.
+    Activations have the same size in every step; returning their memory costs page faults. Without glibc this does
+    nothing.
     """
     if platform.libc_ver()[0] == "glibc":
         m_trim_threshold, m_mmap_max = -1, -4
@@ -130,11 +162,11 @@ def peak_memory_mb(device: str) -> float:
 
 
 def environment(device: str, precision: str, threads: int, own_files: Sequence[Path] = ()) -> dict[str, Any]:
-    """Return what may change the last digits of a run: hardware, versions, commits.
+    """Return what may change the last digits of a run's results: hardware, versions, commits.
 
     Args:
         device, precision, threads: as resolved.
-        own_files: code of the user's own that runs; its repository is named, without any that of the current folder.
+        own_files: the user's own code in this run, whose repository is named; if empty, that of the current folder is.
     """
     return {
         "device": device,
@@ -167,20 +199,20 @@ def cpu_name() -> str:
 
 @functools.cache
 def git_commit() -> str | None:
-    """Return the commit of the repository this package lies in ("+" behind it: with changes), None outside one."""
+    """Return the commit of the repository this package is in ("+" appended: with changes), None outside one."""
     here = Path(__file__).resolve()
-    if git(here.parent, "ls-files", "--error-unmatch", here.name) is None:  # a venv inside some other repository
+    if git(here.parent, "ls-files", "--error-unmatch", here.name) is None:  # a venv inside another repository
         return None
     return commit_of(here.parent)
 
 
 @functools.cache
 def own_repository(files: tuple[Path, ...] = ()) -> dict[str, str | None]:
-    """Return name and commit ("+" behind it: with changes) of the user's repository, None where there is none.
+    """Return name and commit ("+" appended: with changes) of the user's repository, None if there is none.
 
     Args:
-        files: code of the user's own, whose repository is meant; without any, that of the current folder. One that is
-            not under version control is a change.
+        files: the user's own code, whose repository is meant; if empty, that of the current folder. A file that is not
+            under version control counts as a change.
     """
     folder = files[0].parent if files else Path.cwd()
     top = git(folder, "rev-parse", "--show-toplevel")
@@ -195,16 +227,16 @@ def own_repository(files: tuple[Path, ...] = ()) -> dict[str, str | None]:
 
 
 def commit_of(folder: Path) -> str | None:
-    """Return the commit that is checked out in a repository, "+" behind it where files differ from it."""
+    """Return the commit that is checked out in a repository, with "+" appended if files differ from it."""
     commit = git(folder, "rev-parse", "HEAD")
     changes = git(folder, "status", "--porcelain", "--untracked-files=no")
     return None if commit is None or changes is None else commit + ("+" if changes else "")
 
 
-def git(folder: Path, *words: str) -> str | None:
-    """Return what git prints, None where it fails or there is none."""
+def git(folder: Path, *arguments: str) -> str | None:
+    """Return what git prints, None if it fails or is not installed."""
     try:
-        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

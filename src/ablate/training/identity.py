@@ -1,8 +1,8 @@
-"""Which settings make a run what it is, and where it lives: pure functions on plain data.
+"""The identity of a run, its fingerprint and its folder: pure functions on plain data.
 
 Two runs are the same run when their scientific settings, the content of their data, the version of the numerics and the
-code that the settings name outside `ablate`, `torch` and `torchvision` (see `sources`) are equal. Where the data lies,
-how much is logged, how many threads work on it, and the file in which a class of `ablate` lives are not part of it.
+code that the settings name outside `ablate`, `torch` and `torchvision` (see `sources`) are equal. The path of the data,
+logging, the number of threads, and the module in which a class of `ablate` is defined are not part of the identity.
 """
 
 import hashlib
@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-# Raise it when the same settings begin to mean other numbers; every run made before is then another run.
-# 2: keys for global generators; no answer and shared answers in accuracies, counted exactly; steps of a schedule.
+# Raise it when the same settings give other numbers; every earlier run is then another run.
+# 2: keys for global generators; exact accuracies, with ties and outputs that are not finite; steps of a schedule.
 NUMERICS_VERSION = 2
 
-# Keys (or prefixes ending in a dot) that say how and where a run is computed or shown, not what is computed.
+# Keys (or prefixes ending in a dot) for how and where a run is computed or shown, not for what is computed.
 UNSCIENTIFIC = (
-    "seed",  # told beside the arm, so that the seeds of one arm share its fingerprint
+    "seed",  # recorded separately, so that the seeds of one arm share its fingerprint
     "output_dir",
     "device",
     "gpu",
@@ -36,16 +36,16 @@ UNSCIENTIFIC = (
     "data.cache_dir",
 )
 
-# An option added after version 1 belongs here with the value that keeps the old behaviour: at that value it is left
-# out of the fingerprint, so that a new option orphans no finished run.
+# Options added after version 1, with the value that keeps the old behaviour: at that value they are left out of the
+# fingerprint, so that finished runs are still found.
 ADDED_LATER: dict[str, Any] = {
     "optimizer.bias_lr_factor": 1.0,
-    "trainer.compile": False,  # a compiled net rounds otherwise, so other values are other runs
+    "trainer.compile": False,  # a compiled net rounds differently, so other values are other runs
     "preprocessing.steps.patch_whiten.activation": None,
 }
 
-# Where code of ablate's has moved: present import path of a module, class or function -> its former paths, the oldest
-# first. The oldest is the name that fingerprints have, so a move orphans no run, and former paths can still be used.
+# Code of ablate that has moved: present import path of a module, class or function -> its former paths, the oldest
+# first. Fingerprints use the oldest, so that runs made before the move are still found; former paths still work.
 MOVED: dict[str, tuple[str, ...]] = {
     "ablate.diagnostics.track": ("ablate.tracking",),
     "ablate.lecture.algebra": ("ablate.diagnostics.algebra",),
@@ -57,7 +57,12 @@ MAX_NAME_LENGTH = 100
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted key, value) of every leaf; a list is a leaf, and so is an empty mapping."""
+    """Yield (dotted key, value) of every leaf; a list is a leaf, and so is an empty mapping.
+
+    Example:
+        >>> list(flatten({"optimizer": {"lr": 0.1}, "seed": 0}))
+        [('optimizer.lr', 0.1), ('seed', 0)]
+    """
     for key, value in settings.items():
         if isinstance(value, Mapping) and value:
             yield from flatten(value, f"{prefix}{key}.")
@@ -66,12 +71,22 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def is_unscientific(key: str) -> bool:
-    """Return whether a setting says how or where, not what."""
+    """Return whether a setting is about how or where a run is computed, not about what is computed.
+
+    Example:
+        >>> is_unscientific("trainer.threads"), is_unscientific("optimizer.lr")
+        (True, False)
+    """
     return any(key == name or (name.endswith(".") and key.startswith(name)) for name in UNSCIENTIFIC)
 
 
 def scientific(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that decide the result, flat and in a fixed order."""
+    """Return the settings that decide the result, flat and in a fixed order.
+
+    Example:
+        >>> scientific({"optimizer": {"lr": 1.0}, "seed": 0})
+        {'optimizer.lr': 1}
+    """
     return {
         key: canonical(value)
         for key, value in sorted(flatten(settings))
@@ -80,14 +95,24 @@ def scientific(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def measures(settings: Mapping[str, Any]) -> list[str]:
-    """Return the names of the diagnostics that a run of these settings records."""
-    diagnostics = settings.get("diagnostics", {})  # runs of before the diagnostics have none
-    asked = diagnostics.get("measure", [])
-    return list(diagnostics["known"]) if asked == "all" else [asked] if isinstance(asked, str) else list(asked)
+    """Return the names of the diagnostics that a run of these settings records.
+
+    Example:
+        >>> measures({"diagnostics": {"measure": "dead_units"}})
+        ['dead_units']
+    """
+    diagnostics = settings.get("diagnostics", {})  # early records have none
+    names = diagnostics.get("measure", [])
+    return list(diagnostics["known"]) if names == "all" else [names] if isinstance(names, str) else list(names)
 
 
 def canonical(value: Any) -> Any:
-    """Return a setting in the one form that 1, 1.0 and 1e0 share, and the present and the former paths of a class."""
+    """Return a setting in canonical form: the same for 1, 1.0 and 1e0, and for present and former import paths.
+
+    Example:
+        >>> canonical([1.0, 0.5])
+        [1, 0.5]
+    """
     if isinstance(value, list | tuple):
         return [canonical(item) for item in value]
     if isinstance(value, Mapping):
@@ -98,17 +123,27 @@ def canonical(value: Any) -> Any:
 
 
 def canonical_name(name: str) -> str:
-    """Return the import path of something of ablate's as fingerprints have it, its oldest; any other text as it is."""
+    """Return the oldest import path of something in ablate, which fingerprints use; other text is unchanged.
+
+    Example:
+        >>> canonical_name("ablate.diagnostics.track.Track")
+        'ablate.tracking.Track'
+    """
     return _renamed(name, {path: former[0] for new, former in MOVED.items() for path in (new, *former)})
 
 
 def present_name(name: str) -> str:
-    """Return the import path at which something of ablate's is now, given a present or a former one."""
+    """Return the present import path of something in ablate, given a present or a former one.
+
+    Example:
+        >>> present_name("ablate.tracking.Track")
+        'ablate.diagnostics.track.Track'
+    """
     return _renamed(name, {path: new for new, former in MOVED.items() for path in former})
 
 
 def _renamed(name: str, table: Mapping[str, str]) -> str:
-    """Return a dotted name with its longest beginning that the table has replaced."""
+    """Return a dotted name with its longest prefix that is in the table replaced."""
     if not table or not name.startswith("ablate."):
         return name
     parts = name.split(".")
@@ -119,7 +154,12 @@ def _renamed(name: str, table: Mapping[str, str]) -> str:
 
 
 def at_present(settings: Any) -> Any:
-    """Return settings in which every text that is a former import path of ablate's is the present one."""
+    """Return settings with every former import path of ablate replaced by the present one.
+
+    Example:
+        >>> at_present({"_target_": "ablate.tracking.Track"})
+        {'_target_': 'ablate.diagnostics.track.Track'}
+    """
     if isinstance(settings, Mapping):
         return {key: at_present(value) for key, value in settings.items()}
     if isinstance(settings, list | tuple):
@@ -133,8 +173,13 @@ def fingerprint(settings: Mapping[str, Any], data_fingerprint: str, sources: Map
     Args:
         settings: the resolved configuration as plain data (no interpolation, `auto` already decided).
         data_fingerprint: hash of the content of the data set.
-        sources: {module: hash of its text, or distribution: its version} of code outside the program that the settings
-            name; where there is none, the hash is that without it.
+        sources: {module: hash of its text, or distribution: its version} of the code outside the program that the
+            settings name; an empty mapping gives the same hash as None.
+
+    Example:
+        >>> one, two = ({"optimizer": {"lr": 1.0}, "seed": seed} for seed in (0, 1))
+        >>> fingerprint(one, "data") == fingerprint(two, "data"), len(fingerprint(one, "data"))
+        (True, 64)
     """
     content = {"settings": scientific(settings), "data": data_fingerprint, "numerics": NUMERICS_VERSION}
     if sources:
@@ -143,7 +188,12 @@ def fingerprint(settings: Mapping[str, Any], data_fingerprint: str, sources: Map
 
 
 def differences(mine: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return {key: (mine, other)} for every scientific setting that is not the same; an absent one is None."""
+    """Return {key: (mine, other)} for every scientific setting that differs; a missing one is None.
+
+    Example:
+        >>> differences({"optimizer": {"lr": 0.1}}, {"optimizer": {"lr": 0.2}})
+        {'optimizer.lr': (0.1, 0.2)}
+    """
     a, b = scientific(mine), scientific(other)
     return {key: (a.get(key), b.get(key)) for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)}
 
@@ -153,8 +203,12 @@ def arm_name(levels: Mapping[str, str], default_levels: Mapping[str, str], chang
 
     Args:
         levels: chosen level of each group.
-        default_levels: the level that is chosen when nothing is said.
-        changed: the settings that are not as these levels have them.
+        default_levels: the level of each group that is used by default.
+        changed: the settings that differ from the YAML files of these levels.
+
+    Example:
+        >>> arm_name({"activation": "tanh"}, {"activation": "relu"}, {"optimizer.lr": 0.01})
+        'activation=tanh,optimizer.lr=0.01'
     """
     parts = [f"{group}={level}" for group, level in levels.items() if level != default_levels.get(group)]
     parts += [f"{key}={as_typed(mine)}" for key, mine in changed.items()]
@@ -162,19 +216,28 @@ def arm_name(levels: Mapping[str, str], default_levels: Mapping[str, str], chang
 
 
 def run_folder(output_dir: Path, arm: str, fingerprint: str, seed: int) -> Path:
-    """Return the home of a run, `output_dir`/runs/<arm>-<hash8>/seed-<s>; an existing home of the same hash is kept.
+    """Return a run's folder, `output_dir`/runs/<arm>-<hash8>/seed-<s>; an existing one with the same hash is used.
 
-    The hash alone identifies the arm: when the defaults change, an arm's readable name may change too, and its
-    finished runs must still be found.
+    Only the hash identifies the arm: an arm's readable name may change with the defaults, and its finished runs must
+    still be found.
+
+    Example:
+        >>> run_folder(Path("outputs"), "net=micro", "0123456789abcdef", seed=3).as_posix()
+        'outputs/runs/net=micro-01234567/seed-3'
     """
     runs = output_dir / "runs"
     known = sorted(runs.glob(f"*-{fingerprint[:8]}"))
     safe = re.sub(r"[^A-Za-z0-9_.,=+-]", "_", arm)[:MAX_NAME_LENGTH].rstrip(".,")
-    home = known[0] if known else runs / f"{safe}-{fingerprint[:8]}"
-    return home / f"seed-{seed}"
+    arm_folder = known[0] if known else runs / f"{safe}-{fingerprint[:8]}"
+    return arm_folder / f"seed-{seed}"
 
 
 def as_typed(value: Any) -> str:
-    """Return `value` as one would type it on the command line, without spaces and quotes."""
+    """Return `value` as it is typed on the command line, without spaces and quotes.
+
+    Example:
+        >>> as_typed([1, 2])
+        '[1,2]'
+    """
     text = value if isinstance(value, str) else json.dumps(value)
     return re.sub(r"[\s\"']", "", text)

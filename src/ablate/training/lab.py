@@ -1,4 +1,4 @@
-"""What a figure may use: nets and data as the command line describes them, and training in memory."""
+"""What a figure may use: nets and data from the settings, and training in memory."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +19,13 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Lab:
-    """The settings of a figure: its file's `base` and what the user changed.
+    """The settings of a figure: `base` in its file, and the user's overrides.
 
     Args:
-        compose: overrides, applied on top of these settings -> the run they describe.
-        log: shows progress to the user, a line a call.
-        rerun: whether what an earlier call has kept is made anew.
-        folder: where what several figures share is kept; None keeps nothing.
+        compose: overrides of these settings -> the run.
+        log: shows a line of progress to the user.
+        rerun: whether results kept by an earlier call are computed again.
+        folder: for results that several figures share; None keeps nothing.
     """
 
     compose: Callable[[Sequence[str]], Run]

@@ -5,13 +5,13 @@
         for batch:
             images = augmentation(batch)
             zero_grad; loss; backward; step
-            on_step_end                       # gradients are still there
+            on_step_end                       # the gradients are still available
         validation metrics
-        on_epoch_end                          # the epoch's row of the history is there
+        on_epoch_end                          # the epoch's row is in the history
     test metrics
-    on_fit_end                                # the run's final metrics are there
+    on_fit_end                                # the final metrics are complete
 
-A callback looks, and may add what it saw to the run's log; what changes training is an argument of `fit`.
+A callback observes, and may add to the history and the metrics; what changes training is an argument of `fit`.
 """
 
 import contextlib
@@ -35,17 +35,17 @@ from ablate.training.scoring import HitCounter, accuracy_of, shared_by
 
 @dataclass(kw_only=True)
 class State:
-    """Where a run stands. `fit` writes it, callbacks read it, a checkpoint holds all of it that cannot be made again.
+    """The state of a run. `fit` writes it, callbacks read it, a checkpoint holds all that cannot be computed again.
 
     Args:
         dataset: all splits, on the device of the net.
         seed: the run's.
-        num_left_out: training images that do not fill a last batch; each epoch leaves out others.
+        num_left_out: training images that fill no batch; each epoch leaves out different ones.
         epoch, step: epochs and steps done.
         loss: the last step's loss, a 0-d tensor on the device.
         lr: learning rate of the last step.
-        initial: what is measured before the first step.
-        history: one row an epoch.
+        initial: diagnostics before the first step.
+        history: one row per epoch.
         train_seconds: seconds spent in training steps.
         wall_seconds: seconds spent in finished epochs, evaluation included.
         diverged: the training loss or a weight is no longer a finite number.
@@ -74,7 +74,7 @@ class State:
 
 
 class Callback:
-    """An observer of a run; a subclass says what it does at the moments it cares for."""
+    """An observer of a run; a subclass overrides the methods it needs."""
 
     def on_fit_start(self, state: State) -> None: ...
 
@@ -85,7 +85,7 @@ class Callback:
     def on_fit_end(self, state: State) -> None: ...
 
 
-SAMPLING_BATCH = 500  # one mask is drawn for so many images at once, so another number would be other masks
+SAMPLING_BATCH = 500  # images per mask draw; another number would give other masks
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -107,11 +107,11 @@ def fit(
 ) -> None:
     """Train `state.net` from `state.epoch` to `state.num_epochs`, or until loss or weights are no longer finite.
 
-    Every epoch is a new order of all training images; what does not fill a last batch is left out of that epoch.
+    Every epoch has a new order of all training images; those that fill no last batch are left out of that epoch.
     Nothing is read back from the device between the first and the last step of an epoch. Before every step the global
-    generators are set from (seed, step), so that neither a callback nor a validation shifts what a step draws.
+    generators are seeded from (seed, step), so that callbacks and validation do not change what a step draws.
 
-    The epoch in which loss or weights stop being finite is scored as guessing: accuracy 1 / num_classes, no loss.
+    The epoch in which loss or weights become non-finite is scored as guessing: accuracy 1 / num_classes, no loss.
 
     Args:
         batch_size: at most the number of training images.
@@ -121,8 +121,8 @@ def fit(
         streams: the run's randomness.
         precision: "fp32" or "bf16": autocast, in which weights, whitening, statistics of normalizations and the loss
             stay in fp32.
-        compile_mode: None, or the mode in which `compiled` makes the training steps' forward pass.
-        validate: net -> validation metrics (none without validation images), called after every epoch.
+        compile_mode: None, or the mode of `compiled` for the forward pass of the training steps.
+        validate: net -> validation metrics (empty without validation images), called after every epoch.
         callbacks: observers, called in order.
     """
     net, optimizer, train = state.net, state.optimizer, state.dataset.train
@@ -160,7 +160,7 @@ def fit(
             counter.add(outputs, labels)
             for callback in callbacks:
                 callback.on_step_end(state)
-        # Batches are of one size, so that the mean of their means is that of the images.
+        # All batches have the same size, so the mean over batches is the mean over images.
         mean_loss, cross_entropy = (total / state.steps_per_epoch for total in sums.tolist())
         seconds = time.perf_counter() - epoch_start
         state.epoch += 1
@@ -180,13 +180,13 @@ def fit(
 
 
 def compiled(net: Net, mode: str) -> Callable[[Tensor], Tensor]:
-    """Return the forward pass of `net` with its layers compiled; `net` itself, hence its state, stays as it is.
+    """Return the forward pass of `net` with its layers compiled; `net` and its state are unchanged.
 
-    Dropout and noise stay outside of what is compiled: they get a new key at every step, and the compiler would take
-    each for another program. On a GPU this has not been run yet.
+    Dropout and noise are not compiled: they get a new key at every step, and the compiler would compile again for each
+    key. On a GPU this has not been run yet.
 
     Args:
-        net: its layers are compiled together, run by run of those that draw nothing.
+        net: consecutive layers that draw no random numbers are compiled together.
         mode: of `torch.compile`: "default", or "reduce-overhead" for CUDA graphs.
     """
     parts: list[Callable[[Tensor], Tensor]] = []
@@ -205,18 +205,25 @@ def compiled(net: Net, mode: str) -> Callable[[Tensor], Tensor]:
 
 
 def is_keyed(module: nn.Module) -> bool:
-    """Return whether the module draws random numbers that `reseed(key)` decides."""
+    """Return whether the module's random numbers are set by `reseed(key)`."""
     return hasattr(module, "reseed")
 
 
 def all_finite(net: Net) -> bool:
     """Return whether every weight is a finite number."""
-    ends = [end for p in net.parameters() for end in p.detach().aminmax()]  # nan is both the least and the greatest
+    ends = [end for p in net.parameters() for end in p.detach().aminmax()]  # nan is returned as minimum and maximum
     return bool(torch.stack(ends).isfinite().all())
 
 
 def take(split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the images and labels at `indices`; the images keep their channels-last memory."""
+    """Return the images and labels at `indices`; the images stay in channels-last memory format.
+
+    Example:
+        >>> split = Split(images=torch.zeros(3, 1, 2, 2), labels=torch.tensor([0, 1, 2]))
+        >>> images, labels = take(split, torch.tensor([2, 0]))
+        >>> images.shape, labels.tolist()
+        (torch.Size([2, 1, 2, 2]), [2, 0])
+    """
     return split.images.permute(0, 2, 3, 1).index_select(0, indices).permute(0, 3, 1, 2), split.labels[indices]
 
 
@@ -231,15 +238,15 @@ def predict(
 ) -> Tensor:
     """Return the log-probabilities (N, num_classes), float64, of `images` at inference.
 
-    In float64 the rounding of the logarithm makes no two logits equal, and they are finite where the logits are; a row
-    with a logit that is not finite is nan throughout.
+    In float64 the rounding of the logarithm makes no two different logits equal, and finite logits give finite values;
+    a row with a non-finite logit is nan throughout.
 
     Args:
         images: (N, C, H, W), integers, on the device of the net.
-        batch_size: images a step; changes the speed only, so sampling uses `SAMPLING_BATCH` instead.
+        batch_size: images per step; changes only the speed. Sampling uses `SAMPLING_BATCH` instead.
         num_samples: 0 for the deterministic net; with n >= 1 the probabilities are averaged over n draws of the dropout
             masks (Gal & Ghahramani 2016, arXiv:1506.02142).
-        streams: the draws of these masks depend on it and on the order of the images.
+        streams: the masks depend on it and on the order of the images.
     """
     net.eval()
     batch_size = SAMPLING_BATCH if num_samples else batch_size
@@ -253,7 +260,7 @@ def predict(
                     module.reseed(streams.key("monte_carlo", path, first, sample))
                 with autocast(images.device, precision):
                     logits = net(batch)
-                # An infinite logit alone would leave the others' log-probabilities finite.
+                # One infinite logit would leave the other log-probabilities finite.
                 unknown = ~logits.isfinite().all(1, keepdim=True)
                 samples.append(F.log_softmax(logits.double(), dim=1).masked_fill(unknown, math.nan))
             batches.append(torch.logsumexp(torch.stack(samples), dim=0) - math.log(len(samples)))
@@ -262,7 +269,7 @@ def predict(
 
 @contextlib.contextmanager
 def monte_carlo(net: Net, *, active: bool) -> Iterator[list[tuple[str, Any]]]:
-    """Let the dropout layers of `net` drop at inference too while the block runs; yield (path, layer) of each."""
+    """Make the dropout layers of `net` drop at inference too inside the block; yield (path, layer) of each."""
     dropouts: list[tuple[str, Any]] = [(p, m) for p, m in net.named_modules() if active and hasattr(m, "monte_carlo")]
     for _, module in dropouts:
         module.monte_carlo = True
@@ -274,12 +281,17 @@ def monte_carlo(net: Net, *, active: bool) -> Iterator[list[tuple[str, Any]]]:
 
 
 def loss_and_accuracy(log_probs: Tensor, labels: Tensor, prefix: str) -> Metrics:
-    """Return the scores of what `predict` said; an image whose outputs are not finite counts as wrong.
+    """Return the scores of the log-probabilities of `predict`; an image with non-finite outputs counts as wrong.
 
     Returns:
-        prefix/loss: mean cross-entropy in nats; nan where an output is not finite.
+        prefix/loss: mean cross-entropy in nats; nan if an output is not finite.
         prefix/accuracy: fraction in [0, 1], see `ablate.training.scoring`.
-        prefix/non_finite: fraction of the images whose outputs are not finite.
+        prefix/non_finite: fraction of images with non-finite outputs.
+
+    Example:
+        >>> log_probs = torch.tensor([[0.5, 0.5], [0.1, 0.9]]).log()
+        >>> loss_and_accuracy(log_probs, torch.tensor([1, 1]), "test")["test/accuracy"]
+        0.75
     """
     unknown = (~log_probs.isfinite().all(1)).sum().item()
     counts = torch.bincount(shared_by(log_probs, labels), minlength=log_probs.shape[1] + 1)
@@ -291,9 +303,13 @@ def loss_and_accuracy(log_probs: Tensor, labels: Tensor, prefix: str) -> Metrics
 
 
 def guessing(prefixes: Sequence[str], num_classes: int) -> Metrics:
-    """Return the score of a net that diverged: no loss, and the accuracy of guessing.
+    """Return the scores of a net that diverged: no loss, and the accuracy of guessing.
 
-    A guess, each class with equal probability, is right in 1 / num_classes of the images however unequal the classes
-    are; the share of the largest class would be a score for a constant answer, which such a net does not give.
+    A guess, each class with equal probability, is right for 1 / num_classes of the images even if the classes are
+    unequal; the share of the largest class would be the score of a constant answer, which such a net does not give.
+
+    Example:
+        >>> guessing(["test"], num_classes=4)
+        {'test/loss': None, 'test/accuracy': 0.25}
     """
     return {f"{p}/{k}": v for p in prefixes for k, v in (("loss", None), ("accuracy", 1 / num_classes))}

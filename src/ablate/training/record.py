@@ -1,4 +1,4 @@
-"""What a run leaves behind: a `Record`, written last and atomically, so that its presence means "finished"."""
+"""The record of a finished run, written last and atomically, so that its presence means "finished"."""
 
 import math
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from typing import Any
 
 from ablate.errors import Unusable, UserError
 from ablate.storage.integrity import read_json, write_json
-from ablate.storage.integrity import replacing as replacing  # where it is looked for
+from ablate.storage.integrity import replacing as replacing  # imported from here too
 
 SCHEMA_VERSION = 2
 RECORD_NAME = "record.json"
 PREDICTIONS_NAME = "predictions.npz"
-FAILURE_NAME = "failure.txt"  # what a job of a sweep said when it failed
+FAILURE_NAME = "failure.txt"  # the error of a sweep's job that failed
 
 Metrics = dict[str, float | None]
 STATUSES = ("finished", "diverged")
@@ -30,29 +30,28 @@ class Record:
         seed: the replicate.
         status: "finished", or "diverged" when the training loss or a weight stopped being a finite number. A diverged
             run is scored as guessing: its accuracies, the best and that of training included, are 1 / num_classes, its
-            losses None, and it reached no threshold. A finished run may give outputs that are not finite at inference
+            losses None, and it reached no threshold. A finished run may have non-finite outputs at inference
             ("<split>/non_finite"): these images count as wrong, and the split's loss is None.
         levels: the chosen level of every factor, e.g. {"activation": "relu"}.
         settings: the resolved configuration as plain data.
         metrics: final values. "train/loss" and "train/accuracy" are the last epoch's running means (training mode,
             augmented); the loss holds label smoothing and the L1 penalty, not the L2 penalty, and
-            "train/cross_entropy" is without any. "train_eval/...", "val/..." and "test/..." are measured with the final
-            weights at inference; without validation images there is no "val/...". An accuracy is the fraction of hits,
-            see `scoring`; "<split>/non_finite" is the fraction of images whose outputs are not finite, and
-            diverged runs have none.
+            "train/cross_entropy" has none of them. "train_eval/...", "val/..." and "test/..." are measured with the
+            final weights at inference; without validation images there is no "val/...". An accuracy is the fraction of
+            hits, see `scoring`; "<split>/non_finite" is the fraction of images with non-finite outputs, and diverged
+            runs have none.
             "epochs_to/<metric>/<threshold>" is the first epoch whose metric reaches the threshold, None if none did;
             "best/train/accuracy" and "best/val/accuracy" are the highest of all epochs.
             "<measure>/<key>" and "initial/<measure>/<key>" are diagnostics after the last and before the first step.
-        history: one dict an epoch: "epoch" (from 1), "lr", "train/...", "val/...", "images_per_second", and
-            "<measure>/<key>" in the epochs in which the net was measured.
+        history: one dict per epoch: "epoch" (from 1), "lr", "train/...", "val/...", "images_per_second", and
+            "<measure>/<key>" in the epochs with diagnostics.
         wall_seconds: time spent on training and evaluation, interruptions excluded.
         images_per_second: training images over the seconds spent in training steps.
         peak_memory_mb: the process's peak resident memory (CUDA: the device's peak allocated memory) in 2**20 bytes.
-        environment: device, threads, precision, versions, git commits: what may change the last digits.
-        sources: the code that the settings name outside the program, see `sources.Source`; its text lies beside the
-            record, in sources/<path>.
-        predictions: SHA-256 of predictions.npz, so that a damaged file and another run's are noticed; "" where it is
-            not known.
+        environment: device, threads, precision, versions, git commits: all that may change the last digits.
+        sources: the code that the settings name outside the program, see `sources.Source`; its text is kept beside
+            the record, in sources/<path>.
+        predictions: SHA-256 of predictions.npz, to detect a damaged file or one of another run; "" if unknown.
     """
 
     schema: int = SCHEMA_VERSION
@@ -78,7 +77,7 @@ class Record:
 
     @property
     def is_sound(self) -> bool:
-        """Whether the run finished with finite outputs for all images; no other run's value is chosen in tuning."""
+        """Whether the run finished with finite outputs for all images; tuning prefers values with such runs."""
         return self.status == "finished" and not self.non_finite
 
 
@@ -90,11 +89,15 @@ def write_record(record: Record, folder: Path) -> Path:
 
 
 def read_record(folder: Path) -> Record | None:
-    """Return the record in `folder`, or None where no run has finished.
+    """Return the record in `folder`, None if no run has finished there.
 
     Raises:
-        Unusable: the file is there and is damaged, or of an earlier version.
+        Unusable: the file is damaged, or of an earlier version.
         UserError: it is of a later version, or cannot be read.
+
+    Example:
+        >>> print(read_record(Path("no/such/run")))
+        None
     """
     path = folder / RECORD_NAME
     record = read_json(Record, path, SCHEMA_VERSION)
@@ -108,7 +111,12 @@ def read_record(folder: Path) -> Record | None:
 
 
 def is_finished(folder: Path) -> bool:
-    """Return whether `folder` holds a record that can be used."""
+    """Return whether `folder` holds a record that can be used.
+
+    Example:
+        >>> is_finished(Path("no/such/run"))
+        False
+    """
     try:
         return read_record(folder) is not None
     except UserError:
@@ -116,7 +124,12 @@ def is_finished(folder: Path) -> bool:
 
 
 def finite(value: Any) -> Any:
-    """Return `value` with every number that JSON cannot hold (nan, inf) replaced by None."""
+    """Return `value` with every number that JSON cannot hold (nan, inf) replaced by None.
+
+    Example:
+        >>> finite({"loss": math.nan, "values": (1.0, math.inf)})
+        {'loss': None, 'values': [1.0, None]}
+    """
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

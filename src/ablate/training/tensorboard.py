@@ -1,4 +1,4 @@
-"""What a run shows in TensorBoard.
+"""A run's output to TensorBoard.
 
 | tag | meaning | when |
 |---|---|---|
@@ -9,14 +9,14 @@
 | lr, images_per_second | of the epoch's last step; of its training steps | every epoch |
 | weight_norm/<layer> | Euclidean norm | `histograms_every` epochs |
 | weight/<layer>, gradient/<layer> | histograms, the gradient of an epoch's last step | `histograms_every` epochs |
-| <measure>/<key> | diagnostics, see `ablate.diagnostics` | at the start, and as `diagnostics.every` says |
+| <measure>/<key> | diagnostics, see `ablate.diagnostics` | at the start, and by `diagnostics.every` |
 | filters, mistakes | first convolution's weights; the test images most confidently misclassified | at the end |
 | test/..., train_eval/... | final metrics | at the end |
-| <split>/non_finite | fraction of images whose outputs are not finite at inference, where there are any | at the end |
+| <split>/non_finite | fraction of images with non-finite outputs at inference, if there are any | at the end |
 | config, layers | as text | at the start |
 
 The x axis is the number of training steps. Hyperparameters are written with the arm as the group, so that the HParams
-page shows one row an arm, the mean over its seeds.
+page shows one row per arm, the mean over its seeds.
 """
 
 import io
@@ -38,7 +38,7 @@ from ablate.training.loop import Callback, State
 from ablate.training.scoring import answers
 
 EVENTS = "events.out.tfevents."
-KEPT_NAME = f"{EVENTS}0000000000.kept"  # read before any other: TensorBoard takes the files in the order of their names
+KEPT_NAME = f"{EVENTS}0000000000.kept"  # read first: TensorBoard reads files in the order of their names
 FINAL = ("test/", "train_eval/")
 
 
@@ -47,9 +47,9 @@ class TensorBoard(Callback):
 
     Args:
         folder: the run's folder.
-        group: what the seeds of one arm share.
+        group: name shared by the seeds of one arm.
         levels, settings: see `record.Record`.
-        changed: the settings that are not as their level has them; hyperparameters beside the levels.
+        changed: the settings that differ from the YAML file of their level; hyperparameters beside the levels.
         scalars_every: steps between two points of train/batch_loss, at least 1.
         histograms_every: epochs between two sets of norms and histograms; 0 for none.
         num_mistakes: how many misclassified test images are shown; 0 for none.
@@ -80,9 +80,9 @@ class TensorBoard(Callback):
     def on_fit_start(self, state: State) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        threading.excepthook = leave_to_the_caller
+        threading.excepthook = leave_writer_errors
         keep_until(self.folder, state.step)
-        # A page that is open has read what was written after the checkpoint: this makes it forget that.
+        # An open page has read events written after the checkpoint: this makes it discard them.
         self.writer = SummaryWriter(str(self.folder), purge_step=state.step + 1)
         if state.step == 0:
             text = json.dumps(self.settings, indent=2)
@@ -112,7 +112,7 @@ class TensorBoard(Callback):
                 self.writer.add_scalar(name, value, state.step)
         if self.histograms_every and state.epoch % self.histograms_every == 0:
             self.write_layers(state)
-        self.writer.flush()  # the checkpoint that follows must not know of more than the event file
+        self.writer.flush()  # the checkpoint that follows must not be ahead of the event file
 
     def on_fit_end(self, state: State) -> None:
         for name, value in state.metrics.items():
@@ -128,11 +128,11 @@ class TensorBoard(Callback):
             if sheet is not None:
                 self.add_image("mistakes", sheet, state.step)
         self.write_session_end(success=not state.diverged)
-        self.writer.flush()  # raises what failed in the writer's thread; `close` does not
+        self.writer.flush()  # raises an error of the writer's thread; `close` does not
         self.writer.close()
 
     def write_layers(self, state: State) -> None:
-        """Write norms and histograms of the weights and gradients of every affine map."""
+        """Write norms and histograms of the weights and gradients of every affine layer."""
         for name, layer in state.net.named_modules():
             weight = getattr(layer, "weight", None)
             if not isinstance(layer, nn.Conv2d | nn.Linear) or not isinstance(weight, nn.Parameter):
@@ -151,7 +151,7 @@ class TensorBoard(Callback):
         """Write the hyperparameters of the session, grouped by arm."""
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-        changed = {  # a list as text, which the page tells from a number
+        changed = {  # a list as text, so that the page does not take it for a number
             key: value if isinstance(value, bool | int | float | str) else as_typed(value)
             for key, value in self.changed.items()
         }
@@ -175,7 +175,7 @@ class TensorBoard(Callback):
         self.add_summary(summary)
 
     def add_image(self, tag: str, pixels: Any, step: int) -> None:
-        """Write an image, HWC uint8; the writer's own way takes it through floats, at twice the time."""
+        """Write an image, HWC uint8; the writer's own method converts to floats, which takes twice the time."""
         from PIL import Image
         from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -194,17 +194,17 @@ class TensorBoard(Callback):
         writer.add_summary(summary, step)
 
 
-def leave_to_the_caller(failed: threading.ExceptHookArgs) -> None:
+def leave_writer_errors(failed: threading.ExceptHookArgs) -> None:
     """Print the traceback of a thread that failed, unless it is the event writer's: its next call raises the error."""
     if not type(failed.thread).__module__.startswith("tensorboard."):
         threading.__excepthook__(failed)
 
 
 def keep_until(folder: Path, step: int) -> None:
-    """Leave, of the events that an interrupted run wrote, those up to its checkpoint, each tag and step once.
+    """Keep only the events of an interrupted run up to its checkpoint, each tag and step once.
 
-    They are brought into the order of their steps, since the files' names follow the clock, which may have been set
-    back. What is written when training is over is left out: it is written again.
+    They are sorted by step, since the files are named by the clock, which may have been set back. Events of the end of
+    training are removed: they are written again.
 
     Args:
         folder: the run's.
@@ -214,7 +214,7 @@ def keep_until(folder: Path, step: int) -> None:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.summary.writer.record_writer import RecordWriter
 
-    olds = sorted(folder.glob(f"*{EVENTS}*"))  # with what a killed write left
+    olds = sorted(folder.glob(f"*{EVENTS}*"))  # including files left by a killed write
     if not olds:
         return
     kept: dict[tuple[str, int], Event] = {}
@@ -223,7 +223,7 @@ def keep_until(folder: Path, step: int) -> None:
             event = Event.FromString(raw)
             tags = [value.tag for value in event.summary.value if not is_final(value.tag)]
             if event.step <= step and tags:
-                kept[tags[0], event.step] = event  # every event of ours has one tag
+                kept[tags[0], event.step] = event  # every event written here has one tag
     if kept:
         with replacing(folder / KEPT_NAME) as temporary, temporary.open("wb") as file:
             writer = RecordWriter(file)
@@ -237,14 +237,19 @@ def keep_until(folder: Path, step: int) -> None:
 
 
 def is_final(tag: str) -> bool:
-    """Return whether a tag is written when training is over, by `on_fit_end`."""
+    """Return whether a tag is written at the end of training, by `on_fit_end`.
+
+    Example:
+        >>> is_final("test/accuracy"), is_final("train/loss")
+        (True, False)
+    """
     from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG
 
     return tag.startswith(FINAL) or tag in ("filters", "mistakes", SESSION_END_INFO_TAG)
 
 
 def first_filters(net: nn.Module) -> Any:
-    """Return the first convolution's filters as one image, HWC uint8; None unless it sees 3 channels."""
+    """Return the first convolution's filters as one image, HWC uint8; None unless it has 3 input channels."""
     conv = next((layer for layer in net.modules() if isinstance(layer, nn.Conv2d)), None)
     if conv is None or conv.in_channels != 3 or not conv.weight.isfinite().all():
         return None
@@ -256,7 +261,12 @@ def first_filters(net: nn.Module) -> Any:
 
 
 def tile(images: Tensor) -> Tensor:
-    """Return (N, C, H, W) laid out as one image (C, rows H, columns W), white where the last row is not full."""
+    """Return (N, C, H, W) as one image (C, rows H, columns W); the rest of the last row is white.
+
+    Example:
+        >>> tile(torch.zeros(5, 3, 8, 8)).shape
+        torch.Size([3, 16, 24])
+    """
     num, channels, height, width = images.shape
     columns = math.ceil(math.sqrt(num))
     rows = math.ceil(num / columns)
@@ -267,9 +277,9 @@ def tile(images: Tensor) -> Tensor:
 
 
 def mistakes_sheet(state: State, num: int) -> Any:
-    """Return the `num` test images whose wrong answer was most probable, each captioned, as HWC uint8.
+    """Return the `num` test images with the most probable wrong answers, each with a caption, as HWC uint8.
 
-    None where there is none, or images are neither grey nor RGB.
+    None if there is none, or the images are neither grey nor RGB.
     """
     import numpy as np
     from PIL import Image, ImageDraw

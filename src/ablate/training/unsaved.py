@@ -1,8 +1,8 @@
-"""What a run would lose when it goes on from a checkpoint: state of modules that the checkpoint does not hold.
+"""State of modules that a checkpoint does not hold, and that a resumed run would lose.
 
-A checkpoint holds parameters, buffers, and what `get_extra_state` of a module returns: when the run goes on, its
-`set_extra_state` gets that. A module that keeps state elsewhere (`self.num_calls += 1`) then starts from its first
-value after a resume.
+A checkpoint holds parameters, buffers, and what `get_extra_state` of a module returns: on resuming, its
+`set_extra_state` receives that. State kept elsewhere in a module (`self.num_calls += 1`) has its first value again
+after a resume.
 """
 
 import copy
@@ -20,11 +20,11 @@ from ablate.training.loop import Callback, State
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, np.ndarray, Tensor)
 OWN_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
-KEYED = frozenset({"seed", "generator"})  # of what `reseed` decides at every step
+KEYED = frozenset({"seed", "generator"})  # set by `reseed` at every step
 
 
 class Unsaved(Callback):
-    """Refuses extra state that no checkpoint can hold, and warns, once a run, of attributes that none holds."""
+    """Refuses extra state that cannot be saved, and warns, once per run, of changed attributes that are not saved."""
 
     def __init__(self) -> None:
         self.before: dict[str, dict[str, Any]] = {}
@@ -46,24 +46,24 @@ class Unsaved(Callback):
             self.before = {}
             if changed:
                 warnings.warn(
-                    f"training changed {', '.join(changed)}, which a checkpoint does not hold: a run that goes on "
-                    "after an interruption will begin with other values; keep them in a buffer (register_buffer), or "
-                    "return them from get_extra_state and take them in set_extra_state",
+                    f"training changed {', '.join(changed)}, which a checkpoint does not hold: a run that resumes "
+                    "after an interruption will have other values; keep them in a buffer (register_buffer), or "
+                    "return them from get_extra_state and accept them in set_extra_state",
                     stacklevel=2,
                 )
 
 
 def attributes(net: nn.Module) -> dict[str, dict[str, Any]]:
-    """Return copies of the plain attributes, by path and name, of modules that neither torch nor ablate wrote.
+    """Return copies of the plain attributes, by path and name, of modules outside torch, torchvision and ablate.
 
-    Plain are numbers, strings, tensors and arrays, and lists, tuples and dicts of these. Left out are what the
+    Plain values are numbers, strings, tensors and arrays, and lists, tuples and dicts of these. Not included: what the
     checkpoint holds, what every module has, and modules with a `get_extra_state`.
     """
     found: dict[str, dict[str, Any]] = {}
     for path, module in net.named_modules():
         if type(module).__module__.partition(".")[0] in ("torch", "torchvision", "ablate") or has_extra_state(module):
             continue
-        # A buffer that is not persistent is in no checkpoint either.
+        # A non-persistent buffer is not saved either.
         values = {name: module.get_buffer(name) for name in module._non_persistent_buffers_set}
         hidden = OWN_OF_EVERY_MODULE | (KEYED if hasattr(module, "reseed") else set())
         values |= {name: value for name, value in vars(module).items() if name not in hidden and is_plain(value)}
@@ -72,14 +72,19 @@ def attributes(net: nn.Module) -> dict[str, dict[str, Any]]:
 
 
 def is_plain(value: Any) -> bool:
-    """Return whether a value is made of numbers, strings, tensors and arrays alone."""
+    """Return whether a value consists of numbers, strings, tensors and arrays only.
+
+    Example:
+        >>> is_plain([1, "a", torch.zeros(2)]), is_plain(nn.ReLU())
+        (True, False)
+    """
     if isinstance(value, dict):
         return all(map(is_plain, (*value.keys(), *value.values())))
     return all(map(is_plain, value)) if isinstance(value, list | tuple) else isinstance(value, PLAIN)
 
 
 def detached(value: Any) -> Any:
-    """Return the value with its tensors outside of any graph, which alone can be copied."""
+    """Return the value with its tensors detached from any graph, so that they can be copied."""
     if isinstance(value, Tensor):
         return value.detach()
     if isinstance(value, dict):
@@ -88,7 +93,12 @@ def detached(value: Any) -> Any:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Return whether two plain values are equal; nan equals itself."""
+    """Return whether two plain values are equal; nan equals itself.
+
+    Example:
+        >>> same([float("nan")], [float("nan")])
+        True
+    """
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list) and isinstance(b, list):
@@ -101,15 +111,15 @@ def same(a: Any, b: Any) -> bool:
 
 
 def has_extra_state(module: nn.Module) -> bool:
-    """Return whether the module's class has a `get_extra_state` of its own."""
+    """Return whether the module's class defines `get_extra_state`."""
     return type(module).get_extra_state is not nn.Module.get_extra_state
 
 
 def check_extra_state(net: nn.Module) -> None:
-    """Check that what every `get_extra_state` returns can be written to a checkpoint and read from it.
+    """Check that the value of every `get_extra_state` can be saved in a checkpoint and loaded again.
 
     Raises:
-        UserError: it is of a type that is not read from a file, since reading it could run code.
+        UserError: it has a type that is not loaded, since loading it could run code.
     """
     for path, module in net.named_modules():
         if not has_extra_state(module):

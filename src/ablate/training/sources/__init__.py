@@ -1,4 +1,4 @@
-"""Code that a run's settings name outside the program: found, kept, compared."""
+"""The user's own code that a run's settings name: finding it, keeping it, comparing it."""
 
 from ablate.training.sources.edits import earlier_run as earlier_run
 from ablate.training.sources.edits import edited as edited

@@ -1,9 +1,9 @@
-"""Code that a run's settings name outside `ablate`, `torch` and `torchvision`: found without importing it.
+"""Find the code that a run's settings name outside `ablate`, `torch` and `torchvision`, without importing it.
 
-A setting names code by `_target_`, or by any text that is the dotted name of something in a module of the user's own
-(`{_target_: hydra.utils.get_method, path: mine.square}`). Of a module in a folder of the user's own the text counts,
-and that of all it imports from such folders, in functions too; of an installed package the version of its distribution.
-What code reads while it runs, and what it imports by a computed name, cannot be known from its text.
+A setting names code by `_target_`, or by any text that is the dotted name of something in a user's module
+(`{_target_: hydra.utils.get_method, path: mine.square}`). For a module in a user's folder the text counts, and the text
+of all it imports from such folders, in functions too; for an installed package the version of its distribution.
+Files that code reads at run time, and imports by a computed name, cannot be found from its text.
 """
 
 import re
@@ -30,14 +30,14 @@ DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A module of the user's own, or an installed distribution.
+    """A user's module, or an installed distribution.
 
     Args:
         name: dotted name of the module, or the distribution's name.
-        path: of the module's file, relative to the folder that it was found in; None for a distribution.
+        path: of the module's file, relative to the folder where it was found; None for a distribution.
         sha256: of the file's bytes; None for a distribution.
         version: of the distribution; None for a module.
-        scientific: whether it is part of the fingerprint; what only a diagnostic names is not.
+        scientific: whether it is part of the fingerprint; code that only a diagnostic names is not.
     """
 
     name: str
@@ -48,26 +48,35 @@ class Source:
 
 
 def find(settings: Mapping[str, Any]) -> list[Source]:
-    """Return the code that resolved settings name, by name; nothing for settings that name none but the program's.
+    """Return the code that resolved settings name outside the program, sorted by name.
 
     Raises:
         UserError: a file cannot be read, or was edited after this process had imported it.
+
+    Example:
+        >>> find({"activation": {"_target_": "torch.nn.ReLU"}})
+        []
     """
-    asked = [
+    named = [
         (name, is_target, not is_unscientific(key))
         for key, value in flatten(settings)
         for name, is_target in names(key, value)
         if name.partition(".")[0] not in PROGRAM
     ]
     found: dict[str, Source] = {}
-    for name, is_target, scientific in sorted(asked, key=lambda one: not one[2]):
+    for name, is_target, scientific in sorted(named, key=lambda one: not one[2]):
         for source in named_by(name, is_target, scientific):
             found.setdefault(source.name, source)
     return [found[name] for name in sorted(found)]
 
 
 def names(key: str, value: Any) -> Iterator[tuple[str, bool]]:
-    """Yield (dotted name, whether it says what is called) of every text in a setting that may name code."""
+    """Yield (dotted name, whether it is a `_target_` or path) of every text in a setting that may name code.
+
+    Example:
+        >>> list(names("activation._target_", "squared.SquaredReLU"))
+        [('squared.SquaredReLU', True)]
+    """
     if isinstance(value, str) and DOTTED.fullmatch(value):
         yield value, key.rpartition(".")[2] in ("_target_", "path")
     elif isinstance(value, list):
@@ -79,7 +88,7 @@ def names(key: str, value: Any) -> Iterator[tuple[str, bool]]:
 
 
 def named_by(name: str, is_target: bool, scientific: bool) -> Iterator[Source]:
-    """Yield the sources behind a dotted name, those that they import included."""
+    """Yield the sources of a dotted name, including those that they import."""
     seen: set[str] = set()
     waiting = [name]
     while waiting:
@@ -97,25 +106,30 @@ def named_by(name: str, is_target: bool, scientific: bool) -> Iterator[Source]:
                 continue  # a package without __init__.py
             read = read_module(module, spec, file)
             yield Source(name=module, path=relative_path(module, file), sha256=read.sha256, scientific=scientific)
-            is_target = True  # what one's own code imports, it needs
+            is_target = True  # imports of the user's code are always needed
             waiting += read.imports
 
 
 def as_identity(sources: Iterable[Source]) -> dict[str, str]:
-    """Return {name: hash or version} of what is part of the fingerprint."""
+    """Return {name: hash or version} of the sources that are part of the fingerprint.
+
+    Example:
+        >>> as_identity([Source(name="squared", path="squared.py", sha256="ab12")])
+        {'squared': 'ab12'}
+    """
     return {source.name: source.sha256 or source.version or "" for source in sources if source.scientific}
 
 
 def files(sources: Iterable[Source]) -> list[Path]:
-    """Return the files of the modules that are part of the fingerprint, where this process has read them."""
+    """Return the files that this process has read of the modules that are part of the fingerprint."""
     return [places[source.name] for source in sources if source.scientific and source.name in places]
 
 
 def check_unedited(sources: Sequence[Source], settings: Mapping[str, Any]) -> None:
-    """Make sure that what has just been imported is what was found before.
+    """Check that the code that was just imported is the code that was found before.
 
     Raises:
-        UserError: a file was edited in between, or lies where Python began to look only when other code was imported.
+        UserError: a file was edited in between, or is in a folder that imported code added to Python's path.
     """
     if sources and (now := find(settings)) != list(sources):
         known = {source.name for source in sources}
@@ -124,7 +138,7 @@ def check_unedited(sources: Sequence[Source], settings: Mapping[str, Any]) -> No
                 folder = places[source.name].parents[(source.path or "").count("/")]
                 raise UserError(
                     f"{source.name} is imported from {folder}, which is not on Python's path when the command starts, "
-                    f"so it is not known which run this is; start it with PYTHONPATH={folder}"
+                    f"so the run cannot be identified; start it with PYTHONPATH={folder}"
                 )
         edited = sorted({source.path or source.name for source in set(now) ^ set(sources)})
-        raise UserError(f"{', '.join(edited)} changed while the run was being made; start the command again")
+        raise UserError(f"{', '.join(edited)} changed while the run was being set up; start the command again")

@@ -1,4 +1,4 @@
-"""Modules found and read without importing them: where they lie, what their text is, and what it imports."""
+"""Find and read modules without importing them: their file, their text, and what it imports."""
 
 import ast
 import functools
@@ -18,7 +18,7 @@ from types import CodeType
 
 from ablate.errors import UserError
 
-# What the program is made of: NUMERICS_VERSION stands for ablate, and a record's environment has the others' versions.
+# Not user code: NUMERICS_VERSION stands for ablate, and a record's environment holds the versions of the others.
 PROGRAM = {"ablate", "hydra", "hydra_plugins", "numpy", "omegaconf", "torch", "torchvision"}
 Resolved = list[tuple[str, ModuleSpec]]
 
@@ -33,7 +33,7 @@ class Module:
 
 
 def resolve(name: str) -> Resolved:
-    """Return the modules on a dotted name's path that are not the program's or Python's, outermost first."""
+    """Return the modules of a dotted name, outermost first, without those of the program and of Python."""
     top = name.partition(".")[0]
     if top in PROGRAM:
         return []
@@ -42,10 +42,10 @@ def resolve(name: str) -> Resolved:
 
 @functools.lru_cache(maxsize=4096)
 def _resolve(name: str, folder: str, path: tuple[str, ...], is_imported: bool) -> Resolved:
-    """Resolve a name; folder, path and whether its package is imported already decide where it is looked for.
+    """Resolve a name; the other arguments only key the cache, since they decide where Python searches.
 
     Raises:
-        UserError: it is of a notebook or a prompt, which have no file.
+        UserError: it is defined in a notebook or at a prompt, which have no file.
     """
     first, *rest = name.split(".")
     try:
@@ -69,7 +69,7 @@ def _resolve(name: str, folder: str, path: tuple[str, ...], is_imported: bool) -
 
 
 def file_of(spec: ModuleSpec) -> Path | None:
-    """Return the file that a module is loaded from, an archive where it lies in one; None where there is none."""
+    """Return the file that a module is loaded from, or the archive that contains it; None if there is none."""
     if spec.origin is None:
         return None
     path = Path(spec.origin)
@@ -77,7 +77,7 @@ def file_of(spec: ModuleSpec) -> Path | None:
 
 
 def is_standard(spec: ModuleSpec) -> bool:
-    """Return whether a module comes with Python."""
+    """Return whether a module is part of Python's standard library."""
     if spec.origin in ("built-in", "frozen"):
         return True
     folders = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
@@ -85,14 +85,14 @@ def is_standard(spec: ModuleSpec) -> bool:
 
 
 def is_installed(spec: ModuleSpec) -> bool:
-    """Return whether a module lies where packages are installed."""
+    """Return whether a module is in a folder of installed packages."""
     places = [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
     return all({"site-packages", "dist-packages"} & set(Path(place).parts) for place in places)
 
 
 @functools.cache
 def distributions_of(top: str) -> list[tuple[str, str]]:
-    """Return (name, version) of the distributions that an importable name was installed by."""
+    """Return (name, version) of the distributions that installed an importable name."""
     return [(name, version(name)) for name in sorted(set(_packages().get(top, ())))]
 
 
@@ -102,22 +102,22 @@ def _packages() -> Mapping[str, list[str]]:
 
 
 def relative_path(module: str, file: Path) -> str:
-    """Return the path of a module's file from the folder that its outermost package was found in."""
+    """Return the path of a module's file relative to the folder that contains its outermost package."""
     depth = module.count(".") + (file.name.startswith("__init__."))
     return "/".join(file.parts[-1 - depth :])
 
 
-_read: dict[tuple[str, int, int], Module] = {}  # a file is read again when it was written again
+_read: dict[tuple[str, int, int], Module] = {}  # (file, time, size) -> what was read
 _first: dict[str, str] = {}  # file -> its hash when this process first saw it
-contents: dict[str, bytes] = {}  # hash -> the text of what was found
+contents: dict[str, bytes] = {}  # hash -> the text with it
 places: dict[str, Path] = {}  # module -> the file that was read last
 
 
 def read_module(module: str, spec: ModuleSpec, file: Path) -> Module:
-    """Return a file's hash and imports, and make sure that they are those of what this process imports.
+    """Return a file's hash and imports, and check that this process imports the same text.
 
     Raises:
-        UserError: it cannot be read, or was edited after this process had imported it.
+        UserError: it cannot be read, or was edited after this process imported it.
     """
     try:
         state = file.stat()
@@ -142,10 +142,10 @@ def read_module(module: str, spec: ModuleSpec, file: Path) -> Module:
 
 
 def drop_stale_bytecode(file: Path, content: bytes) -> None:
-    """Delete a module's compiled code where it is not that of its text.
+    """Delete a module's compiled code if it does not match its text.
 
-    Python compares time (in whole seconds) and size alone: an edit of equal length within a second, or one that keeps
-    the time of the file, would be recorded and the earlier code run.
+    Python compares only time (in whole seconds) and size: after an edit of equal length within a second, or one that
+    keeps the time of the file, the new text would be recorded and the old code run.
     """
     if file.suffix != ".py":
         return
@@ -158,11 +158,11 @@ def drop_stale_bytecode(file: Path, content: bytes) -> None:
 
 
 def imported(content: bytes, module: str, spec: ModuleSpec) -> set[str]:
-    """Return the dotted names that a file imports, anywhere in it; of `from a import b` a.b, which may be a module."""
+    """Return the dotted names that a file imports anywhere; for `from a import b` it is a.b, which may be a module."""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
-        return set()  # importing it will say so
+        return set()  # importing it will raise the error
     package = module if spec.submodule_search_locations is not None else module.rpartition(".")[0]
     found: set[str] = set()
     for node in ast.walk(tree):

@@ -1,0 +1,38 @@
+"""Training in memory, as figures use it."""
+
+import pytest
+
+from ablate.training.lab import Lab
+
+
+@pytest.fixture
+def lab(make_run):
+    """A Lab whose overrides are recorded and do not change the run, except for the seed."""
+    seen = []
+
+    def compose(overrides):
+        seen.append(overrides)
+        return make_run(seed=int(overrides[-1].removeprefix("seed=")), epochs=1)
+
+    made = Lab(compose=compose)
+    return made, seen
+
+
+def test_overrides_and_seed_reach_the_composition(lab):
+    made, seen = lab
+    run = made.run("net=tiny", seed=3)
+    assert seen == [["net=tiny", "seed=3"]]
+    assert run.seed == 3
+
+
+def test_equal_data_are_loaded_once(lab):
+    made, _ = lab
+    assert made.dataset(made.run(seed=0)) is made.dataset(made.run(seed=1))
+
+
+def test_training_in_memory_writes_nothing_and_depends_on_the_seed(lab, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made, _ = lab
+    first, again, other = (made.train(made.run(seed=seed)).history[-1]["train/loss"] for seed in (0, 0, 1))
+    assert first == again != other
+    assert list(tmp_path.iterdir()) == []
