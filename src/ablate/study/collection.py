@@ -3,13 +3,12 @@
 Each of its studies has a manifest, a report and an error level of its own; the collection ties them to one first page.
 """
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ablate.errors import Unusable, UserError
 from ablate.storage.integrity import read_json, write_json
+from ablate.storage.paths import named_folder
 from ablate.study.manifest import Manifest, read_manifest
 from ablate.training.directory import replace_unusable
 
@@ -38,8 +37,8 @@ class Collection:
 
     def folder_in(self, output_dir: Path) -> Path:
         """Return the collection's folder: its name, its profile and the hash of the studies that it ties together."""
-        digest = hashlib.sha256(json.dumps(self.folders).encode()).hexdigest()[:8]
-        return output_dir / "studies" / "-".join(part for part in (self.name, self.profile, digest) if part)
+        name = "-".join(part for part in (self.name, self.profile) if part)
+        return output_dir / "studies" / named_folder(name, self.folders)
 
     def studies(self, folder: Path) -> list[tuple[Manifest, Path]]:
         """Return its studies' manifests and folders.

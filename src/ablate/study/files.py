@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from ablate.config.overrides import from_yaml, over
+from ablate.config.overrides import from_yaml, in_profile, over
 from ablate.errors import UserError
 
 BUDGET = ("base", "seeds", "seconds_a_run")  # what a profile may take over from another study's
@@ -70,13 +70,9 @@ def with_profile(
     Raises:
         UserError: there is no such profile.
     """
-    content = dict(content)
-    profiles = content.pop("profiles", {})
-    if profile is None:
-        return content
-    if profile not in profiles:
-        there = f"it has {', '.join(profiles)}" if profiles else "it has none"
-        raise UserError(f"study {name} has no profile {profile!r}; {there}")
+    profiles = content.get("profiles", {})
+    if profile is None or profile not in profiles:
+        return in_profile(f"study {name}", content, profile)
     changed = dict(profiles[profile] or {})
     if other := changed.pop("like", None):
         if other == name or other not in (files or {}):
@@ -88,7 +84,7 @@ def with_profile(
         theirs = with_profile(other, {"profiles": read_study(files[other]).get("profiles", {})}, profile)
         budget = {key: theirs[key] for key in BUDGET if key in theirs}
         changed = {**budget, **changed, "base": over(theirs["base"], changed.get("base", []))}
-    return {**content, **changed, "base": over(content.get("base", []), changed.get("base", [])), "profile": profile}
+    return {**in_profile(f"study {name}", {**content, "profiles": {profile: changed}}, profile), "profile": profile}
 
 
 def patch(content: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:

@@ -4,10 +4,7 @@ How runs are launched and how overrides become a variant is given from outside; 
 """
 
 import contextlib
-import hashlib
 import itertools
-import json
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +17,7 @@ from filelock import FileLock, Timeout
 from ablate.config.overrides import key_of, text
 from ablate.errors import UserError
 from ablate.judging.selection import unmeasured_runs
+from ablate.storage.paths import named_folder, safe_name
 from ablate.study.manifest import Manifest, PlannedArm, Variant, check_unchanged, read_manifest, write_manifest
 from ablate.study.results import Job, Results, collect, missing_runs, read_failure, read_own, state_of, write_runs
 from ablate.study.study import Study
@@ -49,9 +47,8 @@ def study_folder(output_dir: Path, study: Study, definition: dict[str, Any], ove
     meant = sorted(override for override in overrides if not is_unscientific(key_of(override)))
     runs = {key: value for key, value in definition.items() if key not in (*DECIDING, ESTIMATE)}
     content = {"definition": {**runs, "base": base}, "overrides": meant}
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]
-    name = re.sub(r"[^A-Za-z0-9_.,=+-]+", "_", study.name)[:80].strip("_,.")
-    return output_dir / "studies" / f"{name}-{digest}"
+    name = safe_name(study.name, 80, repeat=False).strip("_,.")
+    return output_dir / "studies" / named_folder(name, content)
 
 
 def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool = True) -> Manifest:
