@@ -160,8 +160,8 @@ def test_the_lecture_consists_of_studies_that_have_its_profiles_and_all_its_clai
     files = {claim.file for name in parts for claim in the_study(name).claims}
     assert files == CLAIM_FILES.keys()  # none is idle
     lecture = {f"C{i}" for i in range(1, 35)}
-    told = {part for name in parts for claim in the_study(name).claims for part in re.split(r", ", claim.source)}
-    assert lecture <= told
+    sources = {part for name in parts for claim in the_study(name).claims for part in re.split(r", ", claim.source)}
+    assert lecture <= sources
     names = [claim.name for name in parts for claim in the_study(name).claims]
     assert len(set(names)) == len(names)  # so that study.only is not ambiguous
 

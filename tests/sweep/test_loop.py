@@ -81,10 +81,10 @@ def test_do_runs_goes_on_after_failures_and_lost_workers(folder):
     def launch(jobs, wait, rerun):
         launches.append((names(jobs), wait))
         for job in jobs:
-            home = folder.parent.parent / job.folder
+            run_folder = folder.parent.parent / job.folder
             if job.folder == "runs/relu/seed-0":
-                home.mkdir(parents=True, exist_ok=True)
-                (home / FAILURE_NAME).write_text("Traceback\nit broke\n")
+                run_folder.mkdir(parents=True, exist_ok=True)
+                (run_folder / FAILURE_NAME).write_text("Traceback\nit broke\n")
             elif job.folder != "runs/tanh/seed-1" or len(launches) == 2:
                 finish(folder, job)
             else:  # its worker dies the first time
@@ -104,12 +104,12 @@ def test_do_runs_goes_on_after_failures_and_lost_workers(folder):
 
 
 def die(folder, job):
-    home = folder.parent.parent / job.folder
-    home.mkdir(parents=True, exist_ok=True)
-    (home / "config.yaml").write_text("begun")
+    run_folder = folder.parent.parent / job.folder
+    run_folder.mkdir(parents=True, exist_ok=True)
+    (run_folder / "config.yaml").write_text("begun")
 
 
-def test_a_run_whose_worker_always_dies_condemns_no_other(folder):
+def test_a_run_whose_worker_always_dies_fails_alone(folder):
     """A death breaks the pool: what comes after it in the batch does not begin."""
     launches = []
 
@@ -123,7 +123,7 @@ def test_a_run_whose_worker_always_dies_condemns_no_other(folder):
 
     (results,), failed = do_runs([(begin(manifest(), folder), folder)], launch)
     assert sorted(failed) == ["runs/relu/seed-0", "runs/relu/seed-1"]
-    assert all("died without a word" in line for line in failed.values())
+    assert all("ended without an error 3 times" in line for line in failed.values())
     assert [len(arm.records) for arm in results.arms] == [0, 2]
     assert launches.count([("relu", 0)]) == 2
 
@@ -202,14 +202,14 @@ def declared():
     return replace(plan, definition={**plan.definition, "looks": 2})
 
 
-def test_the_home_of_a_study_depends_on_what_it_does(tmp_path):
+def test_the_folder_of_a_study_depends_on_what_it_does(tmp_path):
     plan = declared()
     study = plan.study()
-    home = study_folder(tmp_path, study, plan.definition, ["data.root=a", "trainer.epochs=3"])
-    assert home.parent == tmp_path / "studies"
-    assert home == study_folder(tmp_path, study, {**plan.definition, "claims": {"x": 1}}, ["trainer.epochs=3"])
-    assert home != study_folder(tmp_path, study, plan.definition, ["trainer.epochs=4"])
-    assert home != study_folder(tmp_path, study, {**plan.definition, "seeds": 3}, ["trainer.epochs=3"])
+    found = study_folder(tmp_path, study, plan.definition, ["data.root=a", "trainer.epochs=3"])
+    assert found.parent == tmp_path / "studies"
+    assert found == study_folder(tmp_path, study, {**plan.definition, "claims": {"x": 1}}, ["trainer.epochs=3"])
+    assert found != study_folder(tmp_path, study, plan.definition, ["trainer.epochs=4"])
+    assert found != study_folder(tmp_path, study, {**plan.definition, "seeds": 3}, ["trainer.epochs=3"])
 
 
 def test_states_of_an_unfinished_study(folder):
@@ -220,7 +220,7 @@ def test_states_of_an_unfinished_study(folder):
     assert states.count("not chosen") == 4
 
 
-def test_runs_that_lack_what_a_claim_speaks_of_are_done_anew_once(folder, capsys):
+def test_runs_that_lack_what_a_claim_is_about_are_done_anew_once(folder, capsys):
     claim = {
         "text": "ReLU saturates less.",
         "form": "smaller",
@@ -239,9 +239,9 @@ def test_runs_that_lack_what_a_claim_speaks_of_are_done_anew_once(folder, capsys
         assert rerun
         jobs.extend(batch)
         for job in batch:
-            home = folder.parent.parent / job.folder
+            run_folder = folder.parent.parent / job.folder
             found = {"test/accuracy": 0.5, **({} if job.seed else {"saturation/mean": 0.2})}
-            write_record(make_record(fingerprint=job.variant.fingerprint, seed=job.seed, metrics=found), home)
+            write_record(make_record(fingerprint=job.variant.fingerprint, seed=job.seed, metrics=found), run_folder)
 
     (results,), failed = do_runs([(plan, folder)], launch)
     # Seed 1 still lacks it: it is not tried again and again.
@@ -304,7 +304,7 @@ def test_studies_that_are_done_together_share_their_runs(folder):
     assert (other / "runs.csv").read_text().count("finished") == 6
 
 
-def test_the_time_left_is_told_before_the_first_run_and_after(folder):
+def test_the_time_left_is_printed_before_the_first_run_and_after(folder):
     plan = begin(manifest(TUNING, seconds_a_run=10), folder)
     results = [collect(plan, folder)]
     # 2 arms, 2 values, 3 tuning seeds, then 2 seeds for each arm.
@@ -322,8 +322,8 @@ def test_the_time_left_is_told_before_the_first_run_and_after(folder):
 
 def test_a_changed_estimate_is_no_other_study(tmp_path):
     study = parse("s", {})
-    homes = {study_folder(tmp_path, study, {"seeds": 2, "seconds_a_run": s}, []) for s in (None, 1, 2)}
-    assert len(homes) == 1
+    folders = {study_folder(tmp_path, study, {"seeds": 2, "seconds_a_run": s}, []) for s in (None, 1, 2)}
+    assert len(folders) == 1
 
 
 def test_a_collection_survives_the_disk_and_finds_those_of_other_budgets(folder):
@@ -336,22 +336,22 @@ def test_a_collection_survives_the_disk_and_finds_those_of_other_budgets(folder)
         "folders": [folder.name],
     }
     quick, full = (Collection(profile=profile, **fields) for profile in ("quick", "full"))
-    homes = [one.folder_in(folder.parent.parent) for one in (quick, full)]
-    assert homes[0].name.startswith("lecture-quick-")
-    for one, home in zip((quick, full), homes, strict=True):
-        write_collection(one, home)
-    assert read_collection(homes[0]) == quick
+    places = [one.folder_in(folder.parent.parent) for one in (quick, full)]
+    assert places[0].name.startswith("lecture-quick-")
+    for one, place in zip((quick, full), places, strict=True):
+        write_collection(one, place)
+    assert read_collection(places[0]) == quick
     assert read_collection(folder) is None
-    assert quick.studies(homes[0]) == manifests
-    assert others(quick, homes[0]) == ([full], [])
+    assert quick.studies(places[0]) == manifests
+    assert others(quick, places[0]) == ([full], [])
     old = folder.parent / "lecture-old"
     old.mkdir()
     (old / "collection.json").write_text('{"schema": 0}')
-    beside, unread = others(quick, homes[0])
+    beside, unread = others(quick, places[0])
     assert beside == [full]
     assert len(unread) == 1 and "lecture-old" in unread[0] and "schema 0" in unread[0]
     with pytest.raises(ValueError, match="is not there any more"):
-        replace(quick, folders=["gone"]).studies(homes[0])
+        replace(quick, folders=["gone"]).studies(places[0])
 
 
 def test_studies_that_share_a_run_have_it_measure_what_each_wants(folder):
@@ -366,7 +366,7 @@ def test_studies_that_share_a_run_have_it_measure_what_each_wants(folder):
         return collect(replace(plan, arms=arms), folder)
 
     assert measures_by_folder([asking("a", "b"), asking("b", "c")]) == {
-        home: ["diagnostics.measure=[a,b,c]"] for home in ("runs/relu", "runs/tanh")
+        run_folder: ["diagnostics.measure=[a,b,c]"] for run_folder in ("runs/relu", "runs/tanh")
     }
     assert measures_by_folder([asking("a", "b"), asking("b", "a")]) == {}
 
