@@ -13,11 +13,9 @@ from ablate.report.provenance import failures, progress, records_of, setting
 from ablate.report.table import arm_labels
 from ablate.report.terminal import summary
 from ablate.study.manifest import PlannedArm, coinciding, read_manifest, same_runs
-from ablate.study.results import Job, collect, missing_runs
-from ablate.study.study import TUNING_SEED
+from ablate.study.results import collect, missing_runs
 from ablate.sweep.forecast import forecast, study_overview
 from ablate.sweep.loop import begin_all, do_runs, set_aside_refused
-from ablate.sweep.progress import ProgressPrinter
 from ablate.training.directory import agree_on_folder
 from ablate.training.record import RECORD_NAME, read_record
 from ablate.training.run import Busy, start
@@ -211,25 +209,6 @@ def test_a_run_alone_refuses_the_record_of_another_seed(make_run, tmp_path):
     shutil.copytree(run_folder / "seed-0", run_folder / "seed-1")
     with pytest.raises(ValueError, match="holds the record of seed 0, not of 1"):
         start(make_run(seed=1, epochs=1), run_folder / "seed-1")
-
-
-@pytest.mark.parametrize(("seed", "shown"), [(TUNING_SEED, "val accuracy 25.00 %"), (7, "test accuracy 75.00 %")])
-def test_a_tuning_run_is_printed_with_its_validation_score(folder, capsys, seed, shown):
-    job = Job(label="activation=relu", variant=manifest().arms[0].variants[0], seed=seed)
-    output_dir = folder.parent.parent
-    with ProgressPrinter([job], output_dir, lambda: None):
-        finish(folder, job)
-        run_folder = output_dir / job.folder
-        metrics = {"val/accuracy": 0.25, "test/accuracy": 0.75, "train_eval/accuracy": 0.5}
-        finish_with(run_folder, job, metrics)
-    printed = capsys.readouterr().out
-    assert shown in printed and ("test" in printed) == (seed == 7)
-
-
-def finish_with(run_folder, job, metrics):
-    from ablate.training.record import write_record
-
-    write_record(make_record(fingerprint=job.variant.fingerprint, seed=job.seed, metrics=metrics), run_folder)
 
 
 def test_arms_that_differ_in_their_images_alone_are_labelled_by_the_folder():
