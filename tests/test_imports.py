@@ -25,12 +25,12 @@ RANKS = {
     "diagnostics": 5,
     "study": 5,
     "judging": 6,
-    "sweep": 7,
     "report": 7,
+    "sweep": 8,
     "lecture": 8,
-    "cli": 8,
-    "__main__": 9,
-    "__init__": 9,
+    "cli": 9,
+    "__main__": 10,
+    "__init__": 10,
 }
 HYDRA_IN = {"cli"}
 # Packages, and modules of others, that start without torch.

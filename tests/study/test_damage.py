@@ -60,13 +60,13 @@ def finish_all(plan, folder):
 def test_a_damaged_record_counts_as_missing_and_is_named(folder):
     plan = begin(manifest(), folder)
     finish_all(plan, folder)
-    home = folder.parent.parent / "runs/tanh/seed-1"
-    spoil(home / RECORD_NAME)
+    run_folder = folder.parent.parent / "runs/tanh/seed-1"
+    spoil(run_folder / RECORD_NAME)
     results = collect(plan, folder)
     assert names(missing_runs(results)) == [("tanh", 1)]
     assert list(results.arms[1].refused) == ["runs/tanh/seed-1"]
     assert results.arms[0].refused == {}
-    assert state_of(home) == "to do"
+    assert state_of(run_folder) == "to do"
     write_runs(plan, folder)
     assert "activation=tanh,,1,to do,runs/tanh/seed-1" in (folder / "runs.csv").read_text()
     terminal = report.summary(results, judge(results))
@@ -101,14 +101,14 @@ def test_a_record_that_cannot_be_replaced_ends_the_sweep_by_name(folder, monkeyp
     monkeypatch.setattr("ablate.sweep.loop.set_aside", refuse)
     plan = begin(manifest(), folder)
     finish_all(plan, folder)
-    home = folder.parent.parent / "runs/tanh/seed-1"
-    spoil(home / RECORD_NAME)
-    (home / "failure.txt").write_text("no right to move it\n")
+    run_folder = folder.parent.parent / "runs/tanh/seed-1"
+    spoil(run_folder / RECORD_NAME)
+    (run_folder / "failure.txt").write_text("no right to move it\n")
     launches = []
 
     def launch(jobs, wait, rerun):
         launches.append(jobs)
-        (home / "failure.txt").write_text("no right to move it\n")
+        (run_folder / "failure.txt").write_text("no right to move it\n")
 
     _, failed = do_runs([(plan, folder)], launch)
     assert failed == {"runs/tanh/seed-1": "no right to move it"}
@@ -177,16 +177,16 @@ def collection(folder):
 )
 def test_a_damaged_collection_is_set_aside_and_made_again(folder, tmp_path, damage, capsys):
     made = collection(folder)
-    home = made.folder_in(tmp_path)
-    write_collection(made, home)
-    assert read_collection(home) == made
-    (home / "report.html").write_text("old")
-    damage(home / COLLECTION_NAME)
+    place = made.folder_in(tmp_path)
+    write_collection(made, place)
+    assert read_collection(place) == made
+    (place / "report.html").write_text("old")
+    damage(place / COLLECTION_NAME)
     with pytest.raises(Unusable, match=COLLECTION_NAME):
-        read_collection(home)
-    write_collection(made, home)
-    assert read_collection(home) == made
-    old = tmp_path / "replaced" / f"{home.name}.1"
+        read_collection(place)
+    write_collection(made, place)
+    assert read_collection(place) == made
+    old = tmp_path / "replaced" / f"{place.name}.1"
     assert (old / COLLECTION_NAME).exists() and (old / "report.html").read_text() == "old"
     assert COLLECTION_NAME in (old / REASON_NAME).read_text()
     (line,) = capsys.readouterr().err.splitlines()
@@ -194,11 +194,11 @@ def test_a_damaged_collection_is_set_aside_and_made_again(folder, tmp_path, dama
 
 
 def test_folders_are_set_aside_side_by_side(tmp_path):
-    home = tmp_path / "runs" / "arm" / "seed-0"
+    run_folder = tmp_path / "runs" / "arm" / "seed-0"
     for n in (1, 2, 3):
-        home.mkdir(parents=True)
-        (home / "what").write_text(str(n))
-        assert set_aside(home, f"reason {n}") == tmp_path / "replaced" / "arm" / f"seed-0.{n}"
+        run_folder.mkdir(parents=True)
+        (run_folder / "what").write_text(str(n))
+        assert set_aside(run_folder, f"reason {n}") == tmp_path / "replaced" / "arm" / f"seed-0.{n}"
     for n in (1, 2, 3):
         assert (tmp_path / "replaced" / "arm" / f"seed-0.{n}" / "what").read_text() == str(n)
         assert (tmp_path / "replaced" / "arm" / f"seed-0.{n}" / REASON_NAME).read_text() == f"reason {n}\n"
@@ -224,9 +224,9 @@ def test_one_bad_record_stops_neither_sweep_nor_report(command, tmp_path, swept)
     good = read_record(first)
     record = first / RECORD_NAME
     record.write_text(record.read_text().replace('"test/accuracy": 0.', '"test/accuracy": 0.9', 1))
-    told = command(f"report {study}")
-    assert told.returncode == 0, told.stderr
-    assert f"counts as missing: {record} is damaged" in told.stdout
+    result = command(f"report {study}")
+    assert result.returncode == 0, result.stderr
+    assert f"counts as missing: {record} is damaged" in result.stdout
     assert record.exists()
     again = command(f"-m {TINY} seed=0,1")
     assert again.returncode == 0, again.stderr
@@ -243,9 +243,9 @@ def test_a_manifest_without_looks_is_one_line(command, swept):
     study, _ = swept
     edited(study / MANIFEST_NAME, lambda content: content.update(looks=[]))
     for line in (f"report {study}", f"-m {TINY} seed=0,1"):
-        told = command(line)
-        assert told.returncode == 2
-        assert "looks must be increasing" in told.stderr and "Traceback" not in told.stderr
+        result = command(line)
+        assert result.returncode == 2
+        assert "looks must be increasing" in result.stderr and "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("size", [60_000, 150_000])
@@ -254,20 +254,20 @@ def test_a_full_disk_is_one_line_with_the_command(command, tmp_path, size):
     line = f"{TINY} data.cache_dir={tmp_path / 'cache'}"
     assert command(f"{line} seed=7").returncode == 0  # the data lie in the cache now
     shutil.rmtree(tmp_path / "outputs")
-    told = command(line, f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))")
-    assert told.returncode == 2, told.stdout
-    assert "Traceback" not in told.stderr and "Exception" not in told.stderr
-    assert "cannot write" in told.stderr and "File too large" in told.stderr and "MiB are free in" in told.stderr
-    assert told.stderr.strip().endswith(f"  ablate {line}")
-    (home,) = (tmp_path / "outputs").glob("runs/*/seed-0")
-    assert not [path for path in home.iterdir() if re.match(r"\.[0-9a-f]{32}", path.name)]
+    result = command(line, f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))")
+    assert result.returncode == 2, result.stdout
+    assert "Traceback" not in result.stderr and "Exception" not in result.stderr
+    assert "cannot write" in result.stderr and "File too large" in result.stderr and "MiB are free in" in result.stderr
+    assert result.stderr.strip().endswith(f"  ablate {line}")
+    (run_folder,) = (tmp_path / "outputs").glob("runs/*/seed-0")
+    assert not [path for path in run_folder.iterdir() if re.match(r"\.[0-9a-f]{32}", path.name)]
     done = command(line)
     assert done.returncode == 0, done.stderr
-    assert read_record(home).status == "finished"
+    assert read_record(run_folder).status == "finished"
 
 
 def test_a_run_killed_while_it_writes_its_checkpoint_leaves_nothing(make_run, tmp_path):
-    home = tmp_path / "runs" / "arm-00000000" / "seed-0"
+    run_folder = tmp_path / "runs" / "arm-00000000" / "seed-0"
     code = f"""
 import os, signal, sys
 from pathlib import Path
@@ -282,12 +282,12 @@ def killed(number):
         os.kill(os.getpid(), signal.SIGKILL)
     fsync(number)
 os.fsync = killed
-start(make_run(), Path({str(home)!r}))
+start(make_run(), Path({str(run_folder)!r}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    left = [name for name in os.listdir(home) if name.endswith("-checkpoint.pt")]
+    left = [name for name in os.listdir(run_folder) if name.endswith("-checkpoint.pt")]
     assert len(left) == 1
-    record, _ = start(make_run(), home)
+    record, _ = start(make_run(), run_folder)
     assert record.status == "finished"
-    assert {path.name for path in home.iterdir()} == {"record.json", "config.yaml", "predictions.npz"}
+    assert {path.name for path in run_folder.iterdir()} == {"record.json", "config.yaml", "predictions.npz"}

@@ -1,4 +1,4 @@
-"""Equal settings are one run: one home, planned, counted and done once; and a run's record is its own."""
+"""Equal settings are one run: one folder, planned, counted and done once; and a run's record is its own."""
 
 import shutil
 import threading
@@ -13,11 +13,9 @@ from ablate.report.provenance import failures, progress, records_of, setting
 from ablate.report.table import arm_labels
 from ablate.report.terminal import summary
 from ablate.study.manifest import PlannedArm, coinciding, read_manifest, same_runs
-from ablate.study.results import Job, collect, missing_runs
-from ablate.study.study import TUNING_SEED
+from ablate.study.results import collect, missing_runs
 from ablate.sweep.forecast import forecast, study_overview
 from ablate.sweep.loop import begin_all, do_runs, set_aside_refused
-from ablate.sweep.progress import ProgressPrinter
 from ablate.training.directory import agree_on_folder
 from ablate.training.record import RECORD_NAME, read_record
 from ablate.training.start import Busy, start
@@ -27,7 +25,7 @@ from builders.studies import TUNING, finish, manifest, names
 
 
 def spelled_twice(*, tuning=None, **definition):
-    """A study of relu and tanh, the latter under two names of which the second has a home of its own name."""
+    """A study of relu and tanh, the latter under two names of which the second has a folder of its own name."""
     plan = manifest(tuning, **definition)
     relu, tanh = plan.arms
     again = [replace(variant, folder=f"runs/other-{i}", arm="other") for i, variant in enumerate(tanh.variants)]
@@ -41,23 +39,23 @@ def folder(tmp_path):
     return tmp_path / "studies" / "s-00000000"
 
 
-def homes(plan):
+def folders(plan):
     return [[variant.folder for variant in arm.variants] for arm in plan.arms]
 
 
 @pytest.mark.parametrize("write", [False, True])
-def test_equal_fingerprints_have_one_home_in_all_arms_and_studies(folder, write):
+def test_equal_fingerprints_have_one_folder_in_all_arms_and_studies(folder, write):
     other = spelled_twice(seeds=3)
     other = replace(other, arms=other.arms[::-1])
     (first, _), (second, _) = begin_all([(spelled_twice(), folder), (other, folder.with_name("t-0"))], write=write)
-    assert homes(first) == [["runs/relu"], ["runs/tanh"], ["runs/tanh"]]
-    assert homes(second) == homes(first)[::-1]
+    assert folders(first) == [["runs/relu"], ["runs/tanh"], ["runs/tanh"]]
+    assert folders(second) == folders(first)[::-1]
     assert (folder.parent.parent / "runs").exists() == write
     if write:
-        assert homes(read_manifest(folder)) == homes(first)
+        assert folders(read_manifest(folder)) == folders(first)
 
 
-def test_a_home_of_the_same_hash_that_another_process_made_is_taken(folder):
+def test_a_folder_of_the_same_hash_that_another_process_made_is_taken(folder):
     output_dir = folder.parent.parent
     plan = manifest()
     arms = [
@@ -66,10 +64,10 @@ def test_a_home_of_the_same_hash_that_another_process_made_is_taken(folder):
     ]
     (output_dir / "runs" / "theirs-tanh").mkdir(parents=True)  # the first 8 digits of the fingerprint tanh
     ((begun, _),) = begin_all([(replace(plan, arms=arms), folder)])
-    assert homes(begun) == [["runs/mine-relu"], ["runs/theirs-tanh"]]
+    assert folders(begun) == [["runs/mine-relu"], ["runs/theirs-tanh"]]
 
 
-def test_processes_that_name_one_run_differently_agree_on_its_home(tmp_path):
+def test_processes_that_name_one_run_differently_agree_on_its_folder(tmp_path):
     found: dict[int, set[Path]] = {}
     for attempt in range(20):
         barrier = threading.Barrier(8)
@@ -77,8 +75,8 @@ def test_processes_that_name_one_run_differently_agree_on_its_home(tmp_path):
         def place(name, attempt=attempt, barrier=barrier):
             barrier.wait()
             fingerprint = f"{attempt:064x}"[::-1]
-            home = agree_on_folder(tmp_path / "runs" / f"{name}-{fingerprint[:8]}", fingerprint)
-            found.setdefault(attempt, set()).add(home)
+            run_folder = agree_on_folder(tmp_path / "runs" / f"{name}-{fingerprint[:8]}", fingerprint)
+            found.setdefault(attempt, set()).add(run_folder)
 
         threads = [threading.Thread(target=place, args=(name,)) for name in "abcdefgh"]
         [thread.start() for thread in threads]
@@ -100,8 +98,8 @@ def test_arms_that_coincide_are_counted_and_done_once(folder):
     results = collect(*begun[0])
     assert coinciding(arm.planned for arm in results.arms) == [["activation=tanh", "activation=other"]]
     assert forecast([results], 1) == "4 runs left: about 0:40, 1 at once"
-    told = "activation=tanh and activation=other are the same runs: nothing that decides a result differs"
-    assert told in study_overview(results)
+    sentence = "activation=tanh and activation=other are the same runs: nothing that decides a result differs"
+    assert sentence in study_overview(results)
     assert progress(results).sentence() == "0 of 4 report runs done"
     launched = []
 
@@ -114,8 +112,8 @@ def test_arms_that_coincide_are_counted_and_done_once(folder):
     assert sorted(launched) == [("relu", 0), ("relu", 1), ("tanh", 0), ("tanh", 1)] and not failed
     assert [len(arm.records) for arm in results.arms] == [2, 2, 2]
     assert progress(results).is_complete and progress(results).done == 4 and len(records_of(results)) == 4
-    assert ("Same runs", told) in setting(results, [])
-    assert told in summary(results, [])
+    assert ("Same runs", sentence) in setting(results, [])
+    assert sentence in summary(results, [])
     assert forecast([results], 1) == "no run is left"
 
 
@@ -196,40 +194,21 @@ def test_one_bad_record_stops_no_sweep(folder):
 
 def test_a_run_that_was_done_anew_meanwhile_is_not_set_aside(folder):
     begun = finished(folder)
-    home = folder.parent.parent / "runs" / "tanh" / "seed-1"
-    right = (home / RECORD_NAME).read_text()
-    shutil.copy(home.with_name("seed-0") / RECORD_NAME, home)
+    run_folder = folder.parent.parent / "runs" / "tanh" / "seed-1"
+    right = (run_folder / RECORD_NAME).read_text()
+    shutil.copy(run_folder.with_name("seed-0") / RECORD_NAME, run_folder)
     results = collect(*begun[0])
-    (home / RECORD_NAME).write_text(right)  # another sweep was quicker
+    (run_folder / RECORD_NAME).write_text(right)  # another sweep was quicker
     assert set_aside_refused([results]) == 0
-    assert (home / RECORD_NAME).read_text() == right
+    assert (run_folder / RECORD_NAME).read_text() == right
 
 
 def test_a_run_alone_refuses_the_record_of_another_seed(make_run, tmp_path):
-    home = tmp_path / "runs" / "a-00000000"
-    start(make_run(seed=0, epochs=1), home / "seed-0")
-    shutil.copytree(home / "seed-0", home / "seed-1")
+    run_folder = tmp_path / "runs" / "a-00000000"
+    start(make_run(seed=0, epochs=1), run_folder / "seed-0")
+    shutil.copytree(run_folder / "seed-0", run_folder / "seed-1")
     with pytest.raises(ValueError, match="holds the record of seed 0, not of 1"):
-        start(make_run(seed=1, epochs=1), home / "seed-1")
-
-
-@pytest.mark.parametrize(("seed", "shown"), [(TUNING_SEED, "val accuracy 25.00 %"), (7, "test accuracy 75.00 %")])
-def test_a_tuning_run_is_told_by_its_validation_score(folder, capsys, seed, shown):
-    job = Job(label="activation=relu", variant=manifest().arms[0].variants[0], seed=seed)
-    output_dir = folder.parent.parent
-    with ProgressPrinter([job], output_dir, lambda: None):
-        finish(folder, job)
-        home = output_dir / job.folder
-        metrics = {"val/accuracy": 0.25, "test/accuracy": 0.75, "train_eval/accuracy": 0.5}
-        finish_with(home, job, metrics)
-    told = capsys.readouterr().out
-    assert shown in told and ("test" in told) == (seed == 7)
-
-
-def finish_with(home, job, metrics):
-    from ablate.training.record import write_record
-
-    write_record(make_record(fingerprint=job.variant.fingerprint, seed=job.seed, metrics=metrics), home)
+        start(make_run(seed=1, epochs=1), run_folder / "seed-1")
 
 
 def test_arms_that_differ_in_their_images_alone_are_labelled_by_the_folder():
@@ -261,24 +240,24 @@ def test_two_spellings_of_one_setting_are_one_run_from_the_start(ablate, tmp_pat
     path.write_text(STUDY)
     result = ablate(f"--config-dir mine study=twice {SHAPES.replace('data=shapes', '')} data=shapes")
     assert result.returncode == 0, result.stderr
-    told = "regularizer=none and regularizer=l2 regularizer.l2=0.0 are the same runs: nothing that decides a result"
+    sentence = "regularizer=none and regularizer=l2 regularizer.l2=0.0 are the same runs: nothing that decides a result"
     assert "4 runs left" in result.stdout and "[4/4, 0:00 left]" in result.stdout
     assert len(list(tmp_path.glob("outputs/runs/*-*"))) == 2
-    assert result.stdout.count(told) == 3  # before the runs, below the table, and as the reason of the claim
-    (home,) = tmp_path.glob("outputs/studies/*")
+    assert result.stdout.count(sentence) == 3  # before the runs, below the table, and as the reason of the claim
+    (study,) = tmp_path.glob("outputs/studies/*")
     for name in ("report.html", "report.md"):
-        page = (home / name).read_text()
-        assert told in page and "Unfinished" not in page and "not comparable" in page
+        page = (study / name).read_text()
+        assert sentence in page and "Unfinished" not in page and "not comparable" in page
 
 
 def write_images(root, seed):
     rng = np.random.default_rng(seed)
     for split, count in (("train", 20), ("test", 6)):
         for name in "ab":
-            home = root / split / name
-            home.mkdir(parents=True)
+            images = root / split / name
+            images.mkdir(parents=True)
             for i in range(count):
-                Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(home / f"{i}.png")
+                Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(images / f"{i}.png")
 
 
 def test_folders_of_other_images_are_other_arms_and_of_equal_ones_the_same(ablate, cache, tmp_path):
@@ -293,7 +272,7 @@ def test_folders_of_other_images_are_other_arms_and_of_equal_ones_the_same(ablat
 
 
 @pytest.mark.parametrize("swept", ["trainer.threads=1,2", "output_dir=a,b", "diagnostics.measure=[],[shift]"])
-def test_what_tells_no_runs_apart_cannot_be_swept(ablate, swept):
+def test_what_makes_equal_runs_cannot_be_swept(ablate, swept):
     result = ablate(f"-m {SHAPES} {swept}")
     assert result.returncode == 2
     assert f"{swept.partition('=')[0]} says how or where runs are done" in result.stderr

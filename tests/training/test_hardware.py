@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from ablate.sweep.machine import in_turn
 from ablate.training import hardware
-from hydra_plugins.ablate_sweeper import AblateSweeper, in_turn
+from hydra_plugins.ablate_sweeper import AblateSweeper
 
 
 @pytest.fixture

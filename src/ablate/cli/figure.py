@@ -11,10 +11,8 @@ A figure is one module and one file figure/NAME.yaml in a conf folder; the lectu
 """
 
 import contextlib
-import hashlib
 import importlib
 import io
-import json
 import textwrap
 import time
 import zipfile
@@ -33,10 +31,11 @@ from ablate.cli.composition import checked
 from ablate.cli.grammar import parse, plainly
 from ablate.cli.planning import make_run, plan
 from ablate.config import catalog, notation, schema
-from ablate.config.overrides import quoted, text
+from ablate.config.overrides import in_profile, quoted, text
 from ablate.errors import Unusable, UserError
 from ablate.report import plotting
 from ablate.storage.integrity import read_bytes, replacing
+from ablate.storage.paths import named_folder
 from ablate.training import sources
 from ablate.training.identity import NUMERICS_VERSION, canonical, canonical_name, present_name, scientific
 from ablate.training.lab import Arrays, Lab
@@ -158,14 +157,10 @@ def read_figure(path: Path, own: Sequence[str]) -> tuple[FigureSpec, bool]:
     """
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     options: dict[str, Any] = {(found := parse(word)).key_or_group: found.value() for word in own}
-    base, knobs = list(content.get("base", [])), dict(content.get("knobs", {}))
-    profiles: Mapping[str, Any] = content.get("profiles", {})
     if (profile := options.pop("profile", None)) is not None:
-        if schema.accept("profile", profile, notation.parse("text")) not in profiles:
-            there = f"it has {', '.join(profiles)}" if profiles else "it has one setting only"
-            raise UserError(f"figure {path.stem} has no profile {profile!r}; {there}")
-        base += profiles[profile].get("base", [])
-        knobs |= profiles[profile].get("knobs", {})
+        profile = schema.accept("profile", profile, notation.parse("text"))
+    content = in_profile(f"figure {path.stem}", content, profile, merged=["knobs"])
+    base, knobs = list(content.get("base", [])), dict(content.get("knobs", {}))
     rerun = schema.accept("rerun", options.pop("rerun", False), notation.parse("true or false"))
     rules = schema.read_rules((catalog.conf_dir(), path.parent.parent)).get(f"figure.{path.stem}", {})
     for key, value in options.items():
@@ -239,8 +234,7 @@ def figure_folder(spec: FigureSpec, settings: Mapping[str, Any]) -> Path:
     code = sources.find({**settings, "figure": {"_target_": spec.module, "knobs": spec.knobs}})
     if identity := sources.as_identity(code):
         content["sources"] = identity
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return Path(settings["output_dir"]) / "figures" / f"{spec.name}-{digest[:8]}"
+    return Path(settings["output_dir"]) / "figures" / named_folder(spec.name, content)
 
 
 def publish(module: ModuleType, arrays: Arrays, caption: str, folder: Path, name: str) -> list[str]:

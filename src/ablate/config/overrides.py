@@ -1,16 +1,51 @@
 """Overrides as strings, and their values: what the command line, study files and Hydra write alike."""
 
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import yaml
+
+from ablate.errors import UserError
 
 
 def over(base: Sequence[str], changes: Sequence[str]) -> list[str]:
     """Return overrides changed by others: what they say of a key takes the place of what the base says."""
     keys = {key_of(line) for line in changes}
     return [*(line for line in base if key_of(line) not in keys), *changes]
+
+
+def in_profile(
+    what: str, content: Mapping[str, Any], profile: str | None, merged: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return the content of a file as one of its `profiles` has it; by default as it is without them.
+
+    A line of the profile's `base` takes the place of those with the same key; every other key replaces the file's.
+
+    Args:
+        what: of which file, for the error.
+        content: of the file.
+        profile: name of the profile.
+        merged: keys whose mappings are merged instead.
+
+    Raises:
+        UserError: there is no such profile.
+
+    >>> content = {"base": ["net=micro"], "seeds": 3, "profiles": {"full": {"base": ["net=small"]}}}
+    >>> in_profile("study s", content, "full")
+    {'base': ['net=small'], 'seeds': 3}
+    """
+    content = dict(content)
+    profiles = content.pop("profiles", {})
+    if profile is None:
+        return content
+    if profile not in profiles:
+        there = f"it has {', '.join(profiles)}" if profiles else "it has none"
+        raise UserError(f"{what} has no profile {profile!r}; {there}")
+    changed = dict(profiles[profile] or {})
+    changed |= {key: {**content.get(key, {}), **changed[key]} for key in merged if key in changed}
+    return {**content, **changed, "base": over(content.get("base", []), changed.get("base", []))}
 
 
 class _Loader(yaml.SafeLoader):
@@ -51,3 +86,24 @@ def quoted(text: str) -> str:
     """Return `text` as a string of Hydra's override grammar: a quote is escaped, and so are backslashes before one."""
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
     return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
+
+
+ONLY_ONCE = (
+    "extra_seeds=",
+    "rerun=",
+    "dry_run=",
+    "wait=",
+)  # of one command, and not of its repetition
+
+
+def command_again(command: str, *more: str) -> str:
+    """Return the command line that goes on with what a command began: without `ONLY_ONCE`, with `more`.
+
+    Raises:
+        ValueError: a quotation mark in the command is not closed.
+
+    >>> command_again("ablate study=activation rerun=true", "extra_seeds=4")
+    'ablate study=activation extra_seeds=4'
+    """
+    kept = [word for word in shlex.split(command) if not word.startswith(ONLY_ONCE)]
+    return shlex.join([*kept, *more])

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-MAX_NAME_LENGTH = 100
+from ablate.storage.paths import safe_name
 
 
 def folder_names(labels: Iterable[str]) -> list[str]:
@@ -20,8 +20,7 @@ def folder_names(labels: Iterable[str]) -> list[str]:
     """
     names: list[str] = []
     for label in labels:
-        safe = re.sub(r"[^A-Za-z0-9_.,=+-]", "_", re.sub(r"\s+", ",", label.strip()))
-        name = stem = safe[:MAX_NAME_LENGTH].strip(".,-") or "arm"
+        name = stem = safe_name(re.sub(r"\s+", ",", label.strip())).strip(".,-") or "arm"
         number = 2
         while name in names:
             name, number = f"{stem}-{number}", number + 1

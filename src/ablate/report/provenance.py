@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ablate.config.overrides import text
+from ablate.config.overrides import command_again, text
 from ablate.report.phrases import percent, plural
 from ablate.study import declaration
 from ablate.study.manifest import Variant, coinciding, same_runs
@@ -234,8 +234,6 @@ def command_with(results: Results, *more: str) -> str:
     """Return the command line that began the study, with other seeds to add; it does the missing runs."""
     fallback = shlex.join(["ablate", f"study={results.study.name}", *results.manifest.overrides])
     try:
-        words = shlex.split(results.manifest.command or fallback)
+        return command_again(results.manifest.command or fallback, *more)
     except ValueError:  # an unclosed quotation mark: the words are not known
-        words = shlex.split(fallback)
-    kept = [word for word in words if not word.startswith(("extra_seeds=", "dry_run=", "rerun=", "wait="))]
-    return shlex.join([*kept, *more])
+        return command_again(fallback, *more)

@@ -1,9 +1,12 @@
 """Paths as users type them: with `~`, spaces or commas, or of another system."""
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ablate.config.overrides import quoted
 from ablate.errors import UserError
@@ -11,7 +14,40 @@ from ablate.errors import UserError
 KEYS = ("output_dir", "data.root", "data.cache_dir")
 """Settings that are paths."""
 
+MAX_NAME_LENGTH = 100
+"""Of the readable part of a folder's name."""
+
 _OPTIONS = ("--config-dir", "-cd")
+_UNUSUAL = r"[^A-Za-z0-9_.,=+-]"
+
+
+def safe_name(text: str, max_length: int = MAX_NAME_LENGTH, *, repeat: bool = True) -> str:
+    """Return a text with "_" for every character that is unusual in a folder's name, cut to a length.
+
+    Args:
+        text: to be shown in the name.
+        max_length: of the name.
+        repeat: whether several such characters in a row become as many "_", or one.
+
+    >>> safe_name("f([1, 2])"), safe_name("f([1, 2])", repeat=False)
+    ('f__1,_2__', 'f_1,_2_')
+    """
+    return re.sub(_UNUSUAL if repeat else f"{_UNUSUAL}+", "_", text)[:max_length]
+
+
+def named_folder(name: str, content: Any) -> str:
+    """Return a folder's name, <name>-<hash8>: what differs in content has other folders.
+
+    Args:
+        name: readable and safe.
+        content: the hash itself, as hexadecimal digits, or JSON data to hash; other objects by their text.
+
+    >>> named_folder("tanh", "0123456789abcdef"), named_folder("tanh", {"epochs": 3})
+    ('tanh-01234567', 'tanh-543da7ab')
+    """
+    if not isinstance(content, str):
+        content = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+    return f"{name}-{content[:8]}"
 
 
 def local(name: str, path: str | Path) -> Path:

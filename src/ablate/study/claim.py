@@ -36,7 +36,7 @@ class Claim:
             "equivalent" and "identity"; null where there is a control.
         smallest_effect: least difference that matters, in units of the metric; for a ratio the factor k.
         at_least: whether the sentence names `smallest_effect` ("at least four times", "10 points more"): the effect is
-            then tested against that number, not against 0 (1 for a ratio).
+            then tested against this number instead of 0 (1 for a ratio).
         direction: "greater" or "smaller", for ratio, trend and interaction.
         factor, order: see the forms.
         tolerance: of an identity.
@@ -45,9 +45,13 @@ class Claim:
         source: where the sentence comes from.
         published: what the literature found, with its source; empty where nothing verified is known.
         note: what else to know when reading the verdict.
-        explained_by: diagnostics that show the mechanism, keys of `Record.metrics`, told beside the verdict.
+        explained_by: diagnostics that show the mechanism, keys of `Record.metrics`, shown beside the verdict.
         figure: name of the figure that shows it, see `ablate figure`; "" for none.
         file: stem of the claim file that it stands in, "" for one that stands in the study file.
+
+    >>> sides = {"treatment": {"activation": "relu"}, "control": {"activation": "tanh"}}
+    >>> Claim(name="c", text="ReLU wins.", form="greater", smallest_effect=0.02, **sides).cells()
+    [{'activation': 'relu'}, {'activation': 'tanh'}]
     """
 
     name: str

@@ -1,15 +1,14 @@
-"""A study that consists of others (`studies: [...]` in its file): what it is on disk, beside the studies' own folders.
+"""A study that consists of others (`studies: [...]` in its file): its folder, beside those of the studies.
 
-Each of its studies has a manifest, a report and an error level of its own; the collection ties them to one first page.
+Each of its studies has a manifest, a report and an error level of its own; the collection has one first page for all.
 """
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ablate.errors import Unusable, UserError
 from ablate.storage.integrity import read_json, write_json
+from ablate.storage.paths import named_folder
 from ablate.study.manifest import Manifest, read_manifest
 from ablate.training.directory import replace_unusable
 
@@ -23,9 +22,13 @@ class Collection:
 
     Args:
         name, title, source: of the collection's file.
-        profile: that all its studies were asked for with, "" for none.
+        profile: of all its studies, "" for none.
         command: the command line that began it.
-        folders: of its studies, in their order, beside its own.
+        folders: names of its studies' folders, in order; they lie beside its own.
+
+    >>> lecture = Collection(name="lecture", title="", source="", profile="quick", command="", folders=["a-1", "b-2"])
+    >>> lecture.folder_in(Path("outputs")).as_posix()
+    'outputs/studies/lecture-quick-e2615cfc'
     """
 
     schema: int = SCHEMA_VERSION
@@ -37,27 +40,27 @@ class Collection:
     folders: list[str]
 
     def folder_in(self, output_dir: Path) -> Path:
-        """Return the collection's folder: its name, its profile and the hash of the studies that it ties together."""
-        digest = hashlib.sha256(json.dumps(self.folders).encode()).hexdigest()[:8]
-        return output_dir / "studies" / "-".join(part for part in (self.name, self.profile, digest) if part)
+        """Return the collection's folder: its name, its profile and the hash of its studies' folders."""
+        name = "-".join(part for part in (self.name, self.profile) if part)
+        return output_dir / "studies" / named_folder(name, self.folders)
 
     def studies(self, folder: Path) -> list[tuple[Manifest, Path]]:
         """Return its studies' manifests and folders.
 
         Raises:
-            UserError: a study's folder is no longer there.
+            UserError: a study's folder does not exist any more.
         """
         found = []
         for name in self.folders:
             manifest = read_manifest(folder.parent / name)
             if manifest is None:
-                raise UserError(f"{folder} ties together studies of which {folder.parent / name} is not there any more")
+                raise UserError(f"{folder} names studies of which {folder.parent / name} does not exist any more")
             found.append((manifest, folder.parent / name))
         return found
 
 
 def write_collection(collection: Collection, folder: Path) -> None:
-    """Write the collection in one atomic step; one that cannot be used is set aside first, with its reports."""
+    """Write the collection atomically; an unusable one is set aside first, with its reports."""
     try:
         read_collection(folder)
     except Unusable as error:
@@ -77,10 +80,10 @@ def read_collection(folder: Path) -> Collection | None:
 
 
 def others(collection: Collection, folder: Path) -> tuple[list[Collection], list[str]]:
-    """Return the collections of the same name that lie beside it, at other budgets, by folder name.
+    """Return the collections of the same name in the folders beside it, at other budgets, sorted by folder name.
 
     Returns:
-        Those, and why one could not be read, one line each: what another version left is in nobody's way.
+        Those, and why others could not be read, one line each: these are skipped.
     """
     found, unread = [], []
     for path in sorted(folder.parent.glob(f"{collection.name}-*/{COLLECTION_NAME}")):

@@ -1,7 +1,7 @@
 """Which settings follow from which, and which differences between two arms are declared by a study's axes.
 
-A setting that is an interpolation (`augmentation.bits: ${data.bits}`) follows from the settings that it names. Where
-these are varied by a declared axis, what follows from them may differ too; nothing else may.
+A setting that is an interpolation (`augmentation.bits: ${data.bits}`) follows from the settings that it names. Where a
+declared axis varies these, what follows from them may differ too; nothing else may.
 """
 
 import re
@@ -12,7 +12,7 @@ from ablate.training.identity import canonical, differences, flatten
 
 INNERMOST = re.compile(r"(?<!\\)\$\{([^${}]*)\}")
 KEY = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")
-NAMELESS = ("oc.env", "oc.decode", "oc.create")  # resolvers whose arguments name no setting
+NAMELESS = ("oc.env", "oc.decode", "oc.create")  # resolvers whose arguments are no keys
 
 Follows = Mapping[str, list[str]]
 
@@ -33,6 +33,9 @@ def follows(unresolved: Mapping[str, Any], value_of: Callable[[str], Any]) -> di
     Args:
         unresolved: the composed configuration as plain data, interpolations as they are written.
         value_of: gives the value of an interpolation such as "${a.b}", to know what a nested one names.
+
+    >>> follows({"data": {"bits": 8}, "augmentation": {"bits": "${data.bits}"}}, str)
+    {'augmentation.bits': ['data.bits']}
     """
     found = {}
     for key, value in flatten(unresolved):
@@ -43,13 +46,13 @@ def follows(unresolved: Mapping[str, Any], value_of: Callable[[str], Any]) -> di
 
 
 def undeclared(mine: Configured, other: Configured, declared: Collection[str]) -> dict[str, tuple[Any, Any]]:
-    """Return {key: (mine, other)} for every scientific setting that differs though no declared axis accounts for it.
+    """Return {key: (mine, other)} for every scientific setting that differs and that no declared axis accounts for.
 
     An axis accounts for a setting that it covers, and for one that in both variants follows from settings of which some
     differ and all that differ are accounted for.
 
     Args:
-        mine, other: what is compared.
+        mine, other: the variants to compare.
         declared: axes: a group covers its keys ("activation": activation.*), a key itself and what lies below.
     """
     axes = [axis.lstrip("+~") for axis in declared]

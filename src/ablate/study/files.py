@@ -7,28 +7,28 @@ from typing import Any
 
 import yaml
 
-from ablate.config.overrides import from_yaml, over
+from ablate.config.overrides import from_yaml, in_profile, over
 from ablate.errors import UserError
 
 BUDGET = ("base", "seeds", "seconds_a_run")  # what a profile may take over from another study's
 
 
 def parts_of(name: str, files: Mapping[str, Path]) -> list[str]:
-    """Return the names of the studies that a study consists of: its own, unless its file has `studies`.
+    """Return the names of the studies that a study consists of: its own by default, else the `studies` of its file.
 
     Args:
         name: of the study.
         files: {name: path} of all study files.
 
     Raises:
-        UserError: it consists of something that is no study, or has more to say than that.
+        UserError: `studies` names something else than single studies, or is not the only key.
     """
     content = read_study(files[name]) if name in files else {}
     if "studies" not in content:
         return [name]
     parts = content["studies"]
     if others := sorted(content.keys() - {"studies"}):
-        raise UserError(f"{files[name]} has `studies`, each of which speaks for itself; drop {others[0]}")
+        raise UserError(f"{files[name]} has `studies`, each with settings of its own; drop {others[0]}")
     for part in parts if isinstance(parts, list) else [parts]:
         if part not in files or "studies" in read_study(files[part]):
             raise UserError(f"{files[name]}: `studies` must name studies that do not consist of others, got {part!r}")
@@ -36,7 +36,7 @@ def parts_of(name: str, files: Mapping[str, Path]) -> list[str]:
 
 
 def without_idle(studies: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
-    """Return the studies of a collection in which `only` leaves a claim, each with its own of the claims it names.
+    """Return the studies of a collection that have a claim of `only`, each with its own of these; by default all.
 
     Raises:
         UserError: `only` names a claim that no study has.
@@ -56,27 +56,25 @@ def without_idle(studies: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[st
 def with_profile(
     name: str, content: Mapping[str, Any], profile: str | None, files: Mapping[str, Path] | None = None
 ) -> dict[str, Any]:
-    """Return the content of a study file as one of its profiles has it: no profile is the file without them.
+    """Return the content of a study file as one of its profiles has it, see `in_profile`.
 
-    A line of the profile's base takes the place of those with the same key; every other key replaces the file's. A
-    profile that is `like: STUDY` has the budget of that name in the other study's file: base, seeds, seconds_a_run.
+    A profile that is `like: STUDY` has the budget of that name in the other study's file: base, seeds, seconds_a_run.
 
     Args:
         name: of the study.
         content: of its file.
-        profile: name of the profile.
+        profile: name of the profile, None for none.
         files: {name: path} of all study files.
 
     Raises:
-        UserError: there is no such profile.
+        UserError: the file has no such profile.
+
+    >>> with_profile("s", {"seeds": 3, "profiles": {"full": {"seeds": 10}}}, "full")
+    {'seeds': 10, 'base': [], 'profile': 'full'}
     """
-    content = dict(content)
-    profiles = content.pop("profiles", {})
-    if profile is None:
-        return content
-    if profile not in profiles:
-        there = f"it has {', '.join(profiles)}" if profiles else "it has none"
-        raise UserError(f"study {name} has no profile {profile!r}; {there}")
+    profiles = content.get("profiles", {})
+    if profile is None or profile not in profiles:
+        return in_profile(f"study {name}", content, profile)
     changed = dict(profiles[profile] or {})
     if other := changed.pop("like", None):
         if other == name or other not in (files or {}):
@@ -88,14 +86,17 @@ def with_profile(
         theirs = with_profile(other, {"profiles": read_study(files[other]).get("profiles", {})}, profile)
         budget = {key: theirs[key] for key in BUDGET if key in theirs}
         changed = {**budget, **changed, "base": over(theirs["base"], changed.get("base", []))}
-    return {**content, **changed, "base": over(content.get("base", []), changed.get("base", [])), "profile": profile}
+    return {**in_profile(f"study {name}", {**content, "profiles": {profile: changed}}, profile), "profile": profile}
 
 
 def patch(content: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Return the content of a study file changed by "key.key=value" assignments, values being YAML.
+    """Return the content of a study file changed by "key.key=value" assignments, whose values are YAML.
 
     Raises:
-        UserError: an assignment goes through something that is not a mapping.
+        UserError: an assignment goes through something that is not a mapping, or is no YAML.
+
+    >>> patch({"tuning": {"key": "optimizer.lr", "seeds": 3}}, ["tuning.seeds=5", "alpha=0.01"])
+    {'tuning': {'key': 'optimizer.lr', 'seeds': 5}, 'alpha': 0.01}
     """
     content = copy.deepcopy(content)
     for assignment in assignments:
@@ -126,15 +127,15 @@ def read_study(path: Path) -> dict[str, Any]:
 
 
 def with_claims(name: str, content: Mapping[str, Any], claim_files: Mapping[str, Path]) -> dict[str, Any]:
-    """Return the content of a study with that of the claim files that it names in the place of their names.
+    """Return the content of a study in which the content of claim files takes the place of their names.
 
     Args:
         name: of the study.
-        content: of its file, in the profile and with the changes that are asked for.
+        content: of its file, with profile and changes.
         claim_files: {stem: path} of the files in conf/claim.
 
     Raises:
-        UserError: it names a claim file that is not there, or two claims have one name.
+        UserError: a claim file does not exist, or two claims have one name.
     """
     if not isinstance(content.get("claims"), list):
         return dict(content)
@@ -145,7 +146,7 @@ def with_claims(name: str, content: Mapping[str, Any], claim_files: Mapping[str,
         found = _read_mapping(claim_files[stem], "{name of a claim: {text, form, ...}}")
         if twice := found.keys() & claims.keys():
             raise UserError(f"{claim_files[stem]} has a claim {min(twice)!r}, which an earlier file of {name} has too")
-        claims |= {claim: {"family": stem, **said, "file": stem} for claim, said in found.items()}
+        claims |= {claim: {"family": stem, **fields, "file": stem} for claim, fields in found.items()}
     return {**content, "claims": claims}
 
 

@@ -1,8 +1,7 @@
-"""The state of a study on disk: which runs its arms are, which are done, and what to do next.
+"""A study's manifest: which runs its arms are.
 
-The manifest (outputs/studies/<name>-<hash8>/manifest.json) ties arms to runs by fingerprint; whether a run is done is
-read from the run's own folder, so a study that was killed, moved on by hand or shares runs with another one needs no
-repair.
+The manifest (outputs/studies/<name>-<hash8>/manifest.json) connects arms and runs by fingerprint. Whether a run is done
+is read from the run's own folder, so a study that was killed, was continued by hand or shares runs needs no repair.
 """
 
 import itertools
@@ -26,15 +25,15 @@ VALIDATED = re.compile("((epochs_to|best)/)?val/")  # metrics of validation imag
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One setting that seeds are run of: an arm at one value of the tuned nuisance.
+    """One setting that seeds are run of: an arm at one value of the tuned setting.
 
     Args:
-        value: of the nuisance; None where nothing is tuned.
-        overrides: the command line but for the seed.
+        value: of the tuned setting; None where nothing is tuned.
+        overrides: the command line without the seed.
         arm: readable name, see `record.Record`.
         fingerprint, levels, settings: see `record.Record`.
         folder: of its runs, relative to the output folder.
-        sources: see `record.Record`; their text lies beside the manifest, in sources/<path>.
+        sources: see `record.Record`; their text is kept beside the manifest, in sources/<path>.
         follows: the keys that each interpolated setting names, see `declaration.follows`.
     """
 
@@ -51,7 +50,7 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedArm:
-    """An arm of the study with its variants, one for each value of the tuned nuisance, in the order of the values."""
+    """An arm of the study with its variants, one for each value of the tuned setting, in the order of the values."""
 
     axes: Axes
     label: str
@@ -59,7 +58,7 @@ class PlannedArm:
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """The fingerprints of its variants: arms in which they are equal are the same runs."""
+        """The fingerprints of its variants: arms with equal ones are the same runs."""
         return tuple(variant.fingerprint for variant in self.variants)
 
 
@@ -97,7 +96,7 @@ class Manifest:
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
-    """Write the manifest in one atomic step."""
+    """Write the manifest atomically, and the sources of its variants beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     keep({Source(**source) for arm in manifest.arms for variant in arm.variants for source in variant.sources}, folder)
     write_json(asdict(manifest), folder / MANIFEST_NAME)
@@ -107,7 +106,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     """Return the manifest in `folder`, None where there is none.
 
     Raises:
-        UserError: it is damaged or of another version; nothing else knows the looks that the study has had, so it is
+        UserError: it is damaged or of another version; only it records the looks that the study has had, so it is
             not made again.
     """
     path = folder / MANIFEST_NAME
@@ -125,7 +124,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def check_possible(manifest: Manifest, path: Path) -> None:
-    """Refuse a manifest that no version writes: without arms or variants, or with looks that are none.
+    """Refuse a manifest that no version writes: without arms or variants, or with impossible looks.
 
     Raises:
         Unusable: names what is impossible.
@@ -141,7 +140,7 @@ def check_possible(manifest: Manifest, path: Path) -> None:
 
 
 def check_unchanged(planned: Sequence[PlannedArm], manifest: Manifest, folder: Path) -> None:
-    """Refuse to go on with a study whose arms have come to mean other runs.
+    """Refuse to continue a study whose arms now mean other runs.
 
     Raises:
         UserError: names the first settings that differ.
@@ -165,7 +164,7 @@ def plan_arms(arms: Sequence[Arm], study: Study, resolve: Any) -> list[PlannedAr
 
     Args:
         arms: `study.arms()`.
-        study: gives the values of the tuned nuisance.
+        study: gives the values of the tuned setting.
         resolve: (overrides, value) -> Variant.
     """
     values = study.tuning.values if study.tuning else [None]
@@ -184,16 +183,20 @@ def coinciding(arms: Iterable[PlannedArm]) -> list[list[str]]:
 
 
 def same_runs(labels: Sequence[str]) -> str:
-    """Return the sentence that arms of these labels coincide."""
+    """Return the sentence that arms of these labels coincide.
+
+    >>> same_runs(["a=1", "a=1.0"])
+    'a=1 and a=1.0 are the same runs: nothing that decides a result differs'
+    """
     listed = f"{', '.join(labels[:-1])} and {labels[-1]}"
     return f"{listed} are the same runs: nothing that decides a result differs"
 
 
 def check_validated(study: Study, arms: Sequence[PlannedArm]) -> None:
-    """Refuse what needs validation images where an arm has none.
+    """Refuse a tuning or a claim that needs validation images where an arm has none.
 
     Raises:
-        UserError: names the arm and what needs them: the tuning, or a claim about val/...
+        UserError: names the arm and what needs them: the tuning, or the claim about val/...
     """
     needs = ["`study.tuning`"] if study.tuning else []
     about = {claim.name: (claim.metric, *claim.explained_by) for claim in study.asked}

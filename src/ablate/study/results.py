@@ -1,4 +1,4 @@
-"""What is known of a study's runs, read from their folders, and what is to be done next."""
+"""A study's records, read from the folders of its runs, and which runs are missing."""
 
 import math
 import statistics
@@ -17,7 +17,7 @@ from ablate.training.record import FAILURE_NAME, RECORD_NAME, Record, is_finishe
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run to do: a variant of an arm and a seed."""
+    """A run to do: a variant of an arm and a seed."""
 
     label: str
     variant: Variant
@@ -35,14 +35,14 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmResult:
-    """What is known of an arm.
+    """The records of an arm.
 
     Args:
         planned: the arm.
-        chosen: the variant that is judged; None until its tuning is complete.
-        records: of the chosen variant, by report seed; what is not there is missing.
+        chosen: the variant to judge; None until the tuning is complete.
+        records: of the chosen variant, by report seed, missing runs left out.
         tuning: by position of the variant, records by tuning seed; empty where nothing is tuned.
-        failures: by seed, the last line of what a failed run said; report and tuning runs.
+        failures: by seed, the last line of a failed run's error; report and tuning runs.
         refused: by folder of the run, relative to the output folder, why the record in it is not this arm's; such a run
             is missing.
     """
@@ -56,7 +56,7 @@ class ArmResult:
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """What arms share whose report runs are the same: the fingerprint of the chosen variant, or of all of them."""
+        """Equal for arms with the same report runs: the fingerprint of the chosen variant, or until then of all."""
         return (self.chosen.fingerprint,) if self.chosen else self.planned.identity
 
     @property
@@ -69,7 +69,7 @@ class ArmResult:
 
     @property
     def is_untunable(self) -> bool:
-        """Whether every value of the nuisance has a tuning run that diverged or gave outputs that are not finite."""
+        """Whether every tuned value has a run that diverged or gave outputs that are not finite."""
         unsound = [any(not record.is_sound for record in records.values()) for records in self.tuning]
         return bool(unsound) and self.chosen is not None and all(unsound)
 
@@ -85,12 +85,12 @@ class ArmResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """A study's arms with what is known of them.
+    """A study's arms with their records.
 
     Args:
         study: with the seeds of the present look.
         manifest: of the study.
-        output_dir: folder that the runs' homes are relative to.
+        output_dir: folder that the runs' folders are relative to.
         folder: of the study.
         arms: in the study's order.
     """
@@ -112,6 +112,9 @@ def metric_value(record: Record | None, metric: str) -> float:
 
     Raises:
         UserError: the run has no such metric.
+
+    >>> metric_value(None, "test/accuracy")
+    nan
     """
     if record is None:
         return math.nan
@@ -127,7 +130,7 @@ def metric_value(record: Record | None, metric: str) -> float:
 
 
 def collect(manifest: Manifest, folder: Path) -> Results:
-    """Read what is known of every arm from the runs' folders."""
+    """Read the records of every arm from the runs' folders."""
     output_dir = folder.parent.parent
     study = manifest.study()
     return Results(
@@ -140,7 +143,7 @@ def collect(manifest: Manifest, folder: Path) -> Results:
 
 
 def collect_arm(planned: PlannedArm, study: Study, output_dir: Path) -> ArmResult:
-    """Read what is known of one arm."""
+    """Read the records of one arm."""
     refused: dict[str, str] = {}
 
     def read(variant: Variant, seeds: Sequence[int]) -> dict[int, Record]:
@@ -152,17 +155,17 @@ def collect_arm(planned: PlannedArm, study: Study, output_dir: Path) -> ArmResul
     chosen = choose(planned, study, tuning)
     runs = [(variant.folder, seed) for variant in planned.variants for seed in study.tuning_seeds]
     runs += [(chosen.folder, seed) for seed in study.seeds] if chosen else []
-    failures = {seed: found for home, seed in runs if (found := read_failure(output_dir / home / f"seed-{seed}"))}
+    failures = {seed: found for folder, seed in runs if (found := read_failure(output_dir / folder / f"seed-{seed}"))}
     records = read(chosen, study.seeds) if chosen else {}
     return ArmResult(planned=planned, chosen=chosen, records=records, tuning=tuning, failures=failures, refused=refused)
 
 
 def choose(planned: PlannedArm, study: Study, tuning: Sequence[dict[int, Record]]) -> Variant | None:
-    """Return the variant that is judged, None while tuning runs are missing.
+    """Return the variant to judge, None while tuning runs are missing.
 
-    It is that of the best mean validation score, the smaller value at a tie. A value at which a tuning run diverged or
+    It has the best mean validation score, and the smaller value at a tie. A value at which a tuning run diverged or
     gave outputs that are not finite is chosen only where every value has such a run (see `ArmResult.is_untunable`):
-    then that with the fewest.
+    then the one with the fewest.
     """
     if study.tuning is None:
         return planned.variants[0]
@@ -174,12 +177,12 @@ def choose(planned: PlannedArm, study: Study, tuning: Sequence[dict[int, Record]
     return planned.variants[ranks.index(max(ranks))]
 
 
-def read_seeds(home: Path, fingerprint: str, seeds: Sequence[int]) -> tuple[dict[int, Record], dict[int, str]]:
-    """Return the records of the finished seeds, and of the others that have a record why it cannot be used."""
+def read_seeds(folder: Path, fingerprint: str, seeds: Sequence[int]) -> tuple[dict[int, Record], dict[int, str]]:
+    """Return the records of the finished seeds, and for each unusable record the reason, by seed."""
     found: dict[int, Record] = {}
     refused: dict[int, str] = {}
     for seed in seeds:
-        record, reason = read_own(home / f"seed-{seed}", fingerprint, seed)
+        record, reason = read_own(folder / f"seed-{seed}", fingerprint, seed)
         if record is not None:
             found[seed] = record
         elif reason:
@@ -190,8 +193,7 @@ def read_seeds(home: Path, fingerprint: str, seeds: Sequence[int]) -> tuple[dict
 def read_own(folder: Path, fingerprint: str, seed: int) -> tuple[Record | None, str]:
     """Return the record in `folder`, or None and why it cannot be used, "" where there is none.
 
-    A record that cannot be read, or that is of another run (copied there by hand), must not keep the others from being
-    counted.
+    An unreadable record, or one of another run (copied there by hand), must not stop the others from being counted.
     """
     try:
         record = read_record(folder)
@@ -199,15 +201,15 @@ def read_own(folder: Path, fingerprint: str, seed: int) -> tuple[Record | None, 
         return None, str(error)
     if record is None or (record.fingerprint, record.seed) == (fingerprint, seed):
         return record, ""
-    whose = f"arm {record.arm}, seed {record.seed}, fingerprint {record.fingerprint[:8]}"
+    owner = f"arm {record.arm}, seed {record.seed}, fingerprint {record.fingerprint[:8]}"
     return None, (
-        f"{folder / RECORD_NAME} is the record of another run ({whose}); this folder is that of seed {seed}, "
+        f"{folder / RECORD_NAME} is the record of another run ({owner}); this folder belongs to seed {seed}, "
         f"fingerprint {fingerprint[:8]}"
     )
 
 
 def read_failure(folder: Path) -> str:
-    """Return the last line of what a failed run said, "" where none failed or it has finished since."""
+    """Return the last line of a failed run's error, "" where it did not fail or has finished since."""
     try:
         lines = (folder / FAILURE_NAME).read_text(encoding="utf-8").strip().splitlines()
     except OSError:
@@ -216,9 +218,9 @@ def read_failure(folder: Path) -> str:
 
 
 def missing_runs(results: Results) -> Iterator[Job]:
-    """Yield the runs to do next, in the order of seeds: tuning runs first, then report runs of the arms that are tuned.
+    """Yield the runs to do next, in the order of seeds: tuning runs first, then report runs of the tuned arms.
 
-    Called again when these are done, until it yields nothing. A run that two arms share is yielded once.
+    To be called again when these are done, until it yields nothing. A run that two arms share is yielded once.
     """
     seen: set[str] = set()
     study = results.study
@@ -241,10 +243,10 @@ def missing_runs(results: Results) -> Iterator[Job]:
 
 
 def write_runs(manifest: Manifest, folder: Path) -> None:
-    """Write runs.csv: every run of the study with its state, told from what lies in the run's folder.
+    """Write runs.csv: every run of the study with its state, found from the files in the run's folder.
 
     States: finished (diverged runs too), failed, begun (a checkpoint or at least a configuration is there), to do; and
-    not chosen for the report runs of an arm whose tuning is not over.
+    not chosen for the report runs of an arm whose tuning is not finished.
     """
     results = collect(manifest, folder)
     rows = [["arm", "value", "seed", "state", "folder"]]
@@ -257,10 +259,10 @@ def write_runs(manifest: Manifest, folder: Path) -> None:
         ]
         runs += [(arm.chosen, seed, seed in arm.records) for seed in results.study.seeds]
         for variant, seed, finished in runs:
-            home = f"{variant.folder}/seed-{seed}" if variant else ""
+            place = f"{variant.folder}/seed-{seed}" if variant else ""
             value = "" if variant is None or variant.value is None else str(variant.value)
-            state = "not chosen" if not home else "finished" if finished else state_of(results.output_dir / home)
-            rows.append([arm.label, value, str(seed), state, home])
+            state = "not chosen" if not place else "finished" if finished else state_of(results.output_dir / place)
+            rows.append([arm.label, value, str(seed), state, place])
     with replacing(folder / "runs.csv") as temporary:
         temporary.write_text(comma_separated(rows), encoding="utf-8")
 

@@ -36,18 +36,18 @@ from ablate.study.claim import Axes, Claim
 
 # Tuning runs have seeds of their own, so that no score that chose a value is used to judge it.
 TUNING_SEED = 1_000_000
-MIN_TUNING_SEEDS = 3  # with two, the winner's luck has been seen to make a verdict
+MIN_TUNING_SEEDS = 3  # with two, a value that won by chance has been seen to decide a verdict
 
 GRIDS = ("product", "zip", "leave_one_out", "add_one_in")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """How a nuisance is tuned: the same values and as many seeds for every arm, scored on validation images.
+    """How a setting is tuned: the same values and as many seeds for every arm, scored on validation images.
 
     Args:
         key: the setting, e.g. optimizer.lr.
-        values: in increasing order, at least two.
+        values: at least two, in increasing order.
         seeds: how many tuning seeds, at least 3; report runs use others.
         metric: what is maximized, a key of `Record.metrics` that starts with val/.
     """
@@ -62,8 +62,8 @@ class Tuning:
             raise UserError(f"`tuning.values` must be at least two, in increasing order, got {self.values}")
         if self.seeds < MIN_TUNING_SEEDS:
             raise UserError(
-                f"`tuning.seeds` must be at least {MIN_TUNING_SEEDS}, got {self.seeds}: with fewer the winner's luck "
-                "makes verdicts"
+                f"`tuning.seeds` must be at least {MIN_TUNING_SEEDS}, got {self.seeds}: with fewer, values that "
+                "win by chance decide verdicts"
             )
         if self.metric != "val/accuracy":
             raise UserError(f"`tuning.metric` must be val/accuracy: test images are not for tuning, got {self.metric}")
@@ -71,13 +71,13 @@ class Tuning:
 
 @dataclass(frozen=True, kw_only=True)
 class Fixed:
-    """A nuisance at which each arm has a value of its own that was tuned before, in place of tuning it again.
+    """A setting at which each arm has a value of its own that was tuned before, in place of tuning it again.
 
     Args:
         key: the setting, e.g. optimizer.lr.
-        values: by label of the arm; the others have what the base says.
+        values: by label of the arm; the others have the value of the base.
         source: which tuning runs chose the values.
-        budget: at which they were tuned, where it is not the study's; "" for the study's own.
+        budget: at which they were tuned; "" for the study's own.
         edges: labels of the arms whose value was the first or the last that was tried.
     """
 
@@ -98,7 +98,10 @@ class Arm:
 
     Args:
         axes: the value of every axis that the study varies and this arm's grid names.
-        overrides: the whole command line of the arm but for seed and tuned nuisance.
+        overrides: the whole command line of the arm without the seed and the tuned setting.
+
+    >>> Arm(axes={"activation": "relu"}, overrides=("net=micro", "activation=relu")).label
+    'activation=relu'
     """
 
     axes: Axes
@@ -114,8 +117,12 @@ class Arm:
 class Study:
     """See the module; `name` is the file's stem, `title` and `source` its first comment lines.
 
-    `only` names the claims that are judged, with the arms that they are about; all where it is empty. The error level
-    of a family is shared by all its claims all the same, so that no verdict is easier to have by asking for it alone.
+    `only` names the claims to judge, with their arms; by default all. The error level of a family is still shared by
+    all its claims, so that asking for one alone makes no verdict easier to reach.
+
+    >>> study = Study(name="s", base=["net=micro"], grids=[{"product": {"activation": ["relu", "tanh"]}}], seeds=[0])
+    >>> [arm.label for arm in study.arms()]
+    ['activation=relu', 'activation=tanh']
     """
 
     name: str
@@ -153,7 +160,7 @@ class Study:
             if len(grid) != 1 or next(iter(grid)) not in GRIDS:
                 raise UserError(f"each of `study.grids` must be one of {', '.join(GRIDS)}, got {list(grid)}")
         if self.tuning and self.fixed:
-            raise UserError("`tuning` and `fixed` are two ways to treat a nuisance; set one of them to null")
+            raise UserError("`tuning` and `fixed` are two ways to choose a setting's values; set one of them to null")
         what = "tuning" if self.tuning else "fixed"
         if self.nuisance and any(self.nuisance in axes for grid in self.grids for axes in grid.values()):
             raise UserError(f"`{what}.key` {self.nuisance} is an axis of the grids too; drop it from one of them")
@@ -163,12 +170,12 @@ class Study:
 
     @property
     def asked(self) -> list[Claim]:
-        """The claims that are to be judged; the others still count in their families."""
+        """The claims to judge; the others still count in their families."""
         return [claim for claim in self.claims if not self.only or claim.name in self.only]
 
     @property
     def nuisance(self) -> str:
-        """Key of the setting that may differ between arms without being claimed, "" for none."""
+        """Key of the setting of `tuning` or `fixed`, which differs between arms without being an axis; "" for none."""
         return self.tuning.key if self.tuning else self.fixed.key if self.fixed else ""
 
     @property
@@ -180,10 +187,10 @@ class Study:
         """Return the arms in the grids' order, each once.
 
         An axis that one grid names and another does not has, in the arms of the other, the value that `base` gives it.
-        With `only`, arms that no claim that is asked for is about are left out.
+        With `only`, arms that belong to none of these claims are left out.
 
         Raises:
-            UserError: a fixed value is for an arm that is not there.
+            UserError: a fixed value is for an arm that does not exist.
         """
         found: dict[tuple[str, ...], Arm] = {}
         named = {key for grid in self.grids for axes in grid.values() for key in axes}
@@ -210,10 +217,10 @@ class Study:
         return Arm(axes=arm.axes, overrides=(*kept, f"{self.fixed.key}={text(self.fixed.values[arm.label])}"))
 
     def with_overrides(self, overrides: Sequence[str]) -> "Study":
-        """Return the study with `overrides` in place of what its base says of the same keys.
+        """Return the study with `overrides` in place of those of its base with the same keys.
 
         Raises:
-            UserError: an override would be one with a grid's axis or with the tuned nuisance.
+            UserError: an override is of a grid's axis, of the seed or of the tuned setting.
         """
         axes = {key for grid in self.grids for keys in grid.values() for key in keys} | {"seed"}
         axes |= {self.nuisance}
@@ -232,7 +239,10 @@ def combinations(grid: Mapping[str, Mapping[str, list[Any]]]) -> Iterator[Axes]:
     """Yield the settings of one grid.
 
     Raises:
-        UserError: zipped axes of different lengths, or an ablation axis without its two levels.
+        UserError: zipped axes of different lengths, or an ablation axis without its two values.
+
+    >>> list(combinations({"zip": {"optimizer.lr": [0.1, 0.2], "trainer.batch_size": [64, 128]}}))
+    [{'optimizer.lr': 0.1, 'trainer.batch_size': 64}, {'optimizer.lr': 0.2, 'trainer.batch_size': 128}]
     """
     ((kind, axes),) = grid.items()
     keys = list(axes)
@@ -257,6 +267,9 @@ def parse(name: str, content: Mapping[str, Any], title: str = "", source: str = 
 
     Raises:
         UserError: an unknown key, or a value that the study refuses.
+
+    >>> parse("s", {"base": ["net=micro"], "seeds": 3}).seeds
+    [0, 1, 2]
     """
     given = {"claims": {}, **{key: value for key, value in content.items() if value is not None}}
     parts = schema.check_place(given, "study")

@@ -1,1 +1,1 @@
-"""Doing the runs of studies: what is missing is launched until nothing is; no torch."""
+"""Sweeps and studies: plan the runs, do what is missing, judge and report; starts without torch."""

@@ -1,4 +1,4 @@
-"""What is said of a study before it begins: its arms, what is done of them, and how long the rest will take."""
+"""What is printed before a study begins: its arms, which runs are done, and how long the others will take."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from ablate.tables import clock
 
 
 def study_overview(results: Results, *, with_arms: bool = True) -> str:
-    """Return what a study consists of and what is done of it, arm by arm or in one line."""
+    """Return a study's arms, seeds and tuning, and how many runs are done, arm by arm if asked for."""
     study = results.study
     profile = f" profile={study.profile}" if study.profile else ""
     lines = [f"study {study.name}{profile}: {len(results.arms)} arms, {len(study.seeds)} seeds each"]
@@ -36,16 +36,16 @@ def study_overview(results: Results, *, with_arms: bool = True) -> str:
 
 
 def forecast(studies: Sequence[Results], num_workers: int) -> str:
-    """Return how many runs are left of all studies, those that they share counted once, and about how long they take.
+    """Return how many runs of all studies are left, shared ones counted once, and about how long they take.
 
-    A study's runs are taken to last as long as its finished ones do on average, or, where none is, as long as its file
-    says that they do on one core.
+    A study's runs are assumed to take the mean time of its finished ones, or, if there are none, the time on one core
+    that its file gives.
     """
     known: set[Any] = set()
     num_runs, num_timed, seconds = 0, 0, 0.0
     for results in studies:
         runs: set[Any] = {job.folder for job in missing_runs(results)}
-        # Which value these arms will run at is not known yet; arms of equal variants will run at the same.
+        # The value of these arms is not known yet; arms of equal variants will have the same.
         runs |= {(arm.identity, seed) for arm in results.arms if arm.chosen is None for seed in results.study.seeds}
         left = len(runs - known)
         known |= runs
@@ -55,15 +55,15 @@ def forecast(studies: Sequence[Results], num_workers: int) -> str:
             seconds += left * each
     if not num_runs:
         return "no run is left"
-    told = f"{num_runs} runs left"
+    runs_left = f"{num_runs} runs left"
     if not num_timed:
-        return f"{told}; how long one takes is not known yet"
+        return f"{runs_left}; how long one takes is not known yet"
     unknown = f", and {num_runs - num_timed} of unknown length" if num_timed < num_runs else ""
-    return f"{told}: about {clock(seconds / num_workers)}, {num_workers} at once{unknown}"
+    return f"{runs_left}: about {clock(seconds / num_workers)}, {num_workers} at once{unknown}"
 
 
 def seconds_a_run(results: Results) -> float | None:
-    """Return how long a run of the study takes, None where that is not known."""
+    """Return how long a run of the study takes, None if it is not known."""
     known = [record for arm in results.arms for found in (arm.records, *arm.tuning) for record in found.values()]
     if known:
         return sum(record.wall_seconds for record in known) / len(known)

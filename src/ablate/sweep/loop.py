@@ -1,13 +1,10 @@
-"""Doing a study's runs: what is missing is launched until nothing is, and what is going on is told meanwhile.
+"""Begin studies, and launch their missing runs until none is missing.
 
-How runs are launched and how overrides become a variant is given from outside; Hydra is not known here.
+How runs are launched is passed in; Hydra is not known here.
 """
 
 import contextlib
-import hashlib
 import itertools
-import json
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +17,7 @@ from filelock import FileLock, Timeout
 from ablate.config.overrides import key_of, text
 from ablate.errors import UserError
 from ablate.judging.selection import unmeasured_runs
+from ablate.storage.paths import named_folder, safe_name
 from ablate.study.manifest import Manifest, PlannedArm, Variant, check_unchanged, read_manifest, write_manifest
 from ablate.study.results import Job, Results, collect, missing_runs, read_failure, read_own, state_of, write_runs
 from ablate.study.study import Study
@@ -29,44 +27,48 @@ from ablate.training.identity import is_unscientific, measures
 from ablate.training.record import FAILURE_NAME
 from ablate.training.sources import Source, edited, find
 
-# What decides the verdicts and not the runs: fixed before the first run.
+# What decides the verdicts but not the runs: fixed before the first run.
 DECIDING = ("claims", "alpha", "failure_share", "looks")
 PROSE = ("text", "source", "published", "note", "explained_by", "figure", "file")
-ESTIMATE = "seconds_a_run"  # says how long it will take, and means nothing else
-MAX_LOSSES = 2  # how often a run is launched again whose worker died without a word
+ESTIMATE = "seconds_a_run"  # how long a run takes; decides nothing
+MAX_LOSSES = 2  # how often a run is launched again whose worker ended without an error
 
 
 def study_folder(output_dir: Path, study: Study, definition: dict[str, Any], overrides: Sequence[str]) -> Path:
-    """Return the home of a study: its name and the hash of what it says, where data lie and the like left out.
+    """Return a study's folder: its name and the hash of its content, without where data lie and the like.
 
     Args:
         output_dir: the program's output folder.
         study: gives the name.
         definition: the content of the study file.
         overrides: changes of every arm from the command line.
+
+    >>> study_folder(Path("outputs"), Study(name="mine"), {"seeds": 3}, ["net=micro", "output_dir=x"]).name
+    'mine-6649813a'
+    >>> study_folder(Path("outputs"), Study(name="mine"), {"seeds": 3}, ["net=micro"]).name
+    'mine-6649813a'
     """
     base = [override for override in definition.get("base", []) if not is_unscientific(key_of(override))]
     meant = sorted(override for override in overrides if not is_unscientific(key_of(override)))
     runs = {key: value for key, value in definition.items() if key not in (*DECIDING, ESTIMATE)}
     content = {"definition": {**runs, "base": base}, "overrides": meant}
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]
-    name = re.sub(r"[^A-Za-z0-9_.,=+-]+", "_", study.name)[:80].strip("_,.")
-    return output_dir / "studies" / f"{name}-{digest}"
+    name = safe_name(study.name, 80, repeat=False).strip("_,.")
+    return output_dir / "studies" / named_folder(name, content)
 
 
 def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool = True) -> Manifest:
-    """Return the manifest to work on: the new one, or the one in the folder if it means the same, and write it.
+    """Return the manifest to work with, the new one with the looks of the one in the folder, and write it.
 
     Args:
         manifest: of the study as it is asked for now.
         folder: of the study.
-        extra_seeds: report seeds to add to those there are; a further look. Where the last look added as many and is
-            not finished, it goes on.
-        write: whether to write the manifest; without, everything is checked and nothing changed.
+        extra_seeds: report seeds to add, which is a further look. If the last look added as many and is not finished,
+            it is continued.
+        write: whether to write the manifest; if not, everything is checked and nothing changed.
 
     Raises:
-        UserError: an arm has come to mean other runs; seeds are added to a study that is not finished, or more often
-            than it declared.
+        UserError: an arm now means other runs; seeds are added to a study that is not finished, or more often than
+            it declared.
     """
     known = read_manifest(folder)
     if known is not None:
@@ -102,7 +104,7 @@ def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool
 def begin_all(planned: "Sequence[Started]", extra_seeds: int = 0, *, write: bool = True) -> "list[Started]":
     """Begin several studies as `begin` does one: all are checked before anything is written.
 
-    A study without a claim that needs a test (its claims are identities) gets no further seeds: it takes no look.
+    A study without a claim that needs a test (its claims are identities) gets no further seeds: it takes no looks.
     """
 
     def each(write: bool) -> "list[Started]":
@@ -112,7 +114,7 @@ def begin_all(planned: "Sequence[Started]", extra_seeds: int = 0, *, write: bool
             found.append((begin(manifest, folder, extra_seeds * tested, write=write), folder))
         return found
 
-    planned = share_folders(planned, lambda home, _: home)
+    planned = share_folders(planned, lambda folder, _: folder)
     each(write=False)
     if write:
         planned = share_folders(planned, agree_on_folder)
@@ -120,19 +122,19 @@ def begin_all(planned: "Sequence[Started]", extra_seeds: int = 0, *, write: bool
 
 
 def share_folders(planned: "Sequence[Started]", place: Callable[[Path, str], Path]) -> "list[Started]":
-    """Return the studies with one home for all variants of one fingerprint, whatever their arms are called.
+    """Return the studies with one folder for all variants of one fingerprint, whatever the names of their arms.
 
     Args:
         planned: manifests and the studies' folders.
-        place: (home that a variant would have, its fingerprint) -> where it is.
+        place: (folder that a variant would have, its fingerprint) -> the folder that it has.
     """
-    homes: dict[str, str] = {}
+    folders: dict[str, str] = {}
 
     def placed(variant: Variant, output_dir: Path) -> Variant:
-        if variant.fingerprint not in homes:
-            home = place(output_dir / variant.folder, variant.fingerprint)
-            homes[variant.fingerprint] = home.relative_to(output_dir).as_posix()
-        return replace(variant, folder=homes[variant.fingerprint])
+        if variant.fingerprint not in folders:
+            found = place(output_dir / variant.folder, variant.fingerprint)
+            folders[variant.fingerprint] = found.relative_to(output_dir).as_posix()
+        return replace(variant, folder=folders[variant.fingerprint])
 
     found = []
     for manifest, folder in planned:
@@ -145,7 +147,7 @@ def share_folders(planned: "Sequence[Started]", place: Callable[[Path, str], Pat
 
 
 def deciding(manifest: Manifest, key: str) -> Any:
-    """Return a part of a study's definition without what is told for people only."""
+    """Return a part of a study's definition without the text for readers (`PROSE`)."""
     value = manifest.definition.get(key)
     if key != "claims" or not value:
         return value
@@ -153,7 +155,11 @@ def deciding(manifest: Manifest, key: str) -> Any:
 
 
 def changes(then: Any, now: Any) -> str:
-    """Return what is not the same, the entries of a mapping one by one."""
+    """Return what differs, the entries of a mapping one by one.
+
+    >>> changes({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}})
+    'b: c: 3 now, 2 then'
+    """
     if not isinstance(then, dict) or not isinstance(now, dict):
         return f"{now!r} now, {then!r} then"
     differing = [key for key in {**then, **now} if then.get(key) != now.get(key)]
@@ -165,17 +171,17 @@ Started = tuple[Manifest, Path]  # of a study, and its folder
 
 
 def do_runs(studies: Sequence[Started], launch: Launch, rerun: bool = False) -> tuple[list[Results], dict[str, str]]:
-    """Launch what is missing until nothing is; return the results and what failed, {home: last line of its error}.
+    """Launch missing runs until none is missing; return the results and {folder: last line of its error} of failures.
 
-    A run that studies share is done once. A run that failed is not tried again in this call. A worker that dies without
-    a word may take a whole batch with it: what had not begun is launched again, and then, one by one, what had begun,
-    each at most `MAX_LOSSES` times more.
+    A run that studies share is done once. A run that failed is not tried again in this call. A worker that is killed
+    may stop a whole batch: what had not begun is launched again, and then, one by one, what had begun, each at most
+    `MAX_LOSSES` times more.
 
     Args:
-        studies: what `begin` returned and the studies' folders, in one output folder.
-        launch: (jobs, wait, rerun) does the jobs and returns when they are over, whatever became of them; with `wait`,
-            a run that another process is doing is waited for; with `rerun`, a finished one is done anew.
-        rerun: do all runs once more first, the finished ones too.
+        studies: what `begin_all` returned, in one output folder.
+        launch: (jobs, wait, rerun) does the jobs and returns when they are over, failed or not; with `wait`, it waits
+            for a run that another process is doing; with `rerun`, it does a finished one anew.
+        rerun: first do all runs again, the finished ones too.
     """
     folder = studies[0][1]
     output_dir = folder.parent.parent
@@ -206,7 +212,7 @@ def do_runs(studies: Sequence[Started], launch: Launch, rerun: bool = False) -> 
             do_batch(jobs, studies, launch, failed, rerun=True)
             measured |= {job.folder for job in jobs}
             continue
-        wait = any(job.folder in launched for job in jobs)  # the first time, a run of another process is passed over
+        wait = any(job.folder in launched for job in jobs)  # the first time, a run of another process is skipped
         launched |= {job.folder for job in jobs}
         before = {job.folder: state_of(output_dir / job.folder) for job in jobs}
         do_batch(jobs, studies, launch, failed, wait=wait)
@@ -216,15 +222,15 @@ def do_runs(studies: Sequence[Started], launch: Launch, rerun: bool = False) -> 
             if after[job.folder] == "begun" and not is_busy(output_dir / job.folder):
                 losses[job.folder] += 1
             if losses[job.folder] > MAX_LOSSES:
-                failed[job.folder] = "its worker died without a word, again and again (out of memory?)"
+                failed[job.folder] = f"its worker ended without an error {losses[job.folder]} times (out of memory?)"
             elif num_idle > MAX_LOSSES and after[job.folder] == "to do":
                 failed[job.folder] = edited_meanwhile(job.variant, folder) or "it was launched and did not begin"
 
 
 def edited_meanwhile(variant: Variant, folder: Path) -> str:
-    """Return which code of the user's own is not what it was when the study in `folder` was planned, "" where all is.
+    """Return which of the user's code was edited since the study in `folder` was planned, "" for none.
 
-    A job that finds other code is another run, with another home.
+    A job that finds other code is another run, with another folder.
     """
     now = find(variant.settings)
     what = edited([Source(**source) for source in variant.sources], now, folder)
@@ -232,23 +238,23 @@ def edited_meanwhile(variant: Variant, folder: Path) -> str:
 
 
 def collect_all(studies: Sequence[Started]) -> list[Results]:
-    """Read what is known of the runs of each study."""
+    """Read the records of each study."""
     return [collect(manifest, folder) for manifest, folder in studies]
 
 
 def set_aside_refused(results: Sequence[Results]) -> int:
-    """Set aside the runs whose record is not theirs or cannot be read, say so, and return how many there were.
+    """Set aside the runs whose record is of another run or unreadable, print it, and return how many they are.
 
-    What this process may not move is left to the run's own job, which fails by name.
+    What this process may not move is left to the run's own job, whose error names it.
     """
     count = 0
     for arm in (arm for found in results for arm in found.arms):
-        for home, reason in arm.refused.items():
-            folder = results[0].output_dir / home
-            place, _, seed = home.rpartition("/seed-")
+        for run, reason in arm.refused.items():
+            folder = results[0].output_dir / run
+            place, _, seed = run.rpartition("/seed-")
             fingerprint = next(variant.fingerprint for variant in arm.planned.variants if variant.folder == place)
             with contextlib.suppress(Timeout, OSError), FileLock(folder.parent / f".{folder.name}.lock", timeout=0):
-                # Another arm or sweep may have found it first, and have done the run anew since.
+                # Another arm or sweep may have found it first, and have done the run anew meanwhile.
                 if read_own(folder, fingerprint, int(seed))[1]:
                     print(
                         f"{reason}; it now lies in {set_aside(folder, reason)}, and the run is done anew",
@@ -259,7 +265,7 @@ def set_aside_refused(results: Sequence[Results]) -> int:
 
 
 def each_once(results: Sequence[Results], jobs_of: Callable[[Results], Iterable[Job]]) -> Iterator[Job]:
-    """Yield the jobs of several studies, one that they share once."""
+    """Yield the jobs of several studies, a shared one once."""
     seen: set[str] = set()
     for job in itertools.chain.from_iterable(map(jobs_of, results)):
         if job.folder not in seen:
@@ -268,19 +274,19 @@ def each_once(results: Sequence[Results], jobs_of: Callable[[Results], Iterable[
 
 
 def measures_by_folder(results: Sequence[Results]) -> dict[str, list[str]]:
-    """Return, for the homes of runs that studies share and want other diagnostics of, the override that asks for all.
+    """Return {folder: override that asks for all} of variants of which studies ask for different diagnostics.
 
-    A run is done once; without this, the study that comes first would decide what it measures.
+    A run is done once; without this, the first study would decide what it measures.
     """
     wanted: dict[str, list[list[str]]] = {}
     for found in results:
         for variant in (variant for arm in found.arms for variant in arm.planned.variants):
             wanted.setdefault(variant.folder, []).append(measures(variant.settings))
-    together = {home: list(dict.fromkeys(itertools.chain(*lists))) for home, lists in wanted.items()}
+    together = {folder: list(dict.fromkeys(itertools.chain(*lists))) for folder, lists in wanted.items()}
     return {
-        home: [f"diagnostics.measure={text(together[home])}"]
-        for home, lists in wanted.items()
-        if any(set(names) != set(together[home]) for names in lists)
+        folder: [f"diagnostics.measure={text(together[folder])}"]
+        for folder, lists in wanted.items()
+        if any(set(names) != set(together[folder]) for names in lists)
     }
 
 
@@ -299,7 +305,7 @@ def do_batch(
     wait: bool = False,
     rerun: bool = False,
 ) -> None:
-    """Launch jobs, tell of each when it ends, and add those that failed to `failed`."""
+    """Launch jobs, print each when it ends, and add those that failed to `failed`."""
     output_dir = studies[0][1].parent.parent
     for job in jobs:
         (output_dir / job.folder / FAILURE_NAME).unlink(missing_ok=True)
@@ -310,7 +316,7 @@ def do_batch(
 
 
 def is_busy(folder: Path) -> bool:
-    """Return whether some process is doing the run in `folder` now."""
+    """Return whether a process is doing the run in `folder` now."""
     lock = FileLock(folder.parent / f".{folder.name}.lock", timeout=0)
     try:
         with lock:

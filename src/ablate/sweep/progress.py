@@ -1,4 +1,4 @@
-"""Telling of a batch of runs while it is done elsewhere."""
+"""Print the progress of a batch by polling the folders of its runs."""
 
 import contextlib
 import sys
@@ -17,9 +17,9 @@ from ablate.training.record import RECORD_NAME, Record, read_record
 
 
 class ProgressPrinter:
-    """Tells of every run of a batch when it finishes or fails, with the number done and the time left.
+    """Prints a line for every run of a batch when it finishes or fails, with the number done and the time left.
 
-    Launchers return when all is over, and a cluster's jobs print elsewhere: so a thread looks at the runs' folders.
+    Launchers return when all jobs are over, and jobs of a cluster print elsewhere: so a thread polls the runs' folders.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class ProgressPrinter:
     ) -> None:
         self.write, self.last_written = write, time.monotonic()
         self.pending = {job.folder: job for job in jobs}
-        self.written = {home: self.modified(output_dir / home) for home in self.pending}
+        self.written = {run: self.modified(output_dir / run) for run in self.pending}
         self.output_dir, self.every_seconds, self.total = output_dir, every_seconds, len(jobs)
         self.start = time.monotonic()
         self.stop = threading.Event()
@@ -49,27 +49,27 @@ class ProgressPrinter:
             self.poll()
 
     def poll(self) -> None:
-        """Print a line for each run that has ended since the last look; write the states of all once a minute."""
+        """Print a line for each run that has ended since the last poll; write the states of all once a minute."""
         if time.monotonic() - self.last_written > 60:
-            with contextlib.suppress(CannotWrite):  # the states are written after the batch too, and that one says so
+            with contextlib.suppress(CannotWrite):  # they are written after the batch too; that raises it
                 self.write()
             self.last_written = time.monotonic()
-        for home, job in list(self.pending.items()):
-            folder = self.output_dir / home
-            if (modified := self.modified(folder)) and modified != self.written[home]:
+        for run, job in list(self.pending.items()):
+            folder = self.output_dir / run
+            if (modified := self.modified(folder)) and modified != self.written[run]:
                 try:
                     record = read_record(folder)
                 except UserError as error:
                     ended = f"FAILED: {error}"
                 else:
-                    if record is None:  # moved away since
+                    if record is None:  # moved away meanwhile
                         continue
                     ended = self.conclusion(job, record)
             elif line := read_failure(folder):
                 ended = f"FAILED: {line}"
             else:
                 continue
-            del self.pending[home]
+            del self.pending[run]
             done = self.total - len(self.pending)
             left = (time.monotonic() - self.start) / done * len(self.pending)
             tuned = "" if job.variant.value is None else f" at {job.variant.value}"
@@ -82,7 +82,7 @@ class ProgressPrinter:
 
     @staticmethod
     def conclusion(job: Job, record: Record) -> str:
-        """Return what is said of a run that has finished; of a tuning run no test score, which must decide nothing."""
+        """Return what is printed of a finished run; never the test score of a tuning run, which must decide nothing."""
         split = "val" if job.seed >= TUNING_SEED else "test"
         accuracy = 100 * (record.metrics[f"{split}/accuracy"] or 0.0)
         marks = "  diverged, scored as guessing" if record.status == "diverged" else ""

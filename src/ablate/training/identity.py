@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ablate.storage.paths import named_folder, safe_name
+
 # Raise it when the same settings give other numbers; every earlier run is then another run.
 # 2: keys for global generators; exact accuracies, with ties and outputs that are not finite; steps of a schedule.
 NUMERICS_VERSION = 2
@@ -52,8 +54,6 @@ MOVED: dict[str, tuple[str, ...]] = {
     "ablate.lecture.autoencoder": ("ablate.diagnostics.autoencoder",),
     "ablate.lecture.figures": ("ablate.figures",),
 }
-
-MAX_NAME_LENGTH = 100
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -227,8 +227,7 @@ def run_folder(output_dir: Path, arm: str, fingerprint: str, seed: int) -> Path:
     """
     runs = output_dir / "runs"
     known = sorted(runs.glob(f"*-{fingerprint[:8]}"))
-    safe = re.sub(r"[^A-Za-z0-9_.,=+-]", "_", arm)[:MAX_NAME_LENGTH].rstrip(".,")
-    arm_folder = known[0] if known else runs / f"{safe}-{fingerprint[:8]}"
+    arm_folder = known[0] if known else runs / named_folder(safe_name(arm).rstrip(".,"), fingerprint)
     return arm_folder / f"seed-{seed}"
 
 

@@ -1,0 +1,85 @@
+"""What is the same for all jobs of a sweep: what replaces `auto`, how many jobs run at once, and on which GPUs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ablate.config.overrides import key_of
+from ablate.errors import UserError
+
+
+class Machine(NamedTuple):
+    """Where the jobs run.
+
+    Args:
+        values: {key: value} that replace `auto`, so that all jobs compute alike.
+        num_workers: how many jobs run at once.
+        gpus: which the jobs get in turn; none where each job finds its own.
+        is_local: whether the jobs run on this computer.
+    """
+
+    values: dict[str, Any]
+    num_workers: int
+    gpus: Sequence[int] = ()
+    is_local: bool = True
+
+    def unless_given(self, overrides: Sequence[str]) -> list[str]:
+        """Return the values as overrides, without those that are given already.
+
+        >>> Machine({"device": "cpu", "precision": "fp32"}, 1).unless_given(["device=cuda"])
+        ['precision=fp32']
+        """
+        given = {key_of(line) for line in overrides}
+        return [f"{key}={value}" for key, value in self.values.items() if key not in given]
+
+
+def find_machine(launcher: str, num_jobs: int, settings: Mapping[str, Any], bases: Sequence[Sequence[str]]) -> Machine:
+    """Return where the jobs of a launcher run. A job on a cluster decides for itself: its node is not this computer.
+
+    Args:
+        launcher: the class of Hydra's launcher.
+        num_jobs: at once, as the launcher says; joblib counts from the end: -1 is all cores, -2 all but one.
+        settings: device, gpu, precision, trainer.threads, workers_per_gpu.
+        bases: the overrides in the base of each study.
+
+    Raises:
+        UserError: precision is left to the nodes of a cluster, which may not agree, or studies name two devices.
+
+    >>> settings = {"precision": "fp32", "device": "cpu", "trainer.threads": 2}
+    >>> find_machine("BasicLauncher", 1, settings, [["net=micro"]])
+    Machine(values={}, num_workers=1, gpus=(), is_local=True)
+    """
+    if launcher not in ("BasicLauncher", "JoblibLauncher"):
+        if settings["precision"] == "auto" or any("precision=auto" in base for base in bases):
+            raise UserError("`precision=auto` may differ between the nodes of a cluster; say fp32 or bf16")
+        return Machine({}, num_jobs, (), is_local=False)
+    from ablate.training import hardware  # loads torch
+
+    num_workers = num_jobs if num_jobs >= 1 else max(1, hardware.num_cores() + 1 + num_jobs)
+    given = [{key_of(line): line.partition("=")[2] for line in base} for base in bases]
+    devices = sorted({base.get("device", settings["device"]) for base in given})
+    if len(devices) > 1:
+        raise UserError(f"studies that are done together need one device, got {' and '.join(devices)}")
+    device = devices[0]
+    values: dict[str, Any] = {}
+    if device == "auto":
+        values["device"] = device = hardware.resolve_device(device)
+    gpus: Sequence[int] = ()
+    if device == "cuda" and launcher == "JoblibLauncher":
+        gpus = [settings["gpu"]] if settings["gpu"] is not None else range(hardware.num_gpus())
+        num_workers = hardware.share_gpus(num_workers, len(gpus), settings["workers_per_gpu"])
+    if settings["precision"] == "auto":
+        values["precision"] = hardware.resolve_precision("auto", device)
+    if settings["trainer.threads"] == "auto":
+        values["trainer.threads"] = hardware.resolve_threads("auto", num_workers)
+    return Machine(values, num_workers, gpus)
+
+
+def in_turn(jobs: Sequence[list[str]], gpus: Sequence[int]) -> list[list[str]]:
+    """Return the jobs' overrides, each job with the next GPU; unchanged where there are no GPUs to give.
+
+    The order is fixed beforehand: where runs differ much in length, two may share one GPU while another is idle.
+
+    >>> in_turn([["seed=0"], ["seed=1"], ["seed=2"]], gpus=[0, 1])
+    [['seed=0', 'gpu=0'], ['seed=1', 'gpu=1'], ['seed=2', 'gpu=0']]
+    """
+    return [[*job, f"gpu={gpus[i % len(gpus)]}"] if gpus else job for i, job in enumerate(jobs)]

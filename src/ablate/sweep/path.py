@@ -1,0 +1,212 @@
+"""The path of a study: `plan` its runs, `begin_all`, `do_runs`, `conclude` with its report.
+
+How overrides become a variant and how jobs are launched is passed in; Hydra is not known here.
+"""
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ablate import report
+from ablate.config.overrides import command_again, text
+from ablate.errors import UserError
+from ablate.judging import check_claims, check_recorded, judge
+from ablate.study.collection import Collection, write_collection
+from ablate.study.manifest import Variant, check_validated, plan_arms
+from ablate.study.results import Job, Results
+from ablate.study.study import Study
+from ablate.sweep.forecast import forecast, study_overview
+from ablate.sweep.loop import (
+    Launch,
+    Started,
+    begin_all,
+    begin_manifest,
+    collect_all,
+    do_runs,
+    measures_by_folder,
+    study_folder,
+)
+from ablate.sweep.machine import Machine, in_turn
+from ablate.sweep.request import Request
+
+Resolve = Callable[[Sequence[str], Any], Variant]
+"""(overrides but for the seed, value of the tuned setting) -> variant."""
+
+Submit = Callable[[list[list[str]]], None]
+"""Does jobs, given as their overrides, and returns when they are over; an exception means that it gave up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is asked for beside the studies.
+
+    Args:
+        output_dir: the program's output folder.
+        command: the command line.
+        collection: that the studies belong to, its folders not known yet; None for a single study.
+        extra_seeds: report seeds to add to a finished study.
+        rerun: do the finished runs anew too.
+        wait: wait for a run that another process is doing.
+        dry_run: only say what there is to do.
+    """
+
+    output_dir: Path
+    command: str
+    collection: Collection | None = None
+    extra_seeds: int = 0
+    rerun: bool = False
+    wait: bool = False
+    dry_run: bool = False
+
+
+def check_requests(requests: Sequence[Request], check: Callable[[Sequence[str]], object]) -> None:
+    """Check claims, the settings of every arm, and each tuned value with the first arm. Torch is not loaded.
+
+    Args:
+        requests: the studies.
+        check: raises a UserError if it refuses the settings that these overrides make.
+
+    Raises:
+        UserError: something is refused; the arm is named.
+    """
+    for study, _, _ in requests:
+        check_claims(study)
+        tuned = [tuning_override(study, value) for value in study.tuning.values] if study.tuning else []
+        arms = study.arms()
+        for arm, own in [*((arm, tuned[:1]) for arm in arms), *((arms[0], [line]) for line in tuned[1:])]:
+            try:
+                check([*arm.overrides, *own])
+            except UserError as error:
+                named = f" ({' '.join([arm.label, *own])})" if arm.axes or own else ""
+                raise UserError(f"{error}{named}") from error
+
+
+def do_studies(
+    requests: Sequence[Request], options: Options, machine: Machine, resolve: Resolve, submit: Submit
+) -> dict[str, str]:
+    """Do what is missing of the studies and write their reports.
+
+    Args:
+        requests: the studies, after `check_requests`.
+        options: what else is asked for.
+        machine: where the jobs run.
+        resolve, submit: see `Resolve` and `Submit`.
+
+    Returns:
+        {run's folder, relative to the output folder: last line of its error} of the runs that failed.
+    """
+    studies = begin_all(plan(requests, options, resolve), options.extra_seeds, write=not options.dry_run)
+    results = collect_all(studies)
+    print_overview(results, machine, with_arms=len(results) == 1 or options.dry_run)
+    if options.dry_run:
+        return {}
+    collection = begin_collection(studies, options)  # before the runs, so that an unfinished one is reported too
+    launch = launcher(submit, options, machine, measures_by_folder(results))
+    results, failed = do_runs(studies, launch, rerun=options.rerun)
+    conclude(studies, results, collection, failed, options)
+    return failed
+
+
+def plan(requests: Sequence[Request], options: Options, resolve: Resolve) -> list[Started]:
+    """Return the manifest that each study would begin with, and its folder.
+
+    Raises:
+        UserError: a claim needs what the runs of its arms do not record.
+    """
+    planned = []
+    for study, definition, overrides in requests:
+
+        def resolve_arm(lines: Sequence[str], value: Any, study: Study = study) -> Variant:
+            return resolve([*lines, *([tuning_override(study, value)] if study.tuning else [])], value)
+
+        arms = plan_arms(study.arms(), study, resolve_arm)
+        check_recorded(study, arms)
+        check_validated(study, arms)
+        folder = study_folder(options.output_dir, study, definition, overrides)
+        planned.append((begin_manifest(study, definition, overrides, options.command, arms), folder))
+    return planned
+
+
+def tuning_override(study: Study, value: Any) -> str:
+    """Return the override that sets a study's tuned setting to a value.
+
+    >>> from ablate.study.study import Tuning
+    >>> tuning_override(Study(name="s", tuning=Tuning(key="optimizer.lr", values=[0.1, 0.2])), 0.1)
+    'optimizer.lr=0.1'
+    """
+    assert study.tuning is not None
+    return f"{study.tuning.key}={text(value)}"
+
+
+def print_overview(results: Sequence[Results], machine: Machine, *, with_arms: bool) -> None:
+    """Print the studies, what is decided for all jobs, how many runs are left and about how long they take."""
+    overviews = (study_overview(found, with_arms=with_arms) for found in results)
+    print(*overviews, *machine.unless_given([]), sep="\n")
+    print(forecast(results, machine.num_workers), flush=True)
+
+
+def begin_collection(studies: Sequence[Started], options: Options) -> Collection | None:
+    """Write which studies belong together, and return it; None where one was asked for alone."""
+    if options.collection is None:
+        return None
+    collection = replace(options.collection, folders=[folder.name for _, folder in studies])
+    write_collection(collection, collection.folder_in(options.output_dir))
+    return collection
+
+
+def launcher(submit: Submit, options: Options, machine: Machine, measures: Mapping[str, list[str]]) -> Launch:
+    """Return the function with which `do_runs` launches jobs.
+
+    Where jobs run on this computer and a batch breaks off, say because a worker was killed, this is printed, and the
+    runs' folders show what is done.
+
+    Args:
+        submit, options, machine: see `do_studies`.
+        measures: see `measures_by_folder`.
+    """
+
+    def launch(jobs: list[Job], wait: bool, rerun: bool) -> None:
+        own = [f"wait={wait or options.wait}".lower(), f"rerun={rerun}".lower()]
+        lines = [
+            [*job.overrides, *machine.unless_given(job.overrides), *measures.get(job.variant.folder, []), *own]
+            for job in jobs
+        ]
+        try:
+            submit(in_turn(lines, machine.gpus))
+        except Exception as error:
+            why = f"the launcher gave up: {' '.join(str(error).split())[:300]}"
+            if not machine.is_local:
+                raise UserError(
+                    f"{why}; what it has submitted may still run; when it is over, to do what is left:\n"
+                    f"  {command_again(options.command)}"
+                ) from error
+            print(why, file=sys.stderr)
+
+    return launch
+
+
+def conclude(
+    studies: Sequence[Started],
+    results: Sequence[Results],
+    collection: Collection | None,
+    failed: Mapping[str, str],
+    options: Options,
+) -> None:
+    """Judge the studies, write the reports, and print the verdicts, where the reports are, and which runs failed."""
+    if collection is not None:
+        print("\n{}\n\n{}".format(*report.report_collection(collection, studies)))
+    else:
+        (only,) = results
+        judgements = judge(only)
+        page = report.write_report(only, judgements)
+        print(f"\n{report.summary(only, judgements)}\n\n{page}")
+        for view in ("tensorboard", "tensorboard-arms"):  # the runs, and one aggregated run for each arm
+            print(f"tensorboard --logdir {shlex.quote(str(only.folder / view))}")
+    if failed:
+        print(f"\n{len(failed)} runs failed:", file=sys.stderr)
+        for folder, line in failed.items():
+            print(f"  {options.output_dir / folder}: {line}", file=sys.stderr)
+        print(f"to do what is left:\n  {command_again(options.command)}", file=sys.stderr)

@@ -1,0 +1,129 @@
+"""From the command line to studies: one of conf/study, the several that a collection names, or a plain sweep."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ablate.config import catalog
+from ablate.config.overrides import key_of
+from ablate.errors import UserError
+from ablate.study.collection import Collection
+from ablate.study.files import parts_of, patch, read_study, with_claims, with_profile, without_idle
+from ablate.study.study import TUNING_SEED, Study, parse
+from ablate.training.identity import is_unscientific
+
+NOT_IN_BASE = ("output_dir", "rerun", "dry_run", "wait", "seed")  # a study's own, or the command line's
+
+
+class Request(NamedTuple):
+    """A study as it is asked for.
+
+    Args:
+        study: with the overrides in its base.
+        definition: the content of its file, changes from the command line included.
+        overrides: changes of every arm from the command line.
+    """
+
+    study: Study
+    definition: dict[str, Any]
+    overrides: list[str]
+
+
+def named_studies(
+    name: str, profile: str | None, changes: Sequence[str], overrides: Sequence[str], where: Sequence[Path]
+) -> list[Request]:
+    """Return the study of a file, or each of those that it consists of.
+
+    Args:
+        name: of the file in conf/study.
+        profile: of that file, None for none.
+        changes: "key=value" changes of its content.
+        overrides: changes of every arm.
+        where: the conf folders.
+
+    Raises:
+        UserError: a file has in its base what belongs to the command line.
+
+    >>> from ablate.config.catalog import folders
+    >>> (request,) = named_studies("activation", None, ["seeds=3"], ["net=micro"], folders())
+    >>> request.study.seeds, request.overrides
+    ([0, 1, 2], ['net=micro'])
+    """
+    files, claim_files = catalog.levels(where, "study"), catalog.levels(where, "claim")
+    names = parts_of(name, files)
+    found = []
+    for part in names:
+        content = patch(with_profile(part, read_study(files[part]), profile, files), changes)
+        found.append((part, with_claims(part, content, claim_files)))
+    if names != [name]:
+        found = without_idle(found)
+    requests = []
+    for part, definition in found:
+        for override in definition.get("base") or []:
+            if key_of(override) in NOT_IN_BASE:
+                cure = "give study.seeds" if key_of(override) == "seed" else "say it on the command line"
+                raise UserError(f"{override} has no place in the base of study {part}; {cure}")
+        study = parse(part, definition, *catalog.caption(files[part])).with_overrides(overrides)
+        requests.append(Request(study, definition, list(overrides)))
+    return requests
+
+
+def collection_of(name: str, profile: str | None, command: str, where: Sequence[Path]) -> Collection | None:
+    """Return the collection that a study file describes, its folders not known yet; None where it is a single study.
+
+    Args:
+        name, profile, where: see `named_studies`.
+        command: the command line.
+
+    >>> from ablate.config.catalog import folders
+    >>> collection_of("activation", None, "ablate study=activation", folders()) is None
+    True
+    """
+    files = catalog.levels(where, "study")
+    if parts_of(name, files) == [name]:
+        return None
+    title, source = catalog.caption(files[name])
+    return Collection(name=name, title=title, source=source, profile=profile or "", command=command, folders=[])
+
+
+def check_swept(key: str, override: str) -> None:
+    """Check that a swept key makes different runs.
+
+    Raises:
+        UserError: it says how or where runs are done.
+
+    >>> check_swept("activation", "activation=relu,tanh")
+    """
+    if is_unscientific(key) and key not in ("seed", "data.root"):  # the data's content is a part of the run
+        raise UserError(
+            f"{key} says how or where runs are done and is no part of what they are, so all of {override} would be the "
+            "same runs; give one command for each value, each with an output_dir of its own"
+        )
+
+
+def plain_sweep(name: str, axes: Mapping[str, Sequence[Any]], overrides: Sequence[str], seed: Any) -> Request:
+    """Return a plain sweep as a study: one grid, no tuning, no claims.
+
+    Args:
+        name: what is swept, as typed.
+        axes: {swept key: its values}.
+        overrides: changes of every arm.
+        seed: of every arm where `seed` is not swept.
+
+    Raises:
+        UserError: a seed is refused.
+
+    >>> study = plain_sweep("activation=relu,tanh", {"activation": ["relu", "tanh"]}, ["net=micro"], seed=0).study
+    >>> [arm.label for arm in study.arms()], study.seeds
+    (['activation=relu', 'activation=tanh'], [0])
+    """
+    product = {key: list(values) for key, values in axes.items() if key != "seed"}
+    seeds = list(axes.get("seed", [seed]))
+    for one in seeds:
+        if not isinstance(one, int) or isinstance(one, bool) or one < 0:
+            raise UserError(f"`seed` must be a whole number of at least 0, got {one!r}")
+        if one >= TUNING_SEED:
+            raise UserError(f"`seed` must lie below {TUNING_SEED} in a sweep, where tuning seeds begin, got {one}")
+    base = [line for line in overrides if not line.startswith(("seed=", "rerun=", "dry_run=", "wait="))]
+    definition = {"base": base, "grids": [{"product": product}], "seeds": seeds}
+    return Request(parse(name or "sweep", definition), definition, [])

@@ -1,0 +1,32 @@
+"""What is decided once for all jobs; how GPUs are shared is tested with the hardware."""
+
+import pytest
+
+from ablate.sweep.machine import Machine, find_machine
+
+SETTINGS = {"precision": "fp32", "device": "cpu", "gpu": None, "workers_per_gpu": 1, "trainer.threads": "auto"}
+
+
+def test_jobs_here_share_the_cores(monkeypatch):
+    monkeypatch.setattr("ablate.training.hardware.num_cores", lambda: 8)
+    for num_jobs, num_workers in ((2, 2), (-1, 8), (-2, 7), (-100, 1)):
+        machine = find_machine("JoblibLauncher", num_jobs, SETTINGS, [[]])
+        assert (machine.num_workers, machine.is_local) == (num_workers, True)
+        assert machine.values == {"trainer.threads": 8 // num_workers}
+
+
+def test_a_cluster_decides_for_itself_but_for_the_precision():
+    assert find_machine("SlurmLauncher", 4, SETTINGS, [[]]) == Machine({}, 4, (), is_local=False)
+    for settings, base in ((SETTINGS | {"precision": "auto"}, []), (SETTINGS, ["precision=auto"])):
+        with pytest.raises(ValueError, match="`precision=auto` may differ between the nodes of a cluster"):
+            find_machine("SlurmLauncher", 4, settings, [base])
+
+
+def test_studies_done_together_have_one_device():
+    with pytest.raises(ValueError, match="need one device, got cpu and cuda"):
+        find_machine("JoblibLauncher", 1, SETTINGS, [["device=cuda"], []])
+
+
+def test_what_an_arm_says_itself_is_not_replaced():
+    machine = Machine({"device": "cpu", "trainer.threads": 2}, 1)
+    assert machine.unless_given(["trainer.threads=1", "net=micro"]) == ["device=cpu"]

@@ -1,0 +1,98 @@
+"""The path of a study from its request to its report; runs are made by hand, without training."""
+
+import pytest
+
+from ablate.errors import UserError
+from ablate.study.collection import Collection
+from ablate.sweep.machine import Machine
+from ablate.sweep.path import Options, check_requests, do_studies
+from ablate.sweep.request import plain_sweep
+from ablate.training.record import write_record
+from builders.records import make_record
+from builders.studies import variant
+
+MACHINE = Machine({"device": "cpu"}, 2, gpus=[0, 1])
+
+
+@pytest.fixture
+def requests():
+    return [plain_sweep("sweep", {"activation": ["relu", "tanh"], "seed": [0, 1]}, ["net=micro"], seed=0)]
+
+
+def resolve(overrides, value):
+    return variant(overrides[-1].removeprefix("activation="), value)
+
+
+@pytest.fixture
+def submit(tmp_path):
+    """Does jobs by writing their records, and keeps their overrides; those of one activation can be lost."""
+
+    def do(jobs):
+        do.jobs += jobs
+        for job in jobs:
+            given = dict(line.split("=", 1) for line in job)
+            folder = tmp_path / "runs" / given["activation"] / f"seed-{given['seed']}"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "config.yaml").write_text("begun")
+            if given["activation"] == do.lost:
+                raise RuntimeError("a worker was killed")
+            record = make_record(fingerprint=given["activation"], seed=int(given["seed"]), arm=given["activation"])
+            write_record(record, folder)
+
+    do.jobs, do.lost = [], ""
+    return do
+
+
+def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(requests, submit, tmp_path, capsys):
+    options = Options(output_dir=tmp_path, command="ablate -m", dry_run=True)
+    assert do_studies(requests, options, MACHINE, resolve, submit) == {}
+    assert "\ndevice=cpu\n4 runs left; how long one takes is not known yet\n" in capsys.readouterr().out
+    assert not submit.jobs and not list(tmp_path.iterdir())
+
+
+def test_missing_runs_are_done_once_and_reported(requests, submit, tmp_path, capsys):
+    options = Options(output_dir=tmp_path, command="ablate -m", wait=True)
+    assert do_studies(requests, options, MACHINE, resolve, submit) == {}
+    assert len(submit.jobs) == 4
+    assert submit.jobs[1][-5:] == ["seed=0", "device=cpu", "wait=true", "rerun=false", "gpu=1"]
+    printed = capsys.readouterr().out
+    (page,) = tmp_path.glob("studies/*/report.html")
+    assert str(page) in printed and "tensorboard --logdir" in printed
+    assert do_studies(requests, options, MACHINE, resolve, submit) == {}
+    assert len(submit.jobs) == 4
+    assert "no run is left" in capsys.readouterr().out
+
+
+def test_lost_workers_are_printed_with_the_command_for_the_rest(requests, submit, tmp_path, capsys):
+    submit.lost = "tanh"
+    options = Options(output_dir=tmp_path, command="ablate -m activation=relu,tanh rerun=true")
+    failed = do_studies(requests, options, MACHINE, resolve, submit)
+    assert set(failed) == {"runs/tanh/seed-0", "runs/tanh/seed-1"}
+    printed = capsys.readouterr().err
+    assert "the launcher gave up: a worker was killed" in printed and "2 runs failed:" in printed
+    assert printed.endswith("to do what is left:\n  ablate -m activation=relu,tanh\n")
+
+
+def test_a_cluster_that_gives_up_ends_the_command(requests, submit, tmp_path):
+    submit.lost = "relu"
+    options = Options(output_dir=tmp_path, command="ablate -m activation=relu,tanh")
+    with pytest.raises(ValueError, match=r"what it has submitted may still run; .*\n  ablate -m activation=relu,tanh"):
+        do_studies(requests, options, Machine({}, 1, (), is_local=False), resolve, submit)
+
+
+def test_studies_of_a_collection_have_one_first_page(requests, submit, tmp_path):
+    requests += [plain_sweep("other", {"activation": ["relu"], "seed": [0, 1, 2]}, [], seed=0)]
+    both = Collection(name="both", title="", source="", profile="", command="ablate study=both", folders=[])
+    options = Options(output_dir=tmp_path, command="ablate study=both", collection=both)
+    assert do_studies(requests, options, MACHINE, resolve, submit) == {}
+    assert len(submit.jobs) == 5  # shared runs are done once
+    assert len(list(tmp_path.glob("studies/*/report.html"))) == 3
+
+
+def test_a_refused_setting_is_named_with_its_arm(requests):
+    def check(overrides):
+        if "activation=tanh" in overrides:
+            raise UserError("`x` is refused")
+
+    with pytest.raises(UserError, match=r"`x` is refused \(activation=tanh\)"):
+        check_requests(requests, check)

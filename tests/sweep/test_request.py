@@ -1,0 +1,62 @@
+"""From the command line to studies."""
+
+import pytest
+
+from ablate.sweep.request import check_swept, collection_of, named_studies, plain_sweep
+
+STUDY = "base: [net=micro]\ngrids: [{product: {activation: [relu, tanh]}}]\nseeds: 2\nprofiles: {full: {seeds: 5}}\n"
+
+
+@pytest.fixture
+def conf(tmp_path):
+    (tmp_path / "study").mkdir()
+
+    def write(**files):
+        for name, content in files.items():
+            (tmp_path / "study" / f"{name}.yaml").write_text(f"# About {name}.\n# Source: a test.\n{content}")
+        return [tmp_path]
+
+    return write
+
+
+def test_a_study_file_with_profile_changes_and_overrides(conf):
+    where = conf(one=STUDY)
+    ((study, definition, overrides),) = named_studies("one", "full", ["alpha=0.01"], ["net=small"], where)
+    assert (study.title, study.seeds, study.alpha, study.base) == ("About one.", [0, 1, 2, 3, 4], 0.01, ["net=small"])
+    assert definition["base"] == ["net=micro"]
+    assert overrides == ["net=small"]
+    assert collection_of("one", None, "ablate study=one", where) is None
+
+
+def test_a_study_that_consists_of_others(conf):
+    where = conf(one=STUDY, two=STUDY, both="studies: [two, one]\n")
+    assert [request.study.name for request in named_studies("both", None, [], [], where)] == ["two", "one"]
+    collection = collection_of("both", "full", "ablate study=both", where)
+    assert (collection.name, collection.title, collection.profile) == ("both", "About both.", "full")
+
+
+@pytest.mark.parametrize(("line", "cure"), [("seed=3", "give study.seeds"), ("rerun=true", "say it on the command")])
+def test_a_base_has_nothing_of_the_command_line(conf, line, cure):
+    with pytest.raises(ValueError, match=f"{line} has no place in the base of study one; {cure}"):
+        named_studies("one", None, [], [], conf(one=STUDY.replace("net=micro", line)))
+
+
+def test_a_plain_sweep_is_a_study_without_claims():
+    axes = {"seed": [3, 4], "activation": ["relu", "tanh"]}
+    study, definition, overrides = plain_sweep("seed=3,4,activation=relu,tanh", axes, ["net=micro", "rerun=true"], 0)
+    assert (study.seeds, study.base, study.claims, overrides) == ([3, 4], ["net=micro"], [], [])
+    assert definition["grids"] == [{"product": {"activation": ["relu", "tanh"]}}]
+    assert plain_sweep("", {}, [], 7).study.name == "sweep"
+
+
+@pytest.mark.parametrize("seed", [-1, True, "a", 1.5, 1_000_000])
+def test_seeds_of_a_sweep_are_whole_numbers_below_those_of_tuning(seed):
+    with pytest.raises(ValueError, match="`seed` must"):
+        plain_sweep("", {}, [], seed)
+
+
+def test_what_is_swept_makes_other_runs():
+    for key in ("activation", "seed", "data.root"):
+        check_swept(key, f"{key}=1,2")
+    with pytest.raises(ValueError, match=r"output_dir says how or where .* all of output_dir=a,b would be the same"):
+        check_swept("output_dir", "output_dir=a,b")
