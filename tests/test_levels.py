@@ -12,6 +12,7 @@ from PIL import Image
 
 from ablate.cli import planning
 from ablate.config import catalog
+from ablate.errors import UserError
 from ablate.training.start import start
 
 GROUPS = OrderedDict(
@@ -89,7 +90,10 @@ def test_pairs_of_levels_train_or_are_refused(row, compose, tmp_path, small_imag
             start(planning.make_run(plan), plan.folder)
         assert not plan.folder.exists()
         return
-    record, _ = start(planning.make_run(plan), plan.folder)
+    try:
+        record, _ = start(planning.make_run(plan), plan.folder)
+    except UserError as error:
+        pytest.fail(f"{error}\nif two of these levels make no sense together, add the pair to REFUSED in {__file__}")
     assert record.levels == {**record.levels, **row}
     assert 0 <= record.metrics["test/accuracy"] <= 1
     if record.status == "finished":

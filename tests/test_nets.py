@@ -1,16 +1,13 @@
-from pathlib import Path
-
 import pytest
 import torch
-from omegaconf import OmegaConf
 from torch import nn
 
+from ablate.config import catalog
 from ablate.layers.activation import Maxout
 from ablate.layers.dropout import Dropout, Positions
 from ablate.layers.normalization import Batch, Group, Instance, NoNormalization
 from ablate.nets import ConvNet, format_layer_table, layer_table, output_size
 
-CONF = Path(__file__).resolve().parents[1] / "conf" / "net"
 IMAGE = (3, 32, 32)
 
 
@@ -26,7 +23,7 @@ def build(image_shape=IMAGE, activation=nn.ReLU, normalization=None, dropout=Non
 
 
 def preset(name, **choices):
-    settings = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
+    settings = catalog.content_of("net", name, catalog.folders())
     settings.pop("_target_")
     return build(**settings, **choices)
 

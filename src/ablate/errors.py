@@ -1,11 +1,11 @@
-"""What a user can do wrong, as a type of its own, so that a fault of the program is never shown as bad input.
+"""Errors of the user have a type of their own, so that a fault of the program is never shown as bad input.
 
     Exception
     └── ValueError
         └── UserError    the command shows its message alone and ends with status 2
             ├── Unusable     a file is there and cannot be used
             ├── CannotWrite  the system refused to write a file
-            └── start.Busy   another process is doing the run
+            └── training.start.Busy  another process is doing the run
 
 Every other exception is a fault of `ablate`, of a library, or of code of the user's own: it is shown with its
 traceback. A `Notice` stops nothing: it is a warning that the command shows as one line.
@@ -46,7 +46,14 @@ class Notice(UserWarning):
 
 
 def notice(message: str) -> None:
-    """Show a line, but not in the worker processes of a sweep, which see what their parent sees."""
+    """Show a line; not in the worker processes of a sweep, which would repeat the line of their parent.
+
+    Example:
+        >>> with warnings.catch_warnings(record=True) as shown:
+        ...     notice("3 files are left out")
+        >>> str(shown[0].message)
+        '3 files are left out'
+    """
     from multiprocessing import current_process
 
     if current_process().name == "MainProcess":
@@ -111,6 +118,12 @@ def making(name: str, caller: str) -> Iterator[None]:
     Args:
         name: of the setting that describes it.
         caller: see `is_refusal`.
+
+    Example:
+        >>> with making("net", __file__):
+        ...     int("many")
+        Traceback (most recent call last):
+        ablate.errors.UserError: `net` cannot be made from its settings: invalid literal for int() with base 10: 'many'
     """
     try:
         yield

@@ -1,7 +1,7 @@
 """The lecture's grammar [(Conv-Act)^N-Pool]^M-(FC-Act)^F-Linear, and the table of its layers.
 
-The net is one flat `nn.Sequential` of named layers. It is given constructors (activation, normalization, dropout), so
-it knows no particular choice. The last (FC-Act) of the lecture's notation would put an activation on the logits; here
+The net is one flat `nn.Sequential` of named layers. It takes constructors (activation, normalization, dropout), so it
+depends on no particular choice. The last (FC-Act) of the lecture's notation would put an activation on the logits; here
 a linear classifier follows it.
 """
 
@@ -19,7 +19,12 @@ Shape = tuple[int, int, int]
 
 
 class Scale(nn.Module):
-    """x -> factor * x."""
+    """x -> factor * x.
+
+    Example:
+        >>> Scale(0.5)(torch.tensor([2.0]))
+        tensor([1.])
+    """
 
     def __init__(self, factor: float) -> None:
         super().__init__()
@@ -40,7 +45,7 @@ class Net(nn.Sequential):
 
 @dataclass(frozen=True, kw_only=True)
 class ConvNet:
-    """A net of the grammar, described; `build` makes it.
+    """The description of a net of the grammar; `build` makes the net.
 
     Args:
         widths: one entry a stage (M of them): the number of channels of each convolution of that stage, or one number
@@ -57,6 +62,15 @@ class ConvNet:
             redundant).
         input_scale: factor on the preprocessed images.
         logit_scale: factor on the logits.
+
+    Example:
+        >>> from ablate.layers.dropout import Dropout, Positions
+        >>> from ablate.layers.normalization import Batch
+        >>> net = ConvNet(widths=[4], num_hidden=0).build(
+        ...     (3, 8, 8), 10, activation=nn.ReLU, normalization=Batch(), dropout=Positions(layer=Dropout)
+        ... )
+        >>> [name for name, _ in net.named_children()]
+        ['conv1_1', 'norm1_1', 'act1_1', 'conv1_2', 'norm1_2', 'act1_2', 'pool1', 'flatten', 'classifier']
     """
 
     widths: list[int | list[int]]
@@ -110,12 +124,12 @@ class ConvNet:
         """Return the net, its weights not yet initialized.
 
         Args:
-            image_shape: (C, H, W) of the images as the first convolution sees them, H = W.
+            image_shape: (C, H, W) of the images that the first convolution gets, H = W.
             num_classes: number of logits.
             activation: makes one activation. With `num_pieces` k > 1 (maxout) the affine maps before it are k times as
                 wide; with `equal_parameters` all widths shrink until the number of parameters is that of k = 1.
-            normalization: called with (num_features, ndim); what else it may declare stands in `layers.normalization`.
-            dropout: says what stands at the input, after each stage and after each hidden layer.
+            normalization: called with (num_features, ndim); `layers.normalization` names its optional attributes.
+            dropout: gives the layer, or None, at the input, after each stage and after each hidden layer.
             front: layers before all others (preprocessing, input noise), which keep their names.
 
         Raises:
@@ -150,7 +164,7 @@ class ConvNet:
 
 
 class _Builder:
-    """The walk through the grammar that turns a description into layers."""
+    """Turns a description into layers, stage by stage."""
 
     def __init__(
         self,
@@ -202,7 +216,7 @@ class _Builder:
         return [(name, layer) for name, layer in named if layer is not None]
 
     def num_parameters(self, num_pieces: int) -> int:
-        """Return the number of trainable parameters at the present width factor."""
+        """Return the number of trainable parameters at the current width factor."""
         with torch.device("meta"):
             return sum(p.numel() for _, layer in self.layers(num_pieces) for p in layer.parameters())
 
@@ -240,7 +254,7 @@ class _Builder:
         return self.spec.bias and not getattr(self.normalization, "removes_bias", False)
 
     def _width(self, width: int) -> int:
-        """Return the width under the present factor, kept even so that groups of channels still divide it."""
+        """Return the width at the current factor, kept even so that groups of channels still divide it."""
         return width if self.width_factor == 1 else max(2, 2 * round(width * self.width_factor / 2))
 
 
@@ -249,6 +263,10 @@ def output_size(size: int, kernel_size: int, padding: int, stride: int, layer: s
 
     Raises:
         UserError: nothing would be left; the layer is named.
+
+    Example:
+        >>> output_size(32, kernel_size=5, padding=2, stride=1, layer="conv1")
+        32
     """
     out = (size - kernel_size + 2 * padding) // stride + 1
     if out < 1:
@@ -260,7 +278,17 @@ def output_size(size: int, kernel_size: int, padding: int, stride: int, layer: s
 
 
 def units(net: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Return the activation layers in order, each under the name of the affine layer before it (conv1_1, fc1)."""
+    """Return the activation layers in order, each under the name of the affine layer before it (conv1_1, fc1).
+
+    Example:
+        >>> from ablate.layers.dropout import Dropout, Positions
+        >>> from ablate.layers.normalization import Batch
+        >>> net = ConvNet(widths=[4], num_hidden=0).build(
+        ...     (3, 8, 8), 10, activation=nn.ReLU, normalization=Batch(), dropout=Positions(layer=Dropout)
+        ... )
+        >>> [name for name, _ in units(net)]
+        ['conv1_1', 'conv1_2']
+    """
     named = ((name, layer) for name, layer in net.named_children() if name.startswith(("act", "fc_act")))
     return [
         ("fc" + n.removeprefix("fc_act") if n.startswith("fc") else "conv" + n.removeprefix("act"), m) for n, m in named
@@ -277,7 +305,12 @@ class LayerRow(NamedTuple):
 
 
 def layer_table(net: nn.Sequential, image_shape: Shape, device: str | torch.device = "cpu") -> list[LayerRow]:
-    """Return one row a layer for images of `image_shape`, by passing one black image through."""
+    """Return one row a layer for images of `image_shape`, by passing one black image through.
+
+    Example:
+        >>> layer_table(nn.Sequential(nn.Flatten(), nn.Linear(12, 10)), (3, 2, 2))[1].num_parameters
+        130
+    """
     rows: list[LayerRow] = []
     x = torch.zeros(1, *image_shape, device=device)
     training = net.training
@@ -292,7 +325,14 @@ def layer_table(net: nn.Sequential, image_shape: Shape, device: str | torch.devi
 
 
 def format_layer_table(rows: list[LayerRow]) -> str:
-    """Return the table as aligned text, with the total last."""
+    """Return the table as aligned text, with the total last.
+
+    Example:
+        >>> print(format_layer_table([LayerRow("fc", "Linear", (10,), 1290)]))
+        layer  kind    output  parameters
+        fc     Linear      10       1,290
+        total                       1,290
+    """
     cells = [("layer", "kind", "output", "parameters")]
     cells += [(r.name, r.kind, "x".join(map(str, r.output_shape)), f"{r.num_parameters:,}") for r in rows]
     cells.append(("total", "", "", f"{sum(row.num_parameters for row in rows):,}"))

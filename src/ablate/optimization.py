@@ -1,4 +1,4 @@
-"""How the step size changes over a run, and which parameters are decayed."""
+"""Learning-rate schedules, and the parameter groups that decide what is decayed."""
 
 import math
 from collections.abc import Sequence
@@ -10,12 +10,17 @@ from torch import nn
 
 from ablate.errors import UserError
 
-# Fraction of a run by which a place may be missed: 0.28 * 25 is 7.000000000000001. A step is a larger part of any run.
+# Tolerance as a fraction of a run: 0.28 * 25 is 7.000000000000001. A step is a larger part of any run.
 ROUNDING = 1e-9
 
 
 def reached(epoch: float, place: float, num_epochs: int) -> bool:
-    """Return whether `epoch` is at `place` (both in epochs) or beyond, the rounding of floats aside."""
+    """Return whether `epoch` is at `place` (both in epochs) or beyond, except for the rounding of floats.
+
+    Example:
+        >>> reached(7.0, 0.28 * 25, num_epochs=25)
+        True
+    """
     return epoch >= place - ROUNDING * num_epochs
 
 
@@ -28,9 +33,13 @@ def parameter_groups(net: nn.Module, l2: float, bias_lr_factor: float = 1.0) -> 
     Args:
         net: gives the parameters.
         l2: weight decay, at least 0.
-        bias_lr_factor: learning rate of the biases in units of all others', above 0. Other than 1 it makes a third
-            group of what is named `bias`, the shifts of normalizations too, which says so under "lr_factor" (Jordan
-            2024, arXiv:2404.00498, has 64 for batch norm's).
+        bias_lr_factor: factor on the learning rate of the biases, above 0. Unless it is 1, all parameters named `bias`,
+            those of normalizations too, are a third group, which holds it as "lr_factor" (Jordan 2024,
+            arXiv:2404.00498, has 64 for batch norm's).
+
+    Example:
+        >>> [group["weight_decay"] for group in parameter_groups(nn.Linear(3, 2), l2=5e-4)]
+        [0.0005, 0.0]
     """
     named = [(name.rpartition(".")[2], p) for name, p in net.named_parameters() if p.requires_grad]
     apart = [p for name, p in named if p.ndim < 2 and name == "bias" and bias_lr_factor != 1]
@@ -44,16 +53,27 @@ def parameter_groups(net: nn.Module, l2: float, bias_lr_factor: float = 1.0) -> 
 
 
 def set_initial_lr(optimizer: torch.optim.Optimizer) -> None:
-    """Write each group's learning rate before any schedule, its "lr_factor" included, under "initial_lr"."""
+    """Write each group's learning rate before any schedule, its "lr_factor" included, under "initial_lr".
+
+    Example:
+        >>> optimizer = torch.optim.SGD(parameter_groups(nn.Linear(3, 2), l2=0.0, bias_lr_factor=64.0), lr=0.5)
+        >>> set_initial_lr(optimizer)
+        >>> [group["initial_lr"] for group in optimizer.param_groups]
+        [0.5, 32.0]
+    """
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] = group["lr"] * group.get("lr_factor", 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Constant:
-    """The same lr throughout; called, like every schedule, with (epoch, num_epochs) it returns the factor on `lr`.
+    """A constant learning rate. Every schedule is called with (epoch, num_epochs) and returns a factor on `lr`.
 
     `epoch` is a real number in [0, num_epochs): the epochs done before the step.
+
+    Example:
+        >>> Constant()(2.5, 8)
+        1.0
     """
 
     def __call__(self, epoch: float, num_epochs: int) -> float:
@@ -67,6 +87,10 @@ class Step:
     Args:
         milestones: fractions of the run in (0, 1), increasing.
         factor: in (0, 1].
+
+    Example:
+        >>> Step(milestones=[0.5, 0.75], factor=0.5)(6.0, 8)
+        0.25
     """
 
     milestones: Sequence[float]
@@ -91,6 +115,10 @@ class Cosine:
     Args:
         final: factor at the end, in [0, 1].
         warmup_epochs: epochs of linear increase from 0 before it.
+
+    Example:
+        >>> round(Cosine()(4.0, 8), 3)
+        0.5
     """
 
     final: float = 0.0
@@ -117,6 +145,10 @@ class Triangular:
     Args:
         peak: fraction of the run at which lr is reached, in (0, 1).
         start, final: factors at the ends, in [0, 1].
+
+    Example:
+        >>> round(Triangular(peak=0.25)(1.0, 8), 3)
+        0.5
     """
 
     peak: float = 0.2
@@ -143,6 +175,10 @@ class Geometric:
 
     Args:
         growth: factor an epoch, above 0; sqrt(2) in D. Page's "How to train your ResNet 7".
+
+    Example:
+        >>> Geometric(growth=2.0)(3.5, 8)
+        8.0
     """
 
     growth: float

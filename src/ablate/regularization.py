@@ -1,4 +1,4 @@
-"""What is added to the loss or the input so that the net does not merely learn the training images by heart."""
+"""Regularizers: L2, L1 on activations, input noise and label smoothing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +15,10 @@ class InputNoise(nn.Module):
 
     Args:
         std: standard deviation, in the units of the preprocessed images.
+
+    Example:
+        >>> InputNoise(0.1).eval()(torch.ones(2))
+        tensor([1., 1.])
     """
 
     def __init__(self, std: float) -> None:
@@ -23,7 +27,7 @@ class InputNoise(nn.Module):
         self.seed = 0
 
     def reseed(self, key: int) -> None:
-        """Let the next noise be the one that belongs to `key`."""
+        """Make the next noise a function of `key`."""
         self.seed = key
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,6 +50,11 @@ class Regularizer:
         l1_activation: coefficient of the sum, over activation layers, of the mean |a| of their outputs.
         input_noise: standard deviation of Gaussian noise on the preprocessed images, in training.
         label_smoothing: probability mass spread evenly over all classes, in [0, 1) (arXiv:1512.00567).
+
+    Example:
+        >>> loss = Regularizer(label_smoothing=0.1).make_loss(nn.Sequential())
+        >>> round(loss(torch.zeros(1, 10), torch.tensor([3])).item(), 4)
+        2.3026
     """
 
     l2: float = 0.0
@@ -67,7 +76,7 @@ class Regularizer:
     def make_loss(self, net: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
         """Return the training loss (logits (N, K), labels (N,)) -> 0-d tensor: cross-entropy plus l1_activation.
 
-        With `l1_activation` the activation layers of `net` (named act... and fc_act...) are listened to.
+        With `l1_activation` the activation layers of `net` (named act... and fc_act...) get forward hooks.
         """
         terms: list[Tensor] = []
         if self.l1_activation:

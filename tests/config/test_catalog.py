@@ -1,4 +1,5 @@
 import pytest
+from omegaconf import OmegaConf
 
 from ablate.cli.arguments import applicable, as_sweep, check, options_first, split_folders
 from ablate.config import catalog
@@ -15,16 +16,48 @@ def test_groups_are_the_folders():
 
 
 @pytest.mark.parametrize(("group", "level"), ALL)
-def test_every_level_says_what_it_is_and_where_it_comes_from(group, level):
+def test_every_level_says_what_it_is(group, level):
+    """Its source too, where it has one: "# Source: none." says nothing."""
     path = catalog.levels(CONF, group)[level]
-    first, second = path.read_text().splitlines()[:2]
-    assert first.startswith("# ")
-    assert first.endswith((".", "?"))
-    assert second.startswith("# Source: ")
-    assert level == level.lower()
     description, source = catalog.caption(path)
+    assert description.endswith((".", "?")), f"begin {path} with a comment line that says what it is"
+    assert not source.startswith("none"), f"leave the source out of {path}"
+    assert level == level.lower()
     assert description in catalog.describe_levels(CONF, [group]).replace("\n" + " " * 25, " ")
-    assert source
+
+
+def test_a_source_may_be_absent(tmp_path):
+    path = tmp_path / "mine.yaml"
+    for text, expected in (
+        ("# Mine.\n# Source: me.\na: 1\n", ("Mine.", "me.")),
+        ("# Mine.\n# It is good.\na: 1\n", ("Mine.", "")),
+        ("# Mine.\na: 1\n", ("Mine.", "")),
+        ("a: 1\n", ("", "")),
+        ("", ("", "")),
+    ):
+        path.write_text(text)
+        assert catalog.caption(path) == expected
+
+
+def test_content_has_what_the_defaults_name(tmp_path):
+    group = tmp_path / "toy"
+    group.mkdir()
+    (group / "one.yaml").write_text("a: 1\nb: {c: 2, d: 3}\n")
+    (group / "over.yaml").write_text("defaults: [one, _self_]\nb: {c: 1e-4}\n")
+    (group / "under.yaml").write_text("defaults: [_self_, over]\na: 5\nb: {e: 6}\n")
+    (group / "unsaid.yaml").write_text("defaults: [one]\na: 5\n")
+    content = {level: catalog.content_of("toy", level, [tmp_path]) for level in catalog.levels([tmp_path], "toy")}
+    assert content["over"] == {"a": 1, "b": {"c": 1e-4, "d": 3}}
+    assert content["under"] == {"a": 1, "b": {"c": 1e-4, "d": 3, "e": 6}}
+    assert content["unsaid"] == {"a": 5, "b": {"c": 2, "d": 3}}
+    assert catalog.content_of("toy", "nosuch", [tmp_path]) is None
+
+
+@pytest.mark.parametrize("group", catalog.default_levels())
+def test_content_is_what_is_composed(group, compose):
+    for level in catalog.levels(CONF, group):
+        composed = OmegaConf.to_container(compose([f"{group}={level}"])[0][group], resolve=False)
+        assert composed == catalog.content_of(group, level, CONF)
 
 
 def test_overview_names_every_level_and_marks_the_defaults():

@@ -110,15 +110,12 @@ def lacking(content, place):
 
 
 FREE = ("preprocessing.steps", "diagnostics.known")  # whose keys are names
-LEVELS = [(group, path) for group in catalog.default_levels() for path in catalog.levels([CONF], group).values()]
+LEVELS = [(group, level) for group in catalog.default_levels() for level in catalog.levels([CONF], group)]
 
 
-@pytest.mark.parametrize(("group", "path"), LEVELS, ids=lambda value: getattr(value, "stem", value))
-def test_every_key_of_every_level_has_a_rule_that_its_value_keeps(group, path):
-    content = from_yaml(path.read_text())
-    if "defaults" in content and "_target_" not in content:  # what it adds to other levels
-        content = {"_target_": "ablate.data.preprocessing.Chain", **content}
-    missing = lacking(content, group)
+@pytest.mark.parametrize(("group", "level"), LEVELS)
+def test_every_key_of_every_level_has_a_rule_that_its_value_keeps(group, level):
+    missing = lacking(catalog.content_of(group, level, [CONF]), group)
     assert not missing, f"add the rule of {missing} to conf/schema/, under the level's _target_ or {group}"
 
 

@@ -1,4 +1,4 @@
-"""No class vanishes from the training images, and where validation or test images have none of one, a line says so."""
+"""No class vanishes from the training images; a notice names those that validation or test images lack."""
 
 import warnings
 from typing import Any

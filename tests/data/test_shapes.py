@@ -147,7 +147,7 @@ def ridge_accuracy(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], pe
 def test_linear_classifier_on_pixels_is_near_chance(made: Dataset) -> None:
     accuracy = ridge_accuracy((made.train.images, made.train.labels), (made.test.images, made.test.labels))
     assert accuracy < 0.25
-    # The same classifier does tell what is linear in the pixels: which quarter of the colours' mean an image is in.
+    # The same classifier does learn what is linear in the pixels: which quarter of the colours' mean an image is in.
     mean = made.train.images.double().mean((1, 2, 3))
     halves = (mean > mean.median()).long()
     assert ridge_accuracy((made.train.images, halves), (made.train.images, halves), penalty=1.0) > 0.95
@@ -186,7 +186,7 @@ def test_the_class_is_the_contrast_of_a_disk(tmp_path: Path) -> None:
 
 
 def test_all_deviations_are_in_proportion_to_the_contrast(tmp_path: Path) -> None:
-    """So a normalization of each image by itself leaves nothing that tells the class but the rounding."""
+    """So a normalization of each image by itself leaves nothing that depends on the class but the rounding."""
     one = shapes(tmp_path, min_contrast=0.1, contrast=0.3, noise=0.1).load()
     half = shapes(tmp_path, min_contrast=0.05, contrast=0.15, noise=0.1).load()
     assert torch.equal(one.train.labels, half.train.labels)
@@ -202,8 +202,8 @@ def test_contrasts_can_be_told_but_not_by_a_linear_classifier(tmp_path: Path) ->
     deviations = data.test.images.double() / 255 - 0.5
     smooth = torch.nn.functional.avg_pool2d(deviations, 7, stride=1)
     lengths = smooth.norm(dim=1).flatten(1).max(1).values
-    told = (9 * (lengths / 0.05).log() / math.log(8)).round().clamp(0, 9)
-    assert (told == data.test.labels).double().mean() > 0.8
+    predicted = (9 * (lengths / 0.05).log() / math.log(8)).round().clamp(0, 9)
+    assert (predicted == data.test.labels).double().mean() > 0.8
 
 
 def test_figures_have_equal_area_and_fit_their_frame() -> None:

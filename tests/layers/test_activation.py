@@ -1,22 +1,21 @@
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from scipy.integrate import quad
 from torch import nn
 
+from ablate.config import catalog
 from ablate.layers.activation import LeCunTanh, Maxout, gain, second_moment
 
-CONF = Path(__file__).parents[2] / "conf" / "activation"
+CONF = [catalog.conf_dir()]
 LAMBDA, ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
 
 
 def load(level: str) -> nn.Module:
-    return instantiate(OmegaConf.load(CONF / f"{level}.yaml"), _convert_="all")()
+    return instantiate(catalog.content_of("activation", level, CONF), _convert_="all")()
 
 
 def sigmoid(x: float) -> float:
@@ -77,7 +76,8 @@ def value_and_gradient(activation: nn.Module, points: list[float]) -> tuple[list
 
 
 def test_every_level_has_an_oracle() -> None:
-    assert {path.stem for path in CONF.glob("*.yaml")} == FORMULAS.keys() | MAXOUTS
+    lacking = catalog.levels(CONF, "activation").keys() - FORMULAS.keys() - MAXOUTS
+    assert not lacking, f"add the value and the derivative of {sorted(lacking)} to FORMULAS in {__file__}"
 
 
 @pytest.mark.parametrize("level", FORMULAS)

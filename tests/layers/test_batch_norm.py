@@ -170,7 +170,7 @@ def test_averaged_standard_deviations_of_two_known_batches() -> None:
 
 
 def test_averaged_standard_deviations_are_those_of_float32_under_bfloat16_autocast() -> None:
-    # Batches of 32768 values around 1: in bfloat16 neither their sum nor their number could be told.
+    # Batches of 32768 values around 1: in bfloat16 neither their sum nor their number could be represented.
     batches = [((seed + 1) * randn(8, 6, 64, 64, seed=seed) + 1).bfloat16() for seed in range(2)]
     norm = BatchNorm(6, inference="population_std")
     with torch.autocast("cpu", torch.bfloat16):

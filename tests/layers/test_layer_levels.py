@@ -1,7 +1,6 @@
 import dataclasses
 import inspect
 import zlib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,28 +8,25 @@ import torch
 import torch.nn.functional as F
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-CONF = Path(__file__).parents[2] / "conf"
-LEVELS = {
-    "activation": "sigmoid tanh lecun_tanh relu leaky_relu prelu elu maxout maxout_equal_parameters selu gelu silu "
-    "mish softplus identity",
-    "initializer": "zeros constant normal xavier_normal xavier_uniform he_normal he_uniform orthogonal lsuv dirac "
-    "torch_default xavier_as_printed",
-    "normalization": "none batch batch_after batch_after_no_affine batch_no_affine batch_frozen_scale "
-    "batch_population batch_mean_std layer "
-    "group instance weight_standardization",
-    "dropout": "none hidden hidden_fifth lecture everywhere spatial alpha monte_carlo",
-}
+from ablate.config import catalog
+
+CONF = [catalog.conf_dir()]
 DEFAULT = {"activation": "relu", "initializer": "he_normal", "normalization": "batch", "dropout": "hidden"}
-ALL = [(group, level) for group, levels in LEVELS.items() for level in levels.split()]
+ALL = [(group, level) for group in DEFAULT for level in catalog.levels(CONF, group)]
 # inplace is excluded by contract, the others are no knobs of a net.
 NO_KNOBS = {"inplace", "device", "dtype", "num_parameters", "args", "kwargs"}
 
 
+def settings(group: str, level: str) -> dict[str, Any]:
+    content = catalog.content_of(group, level, CONF)
+    assert content is not None
+    return content
+
+
 def load(group: str, level: str) -> Any:
-    return instantiate(OmegaConf.load(CONF / group / f"{level}.yaml"), _convert_="all")
+    return instantiate(settings(group, level), _convert_="all")
 
 
 def make_generator(path: str) -> torch.Generator:
@@ -67,36 +63,20 @@ class TinyNet(nn.Module):
         return self.classifier(self.dropouts[2](self.hidden(x.flatten(1))))
 
 
-@pytest.mark.parametrize(("group", "levels"), LEVELS.items())
-def test_the_folder_holds_the_levels(group: str, levels: str) -> None:
-    assert {path.stem for path in (CONF / group).glob("*.yaml")} == set(levels.split())
-
-
 @pytest.mark.parametrize(("group", "level"), ALL)
-def test_a_level_says_what_it_is_and_where_it_comes_from(group: str, level: str) -> None:
-    lines = (CONF / group / f"{level}.yaml").read_text().splitlines()
-    assert lines[0].startswith("# ")
-    assert lines[0].endswith(".")
-    assert lines[1].startswith("# Source: ")
-    assert all(len(line) <= 120 for line in lines)
-
-
-@pytest.mark.parametrize(("group", "level"), ALL)
-def test_a_level_spells_out_every_knob(group: str, level: str) -> None:
-    config = OmegaConf.load(CONF / group / f"{level}.yaml")
-    for node in (config, config.get("layer")):
+def test_a_level_sets_every_argument(group: str, level: str) -> None:
+    content = settings(group, level)
+    for node in (content, content.get("layer")):
         if node is not None:
-            arguments = set(inspect.signature(get_class(node._target_)).parameters) - NO_KNOBS
-            arguments -= {"p"} if node is not config else set()
+            arguments = set(inspect.signature(get_class(node["_target_"])).parameters) - NO_KNOBS
+            arguments -= {"p"} if node is not content else set()
             assert arguments == node.keys() - {"_target_", "_partial_"}
 
 
 @pytest.mark.parametrize(("group", "level"), [(group, level) for group, level in ALL if group != "activation"])
 def test_a_level_that_is_no_factory_refuses_an_unknown_key_when_composed(group: str, level: str) -> None:
-    config = OmegaConf.load(CONF / group / f"{level}.yaml")
-    config["unknown"] = 1
     with pytest.raises(InstantiationException, match="unknown"):
-        instantiate(config, _convert_="all")
+        instantiate({**settings(group, level), "unknown": 1}, _convert_="all")
     assert dataclasses.is_dataclass(load(group, level))
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from ablate.cli.grammar import values_of
 from ablate.config import catalog
-from ablate.config.keys import check_levels, content_of, dotted, every_key, nearest_keys, no_key
+from ablate.config.keys import check_levels, dotted, every_key, nearest_keys, no_key
 from ablate.errors import UserError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def check_key(
     if not rest or in_study:
         return
     if group in groups:
-        content = content_of(group, chosen[group], where)
+        content = catalog.content_of(group, chosen[group], where)
     else:
         nested = yaml.safe_load((catalog.conf_dir() / "config.yaml").read_text(encoding="utf-8"))[group]
         content = nested if isinstance(nested, dict) else {}
@@ -162,7 +162,7 @@ def lacking(
         return f"{level} has no key {name!r}; did you mean {' or '.join(near)}?"
     if group in chosen:
         levels = list(catalog.levels(where, group))
-        have = [other for other in levels if rest in dotted(content_of(group, other, where) or {})]
+        have = [other for other in levels if rest in dotted(catalog.content_of(group, other, where) or {})]
         if have and have != levels:
             return f"{level} has no key {name!r}; it is one of {' and '.join(f'{group}={other}' for other in have[:4])}"
     if near := [other for other in nearest_keys(name, every_key(where, chosen)) if other.partition(".")[0] != group]:

@@ -4,11 +4,13 @@ import difflib
 import functools
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from ablate.config.overrides import from_yaml
 from ablate.errors import UserError
 
 Levels = dict[str, Path]
@@ -29,7 +31,7 @@ def folders() -> list[Path]:
 
 @functools.cache
 def default_levels() -> dict[str, str]:
-    """Return the level of every group that is chosen when nothing is said, in the groups' order; not to be changed."""
+    """Return the level of every group that is chosen by default, in the groups' order; not to be changed."""
     content = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))
     entries = [entry for entry in content["defaults"] if isinstance(entry, dict)]
     return {k: v for entry in entries for k, v in entry.items() if not k.startswith("override ")}
@@ -46,7 +48,7 @@ def levels(where: Sequence[Path], group: str) -> Levels:
     """Return {level: its file} of a group, in alphabetical order.
 
     Raises:
-        UserError: two folders have a level of the same name, of which Hydra would take the first without a word.
+        UserError: two folders have a level of the same name, of which Hydra would silently take the first.
     """
     found: Levels = {}
     for path in sorted((path for folder in where for path in (folder / group).glob("*.yaml")), key=lambda p: p.stem):
@@ -56,12 +58,35 @@ def levels(where: Sequence[Path], group: str) -> Levels:
     return found
 
 
+def content_of(group: str, level: str, where: Sequence[Path]) -> dict[str, Any] | None:
+    """Return the settings of a level as its file has them, laid over those of the levels that its `defaults` name.
+
+    None where there is no such level, or no mapping in its file.
+    """
+    path = levels(where, group).get(level)
+    content = from_yaml(path.read_text(encoding="utf-8")) if path else None
+    if not isinstance(content, dict):
+        return None
+    bases = content.pop("defaults", [])
+    found: dict[str, Any] = {}
+    for base in bases if "_self_" in bases else [*bases, "_self_"]:
+        found = _merged(found, content if base == "_self_" else content_of(group, str(base), where) or {})
+    return found
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested mappings, one laid over the other."""
+    both = {
+        k: _merged(base[k], changes[k]) for k in base if isinstance(base[k], dict) and isinstance(changes.get(k), dict)
+    }
+    return {**base, **changes, **both}
+
+
 def caption(path: Path) -> tuple[str, str]:
-    """Return the description and the source that the first comment lines of a level's file give."""
+    """Return the description and the source that the first comment lines of a level's file give; "" for none."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    comments = [line.removeprefix("#").strip() for line in lines[:2] if line.startswith("#")]
-    description, source = [*comments, "", ""][:2]
-    return description, source.removeprefix("Source:").strip()
+    first, second = ([line.removeprefix("#").strip() if line.startswith("#") else "" for line in lines] + ["", ""])[:2]
+    return first, second.removeprefix("Source:").strip() if second.startswith("Source:") else ""
 
 
 def overview(where: Sequence[Path]) -> str:
@@ -102,7 +127,7 @@ def describe_levels(where: Sequence[Path], groups: Sequence[str] = ()) -> str:
             description, source = caption(path)
             name = f"{level}{'*' if level == known[group] else ''}"
             lines += textwrap.wrap(
-                f"{description} [{source}]" if source and source != "none." else description,
+                f"{description} [{source}]" if source else description,
                 width,
                 initial_indent=f"  {name:<22} ",
                 subsequent_indent=" " * 25,

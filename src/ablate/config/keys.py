@@ -24,33 +24,14 @@ ELSEWHERE = {  # what other programs call it
 }
 
 
-def content_of(group: str, level: str, where: Sequence[Path]) -> dict[str, Any] | None:
-    """Return the settings of a level as its file has them, None where there is no such level or no mapping in it."""
-    path = catalog.levels(where, group).get(level)
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path else None
-    if not isinstance(content, dict):
-        return None
-    found: dict[str, Any] = {}
-    for other in content.pop("defaults", []):  # the settings of other levels, one after the other
-        if isinstance(other, str) and other != "_self_":
-            found = merged(found, content_of(group, other, where) or {})
-    return merged(found, content)
-
-
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested mappings, one laid over the other."""
-    both = {
-        k: merged(base[k], changes[k]) for k in base if isinstance(base[k], dict) and isinstance(changes.get(k), dict)
-    }
-    return {**base, **changes, **both}
-
-
 def every_key(where: Sequence[Path], chosen: Mapping[str, str] | None = None) -> list[str]:
     """Return the dotted keys of the chosen levels (of the default ones where none are given), groups and all."""
     found = list(catalog.keys())
     settings = yaml.safe_load((catalog.conf_dir() / "config.yaml").read_text(encoding="utf-8"))
     nested = {key: value for key, value in settings.items() if key not in ("hydra", "defaults")}
-    nested |= {g: content_of(g, level, where) or {} for g, level in (chosen or catalog.default_levels()).items()}
+    nested |= {
+        g: catalog.content_of(g, level, where) or {} for g, level in (chosen or catalog.default_levels()).items()
+    }
     return [*found, *(key for key in dotted(nested) if "." in key)]
 
 

@@ -145,20 +145,10 @@ def usual(key: str, levels: Mapping[str, str], where: Sequence[Path]) -> str:
     """
     group, _, rest = key.partition(".")
     if group in levels:
-        found = _in_level(group, levels[group], rest.split("."), where)
+        found = _within(catalog.content_of(group, levels[group], where), rest.split("."))
         return "" if found is None else f"{group}={levels[group]} has {key}={text(found[0])}"
     found = _within(from_yaml((catalog.conf_dir() / "config.yaml").read_text(encoding="utf-8")), key.split("."))
     return "" if found is None else f"the default is {key}={text(found[0])}"
-
-
-def _in_level(group: str, level: str, keys: Sequence[str], where: Sequence[Path]) -> tuple[Any] | None:
-    path = catalog.levels(where, group).get(level)
-    content = from_yaml(path.read_text(encoding="utf-8")) if path else None
-    found = _within(content, keys)
-    bases = content.get("defaults", []) if isinstance(content, dict) else []
-    for base in (base for base in bases if found is None and isinstance(base, str) and base != "_self_"):
-        found = _in_level(group, base, keys, where) or found
-    return found
 
 
 def _within(content: Any, keys: Sequence[str]) -> tuple[Any] | None:

@@ -26,6 +26,12 @@ class Augmentation:
 
     Raises:
         UserError: if a value is out of its range; in a call, if reflection needs more pixels than an image has.
+
+    Example:
+        >>> images = torch.arange(4, dtype=torch.uint8).reshape(1, 1, 2, 2)
+        >>> augment = Augmentation(flip=1.0, padding=0, padding_mode="zero", cutout_size=0, cutout_fill=0.5, bits=8)
+        >>> augment(images, torch.Generator()).tolist()
+        [[[[1, 0], [3, 2]]]]
     """
 
     flip: float
@@ -53,7 +59,7 @@ class Augmentation:
             generator: drawn from on its own device, so that one on the CPU gives the same images everywhere.
 
         Returns:
-            Tensor of the same shape, dtype, device and memory format; the images themselves where nothing is asked for.
+            Tensor of the same shape, dtype, device and memory format; the images themselves where nothing is changed.
         """
         num_images, channels, height, width = images.shape
         if self.padding_mode == "reflect" and self.padding >= min(height, width):
@@ -77,7 +83,7 @@ class Augmentation:
             lefts = _randint(width, (num_images, 1), generator, device) - self.cutout_size // 2
             cut = _box(tops, self.cutout_size, height), _box(lefts, self.cutout_size, width)
 
-        # Pixels are gathered from a table of all pixels of the batch; behind them stand one of zeros and one of fill.
+        # Pixels are gathered from a table of all pixels of the batch, followed by one of zeros and one of fill.
         pixels = images.permute(0, 2, 3, 1).reshape(-1, channels)
         zero, fill = len(pixels), len(pixels) + 1
         outside = None

@@ -23,14 +23,14 @@ BESIDE = "ablate-cache"
 """Name of a cache folder beside the data."""
 
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of ablate; it may be deleted at any time.\n"
-"""Tells backup programs to leave a folder out (https://bford.info/cachedir/)."""
+"""Marks a folder that backup programs leave out (https://bford.info/cachedir/)."""
 
 _INDEX = "index.json"
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
 def user_cache_folder() -> Path | None:
-    """Return the user's own cache folder, the last resort beside a read-only data set; None where there is no home."""
+    """Return the user's cache folder, for data sets in read-only folders; None where it cannot be determined."""
     from platformdirs import user_cache_dir
 
     try:
@@ -46,18 +46,24 @@ def cached_arrays(
     """Open arrays from the first folder that holds them, or build them and keep them in the first writable folder.
 
     An entry is a folder of `.npy` files with an index that records the stamp and the size and CRC-32 of each file. It
-    is moved into place whole, under a lock, so that processes may meet here; what it replaces is moved away first, so
-    that no entry is ever half removed, and a reader's memory map of it stays as it is. An entry with another stamp is
-    built anew, and so is a damaged one, with a notice. Checksums are verified when a process first opens a file.
+    is moved into place whole, under a lock, so that several processes may use it; what it replaces is moved away
+    first, so that no entry is ever half removed, and a reader's memory map of it stays valid. An entry with another
+    stamp is built anew, and so is a damaged one, with a notice. Checksums are verified when a process first opens a
+    file.
 
     Args:
         key: name of the entry, safe as a file name.
         stamp: what the arrays were made from; JSON values only.
         build: makes the arrays.
-        folders: candidates, best first; None is passed over.
+        folders: candidates, best first; None is skipped.
 
     Returns:
         Read-only memory maps by name; plain read-only arrays, with a notice, where no folder can be written.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     cached_arrays("squares", {"version": 1}, lambda: {"x": np.arange(3) ** 2}, [folder])["x"].tolist()
+        [0, 1, 4]
     """
     stamp = json.loads(json.dumps(stamp))
     entries = [Path(folder) / key for folder in folders if folder is not None]
@@ -126,7 +132,7 @@ def _open(entry: Path, stamp: Mapping[str, Any]) -> tuple[Arrays | None, str]:
                 return None, f"{file} has the checksum {actual:08x}, not the recorded {expected:08x}"
             arrays[name] = np.load(file, mmap_mode="r")
             if _identity(file) != identity:
-                return None, ""  # another process replaced it meanwhile; the caller looks again under the lock
+                return None, ""  # another process replaced it meanwhile; the caller tries again under the lock
             _verified.add(identity)
         return arrays, ""
     except _ABSENT as error:
@@ -152,13 +158,13 @@ def _lock(entry: Path) -> FileLock:
     """Return the lock of an entry, taken; its folder is made where it is absent.
 
     Raises:
-        OSError: the folder or the lock cannot be written; the lock of another user cannot, for one.
+        OSError: the folder or the lock cannot be written, for example because the lock belongs to another user.
     """
     folder = entry.parent
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not existing.is_dir():
         raise NotADirectoryError(f"{existing} is no folder")
-    # The mode bits are asked too, since root may write where the owner asked nobody to.
+    # The mode bits are checked too, since root can write to a folder that its owner made read-only.
     if not existing.stat().st_mode & 0o222:
         raise PermissionError(f"{existing} is read-only")
     is_new = not folder.exists()
@@ -171,7 +177,7 @@ def _lock(entry: Path) -> FileLock:
 
 
 def _mark(folder: Path) -> None:
-    """Keep git and backup programs from taking a folder of ours; one that the user had before is left as it is."""
+    """Exclude a cache folder from git and backup programs; files that are already there are not changed."""
     for name, content in ((".gitignore", "# A cache of ablate.\n*\n"), ("CACHEDIR.TAG", TAG)):
         if not (folder / name).exists():
             (folder / name).write_text(content, encoding="utf-8")
@@ -179,7 +185,7 @@ def _mark(folder: Path) -> None:
 
 def _write(entry: Path, stamp: Mapping[str, Any], arrays: Arrays) -> None:
     for left in entry.parent.glob(f"{entry.name}.*"):
-        if left.is_dir():  # of a process that was killed while it wrote: whoever writes holds the lock
+        if left.is_dir():  # of a process that was killed while it wrote: the lock is held
             shutil.rmtree(left, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=f"{entry.name}.", dir=entry.parent))
     old = temporary.with_name(f"{temporary.name}.old")

@@ -54,6 +54,11 @@ class Cifar10:
 
     Raises:
         UserError: if `bits` is not 8; in `load`, if files are missing or damaged, or a size does not fit.
+
+    Example:
+        >>> data = Cifar10(root="data", val_size=1000)
+        >>> len(data.fingerprint())
+        64
     """
 
     root: str
@@ -84,7 +89,7 @@ class Cifar10:
             if not file.is_file():
                 raise UserError(f"CIFAR-10 is incomplete: {file} is missing; {_cure(folder)}")
         stats = {name: file.stat() for name, file in files.items()}
-        # The MD5s are in the stamp too: it says which content was found good.
+        # The MD5s are in the stamp too: it shows which content was found valid.
         stamp = {name: [MD5S[name], stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
         key = f"cifar10-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
         beside = folder.parent / BESIDE
@@ -102,7 +107,12 @@ class Cifar10:
 
 
 def find_batches(root: str | Path) -> Path | None:
-    """Return the folder of the batches: `root/cifar-10-batches-py`, or `root` if a batch lies there, or None."""
+    """Return the folder of the batches: `root/cifar-10-batches-py`, or `root` if a batch lies there, or None.
+
+    Example:
+        >>> find_batches("/nowhere") is None
+        True
+    """
     inner = Path(root) / FOLDER
     if inner.is_dir():
         return inner

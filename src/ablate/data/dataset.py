@@ -1,4 +1,4 @@
-"""Images with labels, and the split into training, validation and test images that every arm and seed shares."""
+"""Images with labels, and the split into training, validation and test images, the same for every arm and seed."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from ablate.errors import UserError, notice
 
 MOST_VALIDATION = 1000
-"""Validation images that are taken where no number is given, at most."""
+"""The largest number of validation images where none is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Dataset:
     """Training, validation and test images of one classification problem.
 
     Args:
-        train, val, test: disjoint; `val` is carved out of what the source calls training images, and may be empty.
+        train, val, test: disjoint; `val` is taken from the source's training images, and may be empty.
         class_names: the name of label k at position k.
         bits: intensities lie in 0 .. 2**bits - 1.
     """
@@ -62,7 +62,7 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """All images of a data set as they lie in its cache, before the split.
+    """All images of a data set as its cache holds them, before the split.
 
     Args:
         train_images, test_images: (N, H, W, C), uint8 or uint16.
@@ -89,6 +89,11 @@ def stratified_order(labels: NDArray[np.integer], generator: np.random.Generator
 
     Returns:
         (N,) permutation of the indices.
+
+    Example:
+        >>> labels = np.array([0, 0, 0, 1, 1, 1])
+        >>> sorted(labels[stratified_order(labels, np.random.default_rng(0))[:2]].tolist())
+        [0, 1]
     """
     shuffled = generator.permutation(len(labels))
     keys = np.empty(len(labels))
@@ -124,8 +129,16 @@ def split_source(
         split_seed: at least 0.
 
     Raises:
-        UserError: if a size is smaller than the number of classes (`val_size=0` is not) or larger than what there is,
-            or if the training images have none of a class.
+        UserError: if a size is smaller than the number of classes (`val_size=0` is allowed) or larger than the number
+            of images, or if the training images have none of a class.
+
+    Example:
+        >>> images, labels = np.zeros((20, 4, 4, 1), np.uint8), np.arange(20) % 2
+        >>> source = Source(train_images=images, train_labels=labels, test_images=images, test_labels=labels)
+        >>> sizes = {"train_size": None, "val_size": 4, "test_size": 10}
+        >>> data = split_source(source, class_names=("even", "odd"), bits=8, split_seed=0, **sizes)
+        >>> len(data.train), len(data.val), len(data.test), data.image_shape
+        (16, 4, 10, (1, 4, 4))
     """
     if split_seed < 0:
         raise UserError(f"`data.split_seed` must be at least 0, got {split_seed}")
@@ -176,7 +189,7 @@ def _check_size(name: str, size: int, available: int, num_classes: int, what: st
 
 
 def _check_classes(source: Source, class_names: tuple[str, ...], *parts: NDArray[np.intp]) -> None:
-    """Refuse training images that lack a class, and say where the validation or test images lack one."""
+    """Refuse training images that lack a class; give a notice where the validation or test images lack one."""
     labels = (source.train_labels, source.train_labels, source.test_labels)
     for name, of_source, part in zip(("train", "val", "test"), labels, parts, strict=True):
         present = np.bincount(of_source[part], minlength=len(class_names)) > 0

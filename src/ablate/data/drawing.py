@@ -84,6 +84,10 @@ def coverage(distance: Array, pixel: Array | float) -> Array:
     Args:
         distance: to the edge, positive inside.
         pixel: its side, in the same unit; broadcast against `distance`.
+
+    Example:
+        >>> coverage(np.array([-1.0, 0.0, 0.25]), 1.0).tolist()
+        [0.0, 0.5, 0.75]
     """
     return np.clip(distance / pixel + 0.5, 0, 1)
 
@@ -97,6 +101,11 @@ def pink_noise(num_images: int, num_channels: int, size: int, generator: np.rand
 
     Returns:
         (num_images, num_channels, size, size), each channel of mean 0 and standard deviation 1.
+
+    Example:
+        >>> noise = pink_noise(1, 3, 16, np.random.default_rng(0))
+        >>> noise.shape, round(float(noise[0, 0].std()), 3)
+        ((1, 3, 16, 16), 1.0)
     """
     shape = (num_images, num_channels, size, size)
     spectrum = np.fft.rfft2(generator.standard_normal(shape, dtype=np.float32))

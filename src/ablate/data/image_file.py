@@ -1,4 +1,4 @@
-"""One image file as an array of the intensities that it holds, or a refusal that names the file and the cure."""
+"""Reads one image file as an array of the intensities that it holds; an error names the file and the cure."""
 
 import warnings
 from io import BytesIO
@@ -14,7 +14,7 @@ SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp", ".gif", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
-"""Of the files that are taken for images, in lower case; what one holds is decided by its content."""
+"""Suffixes of the files that are read as images, in lower case; the format is decided by the content."""
 
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "WEBP", "GIF", "TIFF", "PPM")
 
@@ -45,21 +45,28 @@ def read_content(file: Path) -> bytes:
 
 
 def decode_image(file: Path, content: bytes) -> NDArray[np.integer]:
-    """Return the intensities of an image as they are shown: turned as its EXIF orientation says, palettes looked up.
+    """Return the intensities of an image as shown: rotated by its EXIF orientation, palettes replaced by colours.
 
-    Nothing else is done to them: colour profiles and gamma are not applied, and no depth is reduced. An alpha channel
-    that is opaque everywhere is left out. What Pillow would change without notice is refused: transparent pixels,
+    Nothing else is changed: colour profiles and gamma are not applied, and no depth is reduced. An alpha channel
+    that is opaque everywhere is left out. What Pillow would change silently is refused: transparent pixels,
     several frames or pages (but for the secondary pictures of a JPEG), CMYK, floats, and depths that it halves.
 
     Args:
         file: named in errors.
-        content: of the file: PNG, JPEG, BMP, WebP, GIF, TIFF, or a portable pixmap, whatever its name says.
+        content: of the file: PNG, JPEG, BMP, WebP, GIF, TIFF, or a portable pixmap, whatever its suffix.
 
     Returns:
         (H, W, C) with C = 1 or 3, uint8, or uint16 where the file holds more than 8 bits an intensity.
 
     Raises:
         UserError: if the content is damaged or none of these.
+
+    Example:
+        >>> from PIL import Image
+        >>> file = BytesIO()
+        >>> Image.new("L", (4, 3), color=7).save(file, "PNG")
+        >>> decode_image(Path("grey.png"), file.getvalue()).shape
+        (3, 4, 1)
     """
     from PIL import Image
 
@@ -76,7 +83,7 @@ def decode_image(file: Path, content: bytes) -> NDArray[np.integer]:
             warnings.filterwarnings("ignore", module="PIL")  # about metadata, which is not used
             if content.startswith(_PNG):
                 with Image.open(BytesIO(content), formats=FORMATS) as image:
-                    image.verify()  # the checksums, which loading does not look at
+                    image.verify()  # the checksums, which loading does not check
             with Image.open(BytesIO(content), formats=FORMATS) as image:
                 _refuse_frames(file, image)
                 wide = _wide_mode(file, image, content)

@@ -1,4 +1,4 @@
-"""A data set of one's own: image files in one folder per class."""
+"""The user's own data set: image files in one folder per class."""
 
 import hashlib
 import os
@@ -25,7 +25,7 @@ SYNONYMS = {
     "train": ("training", "Train", "Training", "TRAIN"),
     "test": ("val", "valid", "validation", "testing", "eval", "Test", "Testing", "TEST", "Val"),
 }
-"""What others call the folders that are called `train` and `test` here."""
+"""Other usual names of the folders `train` and `test`."""
 
 SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", BESIDE)
 SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "zbthumbnail.info", "picasa.ini")
@@ -39,10 +39,10 @@ class ImageFolder:
     """Square images, grey or RGB, in `root/train/<class>/` and `root/test/<class>/` and the folders below these.
 
     Classes are numbered in the order of their sorted names, in Unicode's composed form (NFC). All images have one size,
-    one depth and one number of channels. What is read, and what is refused, says `image_file`. Hidden files and those
-    of systems, and files with other suffixes, are left out and counted in a notice; links are followed. Decoded once
-    into a cache, which remembers the files' names, sizes and modification times: in `cache_dir`, or else in `root`, or
-    else in the user's cache folder.
+    one depth and one number of channels. `image_file` states what is read and what is refused. Hidden files, files
+    of operating systems and files with other suffixes are left out and counted in a notice; links are followed.
+    Decoded once into a cache, which remembers the files' names, sizes and modification times: in `cache_dir`, or else
+    in `root`, or else in the user's cache folder.
 
     Args:
         root: folder that holds `train` and `test`.
@@ -56,6 +56,16 @@ class ImageFolder:
 
     Raises:
         UserError: if `bits` is out of range; in `load` and `fingerprint`, if the files are not as described.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in ("train/cat", "train/dog", "test/cat", "test/dog"):
+        ...         Path(root, name).mkdir(parents=True)
+        ...         Image.new("RGB", (8, 8)).save(Path(root, name, "1.png"))
+        ...     ImageFolder(root=root, val_size=0).load().class_names
+        ('cat', 'dog')
     """
 
     root: str
@@ -114,7 +124,7 @@ class _Found:
 
 
 def _find(root: Path) -> _Found:
-    """Return the images below a root; say what was left out.
+    """Return the images below a root; give a notice of what is left out.
 
     Raises:
         UserError: if the folders are not as `ImageFolder` describes them.
@@ -126,9 +136,9 @@ def _find(root: Path) -> _Found:
         only = {s: sorted(set(classes[s]) - set(classes[o])) for s, o in (SPLITS, SPLITS[::-1])}
         alike = {name.casefold() for name in only["train"]} & {name.casefold() for name in only["test"]}
         hint = f"; {sorted(alike)} differ in upper and lower case" if alike else ""
-        told = ", and ".join(f"only {split} has {few(odd)}" for split, odd in only.items() if odd)
+        surplus = ", and ".join(f"only {split} has {few(odd)}" for split, odd in only.items() if odd)
         raise UserError(
-            f"{root / 'train'} and {root / 'test'} must hold the same classes, one folder each, but {told}{hint}; "
+            f"{root / 'train'} and {root / 'test'} must hold the same classes, one folder each, but {surplus}{hint}; "
             "rename the folders, or move images of these classes to where they are missing"
         )
     if len(names) < 2:
@@ -182,7 +192,7 @@ def _classes(root: Path, split: str, left_out: Counter[str]) -> dict[str, Path]:
 
 
 def _instead(root: Path, split: str) -> str:
-    """Return what may have been meant where there is no `train` or `test`."""
+    """Return a hint of what may serve as `train` or `test` where it is missing, "" for none."""
     if not root.is_dir():
         return ""
     there = sorted(entry.name for entry in _entries(root) if os.path.isdir(entry) and not _is_hidden(entry.name))
@@ -196,7 +206,7 @@ def _walk(folder: Path, left_out: Counter[str], above: tuple[str, ...]) -> Itera
     """Yield the images in a folder and in those below it; count the other files.
 
     Args:
-        folder: to look into.
+        folder: to search.
         left_out: is added to.
         above: the folders that led here, resolved, for links that lead back.
     """
@@ -228,7 +238,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _is_hidden(name: str) -> bool:
-    """Return whether an entry is hidden or of a system's own making: ._1.png, .DS_Store, Thumbs.db, __MACOSX."""
+    """Return whether an entry is hidden or made by an operating system: ._1.png, .DS_Store, Thumbs.db, __MACOSX."""
     return name.startswith(".") or name in SYSTEM_FOLDERS or name.lower() in SYSTEM_FILES
 
 

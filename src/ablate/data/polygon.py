@@ -22,13 +22,23 @@ CLASS_NAMES = ("outside", "inside")
 
 
 def corners(num_edges: int) -> Tensor:
-    """Return the corners (E, 2), float64, of the regular polygon on the unit circle, the first one on top."""
+    """Return the corners (E, 2), float64, of the regular polygon on the unit circle, the first one on top.
+
+    Example:
+        >>> corners(5).shape
+        torch.Size([5, 2])
+    """
     angle = math.pi / 2 + 2 * math.pi * torch.arange(num_edges, dtype=torch.float64) / num_edges
     return torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
 def inside(points: Tensor, num_edges: int) -> Tensor:
-    """Return which of the points (..., 2) lie in the polygon: n.x < cos(π / E) for every edge's normal n."""
+    """Return which of the points (..., 2) lie in the polygon: n.x < cos(π / E) for every edge's normal n.
+
+    Example:
+        >>> inside(torch.tensor([[0.0, 0.0], [0.9, 0.9]]), num_edges=5)
+        tensor([ True, False])
+    """
     corner = corners(num_edges).to(points.dtype)
     normals = F.normalize(corner + corner.roll(-1, 0), dim=1)
     return (points @ normals.T < math.cos(math.pi / num_edges)).all(-1)
@@ -55,6 +65,11 @@ class Polygon:
 
     Raises:
         UserError: if a value is out of its range.
+
+    Example:
+        >>> data = Polygon(num_train=100, num_test=50, seed=0, num_edges=5, radius=0.92, val_size=20)
+        >>> data.load().train.images.shape
+        torch.Size([80, 2, 1, 1])
     """
 
     num_train: int
@@ -78,7 +93,7 @@ class Polygon:
             raise UserError(f"`data.bits` must be {BITS} for polygon, got {self.bits}")
 
     def fingerprint(self) -> str:
-        """Hash of the generator's version and of all that decides which points there are."""
+        """Hash of the generator's version and of all settings that the points depend on."""
         omitted = {"train_size", "val_size", "test_size", "split_seed"}
         content = {name: value for name, value in asdict(self).items() if name not in omitted}
         return hashlib.sha256(json.dumps([VERSION, content], sort_keys=True).encode()).hexdigest()

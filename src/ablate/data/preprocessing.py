@@ -1,4 +1,4 @@
-"""What is done to integer images before the net: steps with learned statistics, and the chain that fits them in order.
+"""Preprocessing of integer images: steps with learned statistics, and the chain that fits them in order.
 
 A step is a module with `forward`: images (N, C, H, W) float32 -> images. It may also have
 
@@ -21,13 +21,19 @@ _CHUNK_ELEMENTS = 2**18  # 2 MiB of float64: stays in the cache of a core
 
 
 class Chain(nn.Module):
-    """Steps applied in order, each fitted on what the steps before it make of the images; itself a step.
+    """Steps applied in order, each fitted on the output of the steps before it; itself a step.
 
     Args:
         steps: modules by name, in the order of application; none leaves raw intensities.
         fit: "train": learn from the training images and apply the same statistics to all others; "test": learn from
-            the very images to be evaluated, the deliberate mistake. Only stored, as `fit_on`: the caller decides what
-            it passes to `fit`.
+            the images that are evaluated, the deliberate mistake. Only stored, as `fit_on`: the caller decides what it
+            passes to `fit`.
+
+    Example:
+        >>> images = torch.randint(0, 256, (50, 3, 4, 4), dtype=torch.uint8)
+        >>> chain = Chain({"scale": Scale(bits=8), "center": Center(per="channel")}).fit(images)
+        >>> chain(images).mean((0, 2, 3)).abs().max().item() < 1e-5
+        True
     """
 
     def __init__(self, steps: Mapping[str, nn.Module], fit: Literal["train", "test"] = "train") -> None:
@@ -67,6 +73,10 @@ class Scale(nn.Module):
 
     Args:
         bits: of the images, at least 1.
+
+    Example:
+        >>> Scale(bits=8)(torch.tensor([0, 51, 255]))
+        tensor([0.0000, 0.2000, 1.0000])
     """
 
     def __init__(self, bits: int) -> None:
@@ -84,6 +94,11 @@ class Center(nn.Module):
 
     Args:
         per: "pixel" or "channel".
+
+    Example:
+        >>> images = torch.arange(4).reshape(2, 1, 1, 2)
+        >>> Center(per="pixel").fit(images)(images).flatten().tolist()
+        [-1.0, -1.0, 1.0, 1.0]
     """
 
     mean_: Tensor | None
@@ -108,6 +123,11 @@ class Standardize(nn.Module):
     """(x - mean) / std per channel, moments over images and positions, the variance being the biased one.
 
     A linear map before it changes nothing, so it needs none. Learns `mean_` and `std_`: (C, 1, 1).
+
+    Example:
+        >>> images = torch.tensor([1, 3]).reshape(2, 1, 1, 1)
+        >>> Standardize().fit(images)(images).flatten().tolist()
+        [-1.0, 1.0]
     """
 
     mean_: Tensor | None
@@ -145,7 +165,7 @@ class Standardize(nn.Module):
 
 
 class Window(nn.Module):
-    """Spread a window of intensities over [0, 1] and clip the rest.
+    """Map a window of intensities to [0, 1] and clip the rest.
 
     With u = x / (2**bits - 1), the result is min(1, max(0, (u - center) / width + 1/2)).
 
@@ -153,6 +173,10 @@ class Window(nn.Module):
         center: middle of the window ("level"), as a fraction of the range, in [0, 1].
         width: of the window, as a fraction of the range, in (0, 1].
         bits: of the images, at least 1.
+
+    Example:
+        >>> Window(center=0.5, width=0.2, bits=8)(torch.tensor([0.0, 127.5, 255.0])).tolist()
+        [0.0, 0.5, 1.0]
     """
 
     def __init__(self, center: float, width: float, bits: int) -> None:
@@ -169,10 +193,14 @@ class Window(nn.Module):
 
 
 class Quantize(nn.Module):
-    """round(x * (2**k - 1)) / (2**k - 1) for x in [0, 1]: the nearest of 2**k levels.
+    """round(x * (2**k - 1)) / (2**k - 1) for x in [0, 1]: the nearest of 2**k values.
 
     Args:
         bits_kept: k, at least 1.
+
+    Example:
+        >>> Quantize(bits_kept=1)(torch.tensor([0.2, 0.7])).tolist()
+        [0.0, 1.0]
     """
 
     def __init__(self, bits_kept: int) -> None:
@@ -194,6 +222,11 @@ def moments(images: Tensor) -> tuple[Tensor, Tensor]:
 
     Raises:
         UserError: if there is no image.
+
+    Example:
+        >>> mean, mean_square = moments(torch.tensor([1, 3]).reshape(2, 1, 1, 1))
+        >>> mean.item(), mean_square.item()
+        (2.0, 5.0)
     """
     if len(images) == 0:
         raise UserError("preprocessing is fitted on at least 1 image, got none")

@@ -1,4 +1,4 @@
-"""A made data set: coloured figures and textures on coloured noise, without a file or a download."""
+"""A generated data set: coloured figures and textures on coloured noise, without a file or a download."""
 
 import hashlib
 import json
@@ -29,18 +29,18 @@ class Shapes:
     """10 classes of 32x32x3 images: a figure or a textured disk at a random place, size and rotation.
 
     The background is 1/f noise about a random colour; the foreground differs from it by `contrast` in a random
-    direction of colour, so that neither colour nor brightness tells the class. A texture alternates between that
+    direction of colour, so that neither colour nor brightness depends on the class. A texture alternates between that
     direction and its opposite.
 
     With more than 8 bits, all of this lies in a narrow window of the range, u = window_center + (v - 1/2) window_width
-    for v in [0, 1], and large bright or dark disks stand beside the figure: what tells the class is a small part of
-    what varies, until `preprocessing=window` cuts it out.
+    for v in [0, 1], and large bright or dark disks lie beside the figure: what depends on the class is a small part of
+    what varies, until `preprocessing=window` selects it.
 
-    With `min_contrast`, all images show a disk on mid-grey, and the class is how strong it stands out: class k has the
-    contrast c_k = min_contrast (contrast / min_contrast)^(k/9). The noise is `noise` times c_k, so that the deviations
+    With `min_contrast`, all images show a disk on mid-grey, and the class is its contrast: class k has the contrast
+    c_k = min_contrast (contrast / min_contrast)^(k/9). The noise is `noise` times c_k, so that the deviations
     from grey are those of any other class, multiplied: a normalization of each image by its own mean and standard
-    deviation takes away what tells the class, but for the rounding to integers. Instance norm is one; layer norm and
-    group norm are where the net has no biases, with whose size they let it compare the contrast (`net.bias=false`).
+    deviation removes what depends on the class, except for the rounding to integers. Instance norm is one; layer norm
+    and group norm are if the net has no biases (`net.bias=false`), with which it could compare the contrast.
 
     Args:
         num_train, num_test: images made; the first ones do not depend on the number.
@@ -56,10 +56,16 @@ class Shapes:
         split_seed: seed of the split, at least 0.
         cache_dir: folder of the cache; None takes the user's cache folder.
         bits: 8 to 16.
-        min_contrast: contrast of the first class, above 0 and below `contrast`; None: the pattern tells the class.
+        min_contrast: contrast of the first class, above 0 and below `contrast`; None: the class is the pattern.
 
     Raises:
         UserError: if a value is out of its range.
+
+    Example:
+        >>> figures = {"contrast": 0.4, "noise": 0.045, "min_radius": 0.5, "max_radius": 0.8}
+        >>> data = Shapes(num_train=100, num_test=10, seed=0, window_center=0.3, window_width=0.0625, **figures)
+        >>> data.class_names[:5]
+        ('disk', 'square', 'triangle', 'cross', 'star')
     """
 
     num_train: int
@@ -110,11 +116,11 @@ class Shapes:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The patterns, or the contrasts where these tell the class."""
+        """The patterns, or the contrasts where the class is the contrast."""
         return CLASS_NAMES if self.min_contrast is None else tuple(f"contrast {c:.3f}" for c in self._contrasts())
 
     def fingerprint(self) -> str:
-        """Hash of the generator's version and of all that decides what the images look like."""
+        """Hash of the generator's version and of all settings that the images depend on."""
         return hashlib.sha256(json.dumps([VERSION, self._content()], sort_keys=True).encode()).hexdigest()
 
     def load(self) -> Dataset:
@@ -171,8 +177,8 @@ class Shapes:
             images = np.float32(0.5) + self._contrasts()[labels, None, None, None] * deviations
         if self.bits > 8:
             images = np.float32(self.window_center) + (images - np.float32(0.5)) * np.float32(self.window_width)
-            for blob, level in _structures(generator, place):
-                images += blob[..., None] * (level - images)
+            for blob, intensity in _structures(generator, place):
+                images += blob[..., None] * (intensity - images)
         maximum = 2**self.bits - 1
         dtype = np.uint8 if self.bits <= 8 else np.uint16
         return np.rint(np.clip(images, 0, 1) * maximum).astype(dtype), labels
@@ -253,7 +259,7 @@ def _structures(generator: np.random.Generator, place: _Place) -> Iterator[tuple
         radius, angle = 0.3 + 0.4 * u[0], 2 * np.pi * u[1]
         distance = 1.3 * place.radius + radius
         x, y = place.x + distance * np.cos(angle), place.y + distance * np.sin(angle)
-        level = np.where(u[2] < 0.5, 0.15 * u[3], 0.6 + 0.4 * u[3])
+        intensity = np.where(u[2] < 0.5, 0.15 * u[3], 0.6 + 0.4 * u[3])
         inside = (radius - np.hypot(column - x, row - y)).astype(np.float32)
         blob = coverage(inside, 2 / SIZE)
-        yield blob, level[..., None].astype(np.float32)
+        yield blob, intensity[..., None].astype(np.float32)

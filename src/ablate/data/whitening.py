@@ -28,6 +28,12 @@ class Decorrelate(nn.Module):
 
     Args:
         num_images: number of leading images that it is fitted on; None: all.
+
+    Example:
+        >>> images = torch.rand(50, 1, 2, 2)
+        >>> components = Decorrelate().fit(images)(images).flatten(1)
+        >>> int(components.var(0).argmax()), bool(torch.cov(components.T)[0, 1:].abs().max() < 1e-5)
+        (0, True)
     """
 
     mean_: Tensor | None
@@ -52,7 +58,7 @@ class Decorrelate(nn.Module):
 
 
 class Whiten(nn.Module):
-    """ZCA: U diag(1 / sqrt(variance + eps)) U^T (x - mean), the whitening that moves images least.
+    """ZCA: U diag(1 / sqrt(variance + eps)) U^T (x - mean), the whitening that changes images least.
 
     U and the variances are the eigenvectors and eigenvalues of the covariance of the flattened images (Bell & Sejnowski
     1997, The "independent components" of natural scenes are edge filters).
@@ -63,7 +69,13 @@ class Whiten(nn.Module):
         eps: added to every variance, in squared units of the images, above 0; directions of smaller variance are noise
             and stay damped.
         num_images: number of leading images that it is fitted on; None: all.
-        allow_rank_deficient: fit on D images or fewer too, which blows up the directions that they happen to span.
+        allow_rank_deficient: fit on D images or fewer too, which amplifies the directions that they happen to span.
+
+    Example:
+        >>> images = torch.rand(50, 1, 2, 2)
+        >>> whitened = Whiten(eps=1e-6).fit(images)(images).flatten(1)
+        >>> torch.allclose(whitened.T @ whitened / 50, torch.eye(4), atol=1e-3)
+        True
     """
 
     mean_: Tensor | None
@@ -117,6 +129,10 @@ class PatchWhiten(nn.Module):
         eps: added to every eigenvalue, in squared units of the images, above 0.
         num_images: number of leading images that it is fitted on; None: all.
         activation: makes the activation that is applied to the filters' outputs; None: none.
+
+    Example:
+        >>> PatchWhiten(kernel_size=2).output_shape((3, 32, 32))
+        (24, 31, 31)
     """
 
     weight_: Tensor | None

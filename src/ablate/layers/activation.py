@@ -1,6 +1,7 @@
 """The activations that torch lacks, and the gain that keeps the scale of a signal through any activation.
 
-A level of the factor is a factory `() -> nn.Module`, out of place. Where torch has the module, its YAML is the level.
+A level is a factory `() -> nn.Module` of a module that does not work in place. Where torch has the module, a file in
+conf/activation is enough.
 """
 
 import copy
@@ -15,6 +16,10 @@ from ablate.errors import UserError
 
 class LeCunTanh(nn.Module):
     """The scaled tangent f(x) = 1.7159 tanh(2x/3), for which f(1) = 1 and f(-1) = -1 to four digits.
+
+    Example:
+        >>> LeCunTanh()(torch.tensor([-1.0, 1.0])).round(decimals=3)
+        tensor([-1.,  1.])
 
     Source: LeCun, Bottou, Orr & Müller 1998, Efficient BackProp, section 4.4.
     """
@@ -36,6 +41,10 @@ class Maxout(nn.Module):
 
     Raises:
         UserError: if `num_pieces` is below 2, or the channels of an input do not divide by it.
+
+    Example:
+        >>> Maxout(num_pieces=2)(torch.tensor([[1.0, 5.0, 3.0, 4.0]]))
+        tensor([[3., 5.]])
 
     Source: Goodfellow et al. 2013 (arXiv:1302.4389).
     """
@@ -64,18 +73,22 @@ class Maxout(nn.Module):
 def second_moment(activation: nn.Module) -> float:
     """E[f(z)^2] for independent standard normal inputs, by the trapezoidal rule in float64.
 
-    Formula: the integral of f(z)^2 k phi(z) Phi(z)^(k-1) over z, with k = 1 but for maxout, where k normals compete
-    and the density is that of their maximum.
+    Formula: the integral of f(z)^2 k phi(z) Phi(z)^(k-1) over z, with k = 1 except for maxout, where the density is
+    that of the maximum of k normals.
 
     Args:
-        activation: an elementwise module, or one with `num_pieces`; it is not changed. Of one that treats channels by
-            themselves and gives their number as `num_parameters`, as `nn.PReLU` does, it is the mean over them.
+        activation: an elementwise module, or one with `num_pieces`; it is not changed. If it has a parameter for
+            each of `num_parameters` channels, as `nn.PReLU` may, the result is the mean over the channels.
 
     Returns:
         The second moment; 1/2 for relu, 1 for the identity.
 
     Raises:
         UserError: the activation cannot be applied to inputs of this number of channels.
+
+    Example:
+        >>> round(second_moment(nn.ReLU()), 6)
+        0.5
     """
     num_channels = getattr(activation, "num_parameters", 1)
     num_pieces = getattr(activation, "num_pieces", 1)
@@ -103,5 +116,9 @@ def gain(activation: nn.Module) -> float:
 
     Returns:
         The gain; sqrt(2) for relu, 1 for the identity.
+
+    Example:
+        >>> round(gain(nn.ReLU()), 4)
+        1.4142
     """
     return 1 / math.sqrt(second_moment(activation))

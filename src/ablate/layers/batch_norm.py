@@ -24,8 +24,12 @@ class BatchNorm(nn.Module):
         eps: added to the variance, positive.
         affine: whether gamma and beta exist.
         frozen_scale: whether gamma is fixed at 1.
-        inference: "running"; or "population" or "population_std", which ask for `estimate_population_statistics` before
+        inference: "running"; or "population" or "population_std", which need `estimate_population_statistics` before
             inference.
+
+    Example:
+        >>> BatchNorm(3)(torch.ones(4, 3, 8, 8)).shape
+        torch.Size([4, 3, 8, 8])
 
     Source: Ioffe & Szegedy 2015 (arXiv:1502.03167), Algorithm 1.
     """
@@ -56,7 +60,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
         ones = torch.ones(num_features)
         if frozen_scale:
-            # A tensor of ones and not None: cuDNN's kernel wants gamma and beta, or neither.
+            # A tensor of ones and not None: cuDNN's kernel takes gamma and beta, or neither.
             self.register_buffer("weight", ones)
         else:
             self.register_parameter("weight", nn.Parameter(ones) if affine else None)
@@ -99,6 +103,11 @@ def batch_statistics(net: nn.Module) -> Iterator[list[BatchNorm]]:
     """Puts batch norm in training mode and all else in eval mode; yields the batch norms, restores the modes at exit.
 
     The forward passes within still update the running statistics.
+
+    Example:
+        >>> with batch_statistics(nn.Sequential(BatchNorm(2), nn.Dropout())) as norms:
+        ...     norms[0].training
+        True
     """
     modes = {module: module.training for module in net.modules()}
     norms = [module for module in modes if isinstance(module, BatchNorm)]
@@ -119,7 +128,7 @@ def estimate_population_statistics(net: nn.Module, batches: Iterable[Tensor]) ->
     Formula: E[x] = mean over batches of mu_B; Var[x] = m/(m-1) mean over batches of var_B, with m the number of values
     per channel in a batch. Where `inference` is "population_std" it is (mean over batches of sqrt(var_B))^2 instead, as
     if Algorithm 2 averaged standard deviations: too small, by their variance over batches and by the factor m/(m-1).
-    Training goes on as if this had not been called.
+    Training afterwards is not affected.
 
     Args:
         net: a module that maps images to logits; its modes are restored.
@@ -127,6 +136,12 @@ def estimate_population_statistics(net: nn.Module, batches: Iterable[Tensor]) ->
 
     Raises:
         UserError: if there is no batch, or one differs in size from the first.
+
+    Example:
+        >>> norm = BatchNorm(1, inference="population")
+        >>> estimate_population_statistics(norm, [torch.tensor([[0.0], [2.0]]), torch.tensor([[4.0], [6.0]])])
+        >>> norm.running_mean, norm.running_var
+        (tensor([3.]), tensor([2.]))
 
     Source: Ioffe & Szegedy 2015 (arXiv:1502.03167), Algorithm 2.
     """
@@ -167,5 +182,10 @@ def estimate_population_statistics(net: nn.Module, batches: Iterable[Tensor]) ->
 
 
 def needs_population_statistics(net: nn.Module) -> bool:
-    """Whether a batch norm of `net` wants `estimate_population_statistics` before inference."""
+    """Whether a batch norm of `net` needs `estimate_population_statistics` before inference.
+
+    Example:
+        >>> needs_population_statistics(BatchNorm(1, inference="population"))
+        True
+    """
     return any(isinstance(module, BatchNorm) and module.inference != "running" for module in net.modules())

@@ -1,6 +1,6 @@
 """Dropout: the modules, and the positions of a net at which they act.
 
-`p` is the probability to drop, in [0, 1), everywhere. Srivastava et al. 2014 call the probability to keep p, while
+Everywhere, `p` is the probability to drop, in [0, 1). Srivastava et al. 2014 call the probability to keep p, while
 the usual "0.2 for inputs, 0.5 for hidden units" are probabilities to drop: their p is 1 - p here.
 
 torch's dropout takes no generator, so the masks are drawn here. `reseed(key)` before a step makes the masks a function
@@ -22,7 +22,7 @@ SELU_SATURATION = -1.0507009873554805 * 1.6732632423543772
 
 
 class _Masked(nn.Module):
-    """What the dropouts share: the probability, the mode and a keyed source of masks.
+    """Base of the dropout modules: the probability, the mode and a keyed source of masks.
 
     Attributes:
         monte_carlo: when True, units are dropped in eval mode exactly as they are in training.
@@ -73,6 +73,10 @@ class Dropout(_Masked):
     Raises:
         UserError: if `p` is out of range or `scaling` unknown.
 
+    Example:
+        >>> sorted(set(Dropout(0.5)(torch.ones(1000)).tolist()))
+        [0.0, 2.0]
+
     Source: Srivastava et al. 2014 (JMLR 15).
     """
 
@@ -97,7 +101,12 @@ class Dropout(_Masked):
 
 
 class SpatialDropout(Dropout):
-    """Drops whole channels of (N, C, H, W); on (N, C) it is `Dropout`, whose arguments it has.
+    """Drops whole channels of (N, C, H, W); on (N, C) it is `Dropout`. Its arguments are those of `Dropout`.
+
+    Example:
+        >>> y = SpatialDropout(0.5)(torch.ones(8, 4, 3, 3))
+        >>> torch.equal(y, y[..., :1, :1].expand_as(y))
+        True
 
     Source: Tompson et al. 2015 (arXiv:1411.4280).
     """
@@ -117,6 +126,10 @@ class AlphaDropout(_Masked):
 
     Raises:
         UserError: if `p` is out of range.
+
+    Example:
+        >>> AlphaDropout(0.1).eval()(torch.ones(2))
+        tensor([1., 1.])
 
     Source: Klambauer et al. 2017 (arXiv:1706.02515).
     """
@@ -145,8 +158,12 @@ class Positions:
         num_samples: number of masks over which inference averages the softmax (Monte-Carlo dropout), 0 for none.
 
     Raises:
-        UserError: if a probability is out of range, `num_samples` is negative, or samples are asked for where nothing
-            is dropped; when called, if a list has another length than the net has places.
+        UserError: if a probability is out of range, `num_samples` is negative, or it is positive and nothing is
+            dropped; when called, if a list has another length than the net has places.
+
+    Example:
+        >>> Positions(layer=Dropout, hidden=[0.2, 0.5]).after_hidden(1, num_hidden=2)
+        Dropout(p=0.5, scaling=inverted)
 
     Source: Srivastava et al. 2014 (JMLR 15); for the samples Gal & Ghahramani 2015 (arXiv:1506.02142).
     """

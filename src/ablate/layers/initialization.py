@@ -1,8 +1,8 @@
-"""Initializers: recipes `(net, batch, make_generator) -> None` that write weights and biases in place.
+"""Initializers: callables `(net, batch, make_generator) -> None` that write weights and biases in place.
 
 The weight layers of a net are its Conv2d and Linear modules with a weight that is trained. `make_generator(path)`
-gives the generator of the layer at that path, so that a layer with more weights shifts nobody else's draw. Draws are
-made contiguous and on the generator's device, then copied: they depend on no memory format. `bias` is the value of all
+gives the generator of the layer at that path: more weights in one layer change the draws of no other. Draws are made
+contiguous and on the generator's device, then copied, so the memory format does not matter. `bias` is the value of all
 biases; None draws them uniform on +-1/sqrt(fan_in), as torch does, after the weights.
 """
 
@@ -25,7 +25,12 @@ GAINS = ("linear", "relu", "activation")
 
 
 def weight_layers(net: nn.Module) -> list[tuple[str, nn.Conv2d | nn.Linear]]:
-    """The paths and modules of the layers that initializers write to, in the order of `net.named_modules()`."""
+    """The paths and modules of the layers that initializers write to, in the order of `net.named_modules()`.
+
+    Example:
+        >>> [name for name, _ in weight_layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)))]
+        ['0', '2']
+    """
     return [
         (name, module)
         for name, module in net.named_modules()
@@ -34,7 +39,12 @@ def weight_layers(net: nn.Module) -> list[tuple[str, nn.Conv2d | nn.Linear]]:
 
 
 def fans(shape: torch.Size) -> tuple[int, int]:
-    """The connections into and out of a unit: (in, out) of a Linear, times kernel height and width of a Conv2d."""
+    """The connections into and out of a unit: (in, out) of a Linear, times kernel height and width of a Conv2d.
+
+    Example:
+        >>> fans(torch.Size([16, 3, 5, 5]))
+        (75, 400)
+    """
     num_taps = shape[2:].numel()
     return shape[1] * num_taps, shape[0] * num_taps
 
@@ -48,6 +58,10 @@ def resolve_gain(gain: str | float, net: nn.Module) -> float:
 
     Raises:
         UserError: if `net` has no `make_activation` and needs it.
+
+    Example:
+        >>> round(resolve_gain("relu", nn.Identity()), 4)
+        1.4142
     """
     if gain == "activation":
         make_activation = getattr(net, "make_activation", None)
@@ -71,6 +85,12 @@ class VarianceScaling:
 
     Raises:
         UserError: if a field has an unknown or impossible value.
+
+    Example:
+        >>> net = nn.Linear(10_000, 10)
+        >>> VarianceScaling(gain="relu")(net, torch.empty(0), lambda path: torch.Generator().manual_seed(0))
+        >>> round(net.weight.std().item() * 10_000**0.5, 1)
+        1.4
 
     Source: Glorot & Bengio 2010 (average, linear); He et al. 2015 (arXiv:1502.01852; fan_in, relu).
     """
@@ -99,7 +119,14 @@ class VarianceScaling:
 
 @dataclass(frozen=True, kw_only=True)
 class Normal:
-    """Independent normal weights of mean 0 and one standard deviation for all layers."""
+    """Independent normal weights of mean 0 and one standard deviation for all layers.
+
+    Example:
+        >>> net = nn.Linear(10_000, 10)
+        >>> Normal(std=0.01)(net, torch.empty(0), lambda path: torch.Generator().manual_seed(0))
+        >>> round(net.weight.std().item(), 3)
+        0.01
+    """
 
     std: float = 0.01
     bias: float | None = 0.0
@@ -114,7 +141,14 @@ class Normal:
 
 @dataclass(frozen=True, kw_only=True)
 class Constant:
-    """One value for all weights: the units of a layer stay copies of each other."""
+    """One value for all weights: the units of a layer stay copies of each other.
+
+    Example:
+        >>> net = nn.Linear(3, 2)
+        >>> Constant(value=0.5)(net, torch.empty(0), lambda path: torch.Generator().manual_seed(0))
+        >>> net.weight.unique().tolist()
+        [0.5]
+    """
 
     value: float = 0.0
     bias: float | None = 0.0
@@ -128,6 +162,12 @@ class XavierAsPrinted:
     """Normal weights of standard deviation sqrt(fan_in): the product where 1/sqrt(fan_in) is meant.
 
     The scale is fan_in times too large. It exists to show what the slip does.
+
+    Example:
+        >>> net = nn.Linear(10_000, 10)
+        >>> XavierAsPrinted()(net, torch.empty(0), lambda path: torch.Generator().manual_seed(0))
+        >>> round(net.weight.std().item() / 10_000**0.5, 1)
+        1.0
     """
 
     bias: float | None = 0.0
@@ -149,6 +189,12 @@ class Orthogonal:
     Raises:
         UserError: if `gain` is unknown or not positive.
 
+    Example:
+        >>> net = nn.Linear(8, 4)
+        >>> Orthogonal()(net, torch.empty(0), lambda path: torch.Generator().manual_seed(0))
+        >>> torch.allclose(net.weight @ net.weight.T, torch.eye(4), atol=1e-5)
+        True
+
     Source: Saxe, McClelland & Ganguli 2013 (arXiv:1312.6120).
     """
 
@@ -169,13 +215,19 @@ class Orthogonal:
 
 @dataclass(frozen=True, kw_only=True)
 class Dirac:
-    """Convolutions that pass their input on: output channel c < in_channels is input channel c.
+    """Convolutions that copy their input: output channel c < in_channels is input channel c.
 
     The weights of further output channels and of Linear layers are those of `TorchDefault`. With stride 1 and "same"
     padding the first in_channels outputs equal the input.
 
     Raises:
         UserError: when called, if the net has no convolution.
+
+    Example:
+        >>> net, images = nn.Conv2d(2, 4, 3, padding=1), torch.ones(1, 2, 5, 5)
+        >>> Dirac()(net, torch.empty(0), lambda path: torch.Generator().manual_seed(0))
+        >>> torch.allclose(net(images)[:, :2], images)
+        True
 
     Source: Zagoruyko & Komodakis 2017 (arXiv:1706.00388); this partial form Jordan 2024 (arXiv:2404.00498).
     """
@@ -200,7 +252,14 @@ class Dirac:
 
 @dataclass(frozen=True, kw_only=True)
 class TorchDefault:
-    """What torch does at construction, keyed: weights and biases uniform on +-1/sqrt(fan_in)."""
+    """What torch does at construction, keyed: weights and biases uniform on +-1/sqrt(fan_in).
+
+    Example:
+        >>> net = nn.Linear(100, 10)
+        >>> TorchDefault()(net, torch.empty(0), lambda path: torch.Generator().manual_seed(0))
+        >>> round(net.weight.abs().max().item(), 2)
+        0.1
+    """
 
     bias: float | None = None
 

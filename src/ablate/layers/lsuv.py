@@ -17,8 +17,8 @@ class Lsuv:
     """Layer-sequential unit variance: each layer's weights, first to last, over the standard deviation of its output.
 
     The variance is taken over all values of a layer's output. As one bias value for all units does not change it and
-    the layer is linear in its weights, one division is exact, and one forward pass serves the whole net: the paper's
-    tolerance and number of iterations have nothing left to do. Batch norm uses batch statistics in this pass and
+    the layer is linear in its weights, one division is exact, and one forward pass is enough for the whole net: the
+    paper's tolerance and number of iterations are not needed. Batch norm uses batch statistics in this pass and
     keeps its running ones as at construction; dropout is inactive; modes are restored.
 
     Args:
@@ -27,6 +27,12 @@ class Lsuv:
     Raises:
         UserError: if `bias` is None; when called, if a layer has standardized weights, whose scale is fixed, or the
             output of a layer has no positive, finite variance.
+
+    Example:
+        >>> net, images = nn.Linear(50, 20), torch.arange(3200.0).reshape(64, 50).sin()
+        >>> Lsuv()(net, images, lambda path: torch.Generator().manual_seed(0))
+        >>> round(net(images).var(correction=0).item(), 3)
+        1.0
 
     Source: Mishkin & Matas 2015 (arXiv:1511.06422).
     """

@@ -1,7 +1,7 @@
-"""Normalizations: recipes `(num_features, ndim) -> Module | None`.
+"""Normalizations: factories `(num_features, ndim) -> Module | None`.
 
-A recipe is checked where it is composed and called once for every slot of a net, with `ndim` 2 for inputs (N, C) and
-4 for (N, C, H, W); None means that the slot stays empty. Beyond that a net reads from a recipe, each with a default:
+A factory checks its settings when it is made. It is called once for every place in a net, with `ndim` 2 for inputs
+(N, C) and 4 for (N, C, H, W); None means that no layer is added. A net also reads these attributes, if there are any:
 `position` ("before" the activation), `removes_bias` (False), `min_positions` (1) and `wrap` (absent).
 """
 
@@ -37,7 +37,12 @@ def _group_norm(num_groups: int, num_features: int, ndim: int, eps: float, affin
 
 @dataclass(frozen=True, kw_only=True)
 class NoNormalization:
-    """The empty normalization."""
+    """The empty normalization.
+
+    Example:
+        >>> NoNormalization()(8, ndim=4) is None
+        True
+    """
 
     def __call__(self, num_features: int, ndim: int) -> None:
         return None
@@ -45,13 +50,18 @@ class NoNormalization:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Recipe of `BatchNorm`, whose arguments it has.
+    """Factory of `BatchNorm`, with the same arguments.
 
     Args:
-        position: "before" or "after" the activation. Before it, the mean takes any bias of the affine map away again.
+        position: "before" or "after" the activation. Before it, the affine map needs no bias: subtracting the
+            mean removes it.
 
     Raises:
-        UserError: if a field is out of range, or `frozen_scale` meets `affine=False`.
+        UserError: if a field is out of range, or `frozen_scale` is combined with `affine=False`.
+
+    Example:
+        >>> Batch(momentum=0.2)(8, ndim=4)
+        BatchNorm(8, momentum=0.2, eps=1e-05, inference=running)
     """
 
     momentum: float | None = 0.1
@@ -89,7 +99,11 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """Recipe of layer norm over (C) or (C, H, W) of each sample, with gamma and beta per channel: one group of all.
+    """Factory of layer norm over (C) or (C, H, W) of each sample, with gamma and beta per channel: one group of all.
+
+    Example:
+        >>> Layer()(8, ndim=4).num_groups
+        1
 
     Source: Ba, Kiros & Hinton 2016 (arXiv:1607.06450).
     """
@@ -106,10 +120,14 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Recipe of group norm: the channels of a sample in `num_groups` groups, each with a mean and a variance.
+    """Factory of group norm: the channels of a sample in `num_groups` groups, each with a mean and a variance.
 
     Raises:
         UserError: if `num_groups` is below 1; when called, if the features do not divide by it.
+
+    Example:
+        >>> Group(num_groups=4)(8, ndim=4).num_groups
+        4
 
     Source: Wu & He 2018 (arXiv:1803.08494).
     """
@@ -129,7 +147,11 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """Recipe of instance norm over the positions of each channel of each sample; empty on (N, C), which has none.
+    """Factory of instance norm over the positions of each channel of each sample; None for (N, C), which has none.
+
+    Example:
+        >>> Instance()(8, ndim=2) is None
+        True
 
     Source: Ulyanov, Vedaldi & Lempitsky 2016 (arXiv:1607.08022).
     """

@@ -24,6 +24,10 @@ def standardize(weight: Tensor, eps: float, gain: float | None) -> Tensor:
     Returns:
         A tensor of the shape of `weight`.
 
+    Example:
+        >>> standardize(torch.tensor([[1.0, 3.0]]), eps=0.0, gain=None)
+        tensor([[-1.,  1.]])
+
     Source: Qiao et al. 2019 (arXiv:1903.10520) without the scale; Brock, De & Smith 2021 (arXiv:2101.08692) with it.
     """
     axes = tuple(range(1, weight.ndim))
@@ -54,7 +58,7 @@ class StandardizedLinear(nn.Linear):
 
 @dataclass(frozen=True, kw_only=True)
 class WeightStandardization:
-    """Recipe that leaves the activations alone and standardizes the weights of the layers it wraps.
+    """Normalization that adds no layer and standardizes the weights of the layers it wraps.
 
     Args:
         eps: added to the variance of the weights, positive.
@@ -65,6 +69,10 @@ class WeightStandardization:
 
     Raises:
         UserError: if `eps` or `gain` is not positive.
+
+    Example:
+        >>> type(WeightStandardization().wrap(nn.Linear(4, 2))).__name__
+        'StandardizedLinear'
     """
 
     eps: float = 1e-5
