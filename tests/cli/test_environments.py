@@ -151,7 +151,7 @@ def test_errors_of_the_system_are_one_line(monkeypatch: pytest.MonkeyPatch, caps
     with pytest.raises(SystemExit) as ended:  # no number: of a program, not of the system
         cli.end_with(OSError("could not get source code"))
     assert ended.value.code == 1
-    assert "this is a fault" in capsys.readouterr().err
+    assert "this is a bug" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

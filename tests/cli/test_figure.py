@@ -118,7 +118,7 @@ def test_nets_are_trained_as_the_settings_say(toy, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["figure.num_pionts=3"], "figure toy has no knob 'num_pionts'; did you mean num_points"),
         (["profile=large"], "no profile 'large'; it has full"),
@@ -128,13 +128,13 @@ def test_nets_are_trained_as_the_settings_say(toy, tmp_path):
         (["figure.num_points=1.5"], "must be like its default 4, got 1.5"),
         (["figure.nets=1"], "must be like its default False, got 1"),
         (["figure.limits=3"], "must be like its default"),
-        (["seed=1"], "`seed` is not a figure's"),
+        (["seed=1"], "`seed` cannot be set for a figure"),
         (["activation=["], "(?i)activation"),
         (["profile"], "there is no figure 'profile'"),
     ],
 )
-def test_mistakes_are_named(toy, words, told):
-    with pytest.raises(ValueError, match=told):
+def test_mistakes_are_named(toy, words, message):
+    with pytest.raises(ValueError, match=message):
         toy(*words)
 
 

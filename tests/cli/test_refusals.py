@@ -1,4 +1,4 @@
-"""Refusals whose sentence or cure has been false in some case that reaches them."""
+"""Refusals whose message once was wrong in some case."""
 
 from types import SimpleNamespace
 
@@ -41,7 +41,7 @@ def arms(**settings):
 
 
 @pytest.mark.parametrize(
-    ("metric", "settings", "told"),
+    ("metric", "settings", "message"),
     [
         (
             "saturation/mean",
@@ -55,12 +55,12 @@ def arms(**settings):
         ),
     ],
 )
-def test_what_one_arm_lacks_is_not_said_of_all(metric, settings, told):
+def test_what_one_arm_lacks_is_not_said_of_all(metric, settings, message):
     study = parse("s", {"grids": [{"product": {"a": [1, 2]}}], "claims": {"c": {**SIDES, "metric": metric}}})
     check_recorded(study, arms())
     with pytest.raises(UserError) as caught:
         check_recorded(study, arms(**settings))
-    assert str(caught.value) == f"claim 'c': {told}"
+    assert str(caught.value) == f"claim 'c': {message}"
 
 
 def test_a_metric_that_one_run_lacks_names_the_run():

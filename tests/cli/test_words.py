@@ -51,7 +51,7 @@ REFUSED = [
     ("-m hydra/launcher=basic,joblib", ["hydra/launcher=basic,joblib", "one value"]),
     # bare words
     ("trian", ["'trian'", "train", "ablate KEY=VALUE"]),
-    ("train", ["'train'", "the bare word trains", "ablate KEY=VALUE"]),
+    ("train", ["'train'", "to train, write", "ablate KEY=VALUE"]),
     ("lst", ["'lst'", "did you mean list"]),
     ("sweep", ["'sweep'", "ablate -m KEY=V1,V2"]),
     ("help", ["'help'", "ablate --help"]),

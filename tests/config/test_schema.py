@@ -89,7 +89,7 @@ def test_whole_floats_become_whole_numbers_wherever_one_is_wanted():
 
 @pytest.mark.parametrize("notation", ["number in [0 1]", "list of", "whole > x", "a|b", ""])
 def test_what_is_no_rule_is_refused(notation):
-    with pytest.raises(UserError, match="is no rule"):
+    with pytest.raises(UserError, match="is not a rule"):
         parse(notation)
 
 
@@ -297,7 +297,7 @@ def test_own_levels_bring_their_rules(tmp_path):
     assert check(content, RULES, "activation") == content
     assert rules["torch.nn.ELU"]["alpha"] == parse("number")
     (tmp_path / "schema" / "bad.yaml").write_text("mylib.Swish:\n  beta: sharpness\n  gamma: a bit\n")
-    with pytest.raises(UserError, match=r"bad\.yaml, mylib\.Swish, gamma: 'a bit' is no rule"):
+    with pytest.raises(UserError, match=r"bad\.yaml, mylib\.Swish, gamma: 'a bit' is not a rule"):
         read_rules((tmp_path,))
 
 

@@ -43,8 +43,8 @@ def make_study(folder: Path, scores: Any, *, num_arms: int = 1, skip: int = 0) -
         )
         arms.append(PlannedArm(axes={}, label=f"arm {i}", variants=[variant]))
         for seed, score in list(enumerate(scores))[skip:]:
-            home = folder.parent.parent / variant.folder / f"seed-{seed}"
-            home.mkdir(parents=True)
+            run_folder = folder.parent.parent / variant.folder / f"seed-{seed}"
+            run_folder.mkdir(parents=True)
             record = Record(
                 arm="default",
                 fingerprint=variant.fingerprint,
@@ -59,7 +59,7 @@ def make_study(folder: Path, scores: Any, *, num_arms: int = 1, skip: int = 0) -
                 peak_memory_mb=1.0,
                 environment={},
             )
-            write_record(record, home)
+            write_record(record, run_folder)
     manifest = Manifest(
         name="aa",
         title="",
