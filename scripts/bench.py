@@ -304,11 +304,7 @@ def diagnostics(args: argparse.Namespace) -> list[Row]:
         number = 1 + len({*range(every, epochs + 1, every), epochs})
         share = statistics.median(pairs) * images * number / (num_images * epochs)
         rows.append(
-            {
-                "what": f"{net}, {num_images} images, {epochs} epochs: measured {number} times",
-                "share": share,
-                "wanted": 0.03,
-            }
+            {"what": f"{net}, {num_images} images, {epochs} epochs, {number} times", "share": share, "wanted": 0.03}
         )
     return rows
 
@@ -380,14 +376,7 @@ def clone(arm: Path, runs: int) -> None:
             record.write_text(record.read_text().replace('"seed": 0', f'"seed": {seed}'))
 
 
-BENCHMARKS = {
-    "train": train,
-    "sweep": sweep,
-    "overhead": overhead,
-    "diagnostics": diagnostics,
-    "start": start,
-    "scale": scale,
-}
+BENCHMARKS = {work.__name__: work for work in (train, sweep, overhead, diagnostics, start, scale)}
 
 
 def table(rows: Sequence[Row]) -> str:

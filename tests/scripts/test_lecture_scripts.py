@@ -69,16 +69,16 @@ def test_a_report_that_is_kept_links_to_its_own_pages(load, folder, tmp_path):
     plan = begin(manifest(), folder)
     fields = {"name": "all", "title": "All of it", "source": "", "profile": "quick", "command": "ablate study=all"}
     collection = Collection(folders=[folder.name], **fields)
-    folder = collection.folder_in(tmp_path)
-    write_collection(collection, folder)
+    collection_folder = collection.folder_in(tmp_path)
+    write_collection(collection, collection_folder)
     with pytest.raises(SystemExit, match="not finished: s"):
-        script.keep(collection, folder, tmp_path / "docs")
+        script.keep(collection, collection_folder, tmp_path / "docs")
     do_all(plan, folder)
     results = collect(plan, folder)
     judgements = judge(results)
     write_report(results, judgements)
-    write_overview(collection, [(results, judgements)], folder)
-    script.keep(collection, folder, tmp_path / "docs")
+    write_overview(collection, [(results, judgements)], collection_folder)
+    script.keep(collection, collection_folder, tmp_path / "docs")
     first = (tmp_path / "docs" / "README.md").read_text()
     assert "(s.md)" in first
     assert "../s-00000000" not in first
