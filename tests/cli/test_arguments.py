@@ -49,7 +49,7 @@ def test_unknown_names_are_refused_with_the_nearest(argument, words):
         "+preprocessing@preprocessing.steps.a=window",
     ],
 )
-def test_what_hydra_understands_passes(argument):
+def test_valid_settings_pass(argument):
     check(["-m", argument], CONF, SUBCOMMANDS)
 
 
@@ -88,7 +88,7 @@ def test_a_profile_belongs_to_a_study():
     assert "hydra.sweeper.profile='quick'" in as_sweep(["study=a", "profile=quick"], [])
 
 
-def test_where_data_lie_is_said_to_data_that_lie_somewhere():
+def test_folders_of_data_go_only_to_data_sets_with_folders():
     words = ["data=shapes", "data.root=here", "data.cache_dir=there", "data.noise=0.1"]
     assert applicable(words, CONF) == ["data=shapes", "data.cache_dir=there", "data.noise=0.1"]
     assert applicable(["data.root=here", "data=cifar10"], CONF) == ["data.root=here", "data=cifar10"]

@@ -66,7 +66,7 @@ def own(tmp_path, monkeypatch):
         ({"_target_": "own_pieces..Careful"}, "activation: .*own_pieces..Careful"),
     ],
 )
-def test_what_a_piece_refuses_is_the_users(own, settings, words):
+def test_a_refused_setting_of_a_level_is_a_users_mistake(own, settings, words):
     with pytest.raises(UserError, match=words):
         make("activation", settings)
 
@@ -91,7 +91,7 @@ def test_mistakes_and_bugs_differ_for_the_factories_of_a_run(own, make_run):
         assert not isinstance(caught.value, UserError)
 
 
-def test_the_command_shows_a_fault_with_its_traceback_and_how_to_report_it(own, tmp_path):
+def test_the_command_shows_a_bug_with_its_traceback_and_how_to_report_it(own, tmp_path):
     def ablate(*words):
         line = [sys.executable, "-m", "ablate", "data=shapes", "data.train_size=200", "net=micro", *words]
         return subprocess.run(line, capture_output=True, text=True, cwd=own)

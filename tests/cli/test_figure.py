@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from ablate.cli import figure as drafting
-from ablate.cli.figure import figure_command, read_figure
+from ablate.cli.figure import composing, figure_command, read_figure
 from ablate.config import catalog
 
 MODULE = """
@@ -84,7 +83,7 @@ def test_a_figure_is_computed_once_drawn_and_logged(toy, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a file", "a flipped bit"])
-def test_damaged_arrays_are_kept_and_computed_anew(toy, tmp_path, capsys, content):
+def test_damaged_arrays_are_kept_and_computed_again(toy, tmp_path, capsys, content):
     toy()
     (folder,) = folders(tmp_path)
     path = folder / "arrays.npz"
@@ -146,7 +145,7 @@ def test_an_unknown_figure_is_named_with_the_nearest():
 
 
 @pytest.mark.parametrize("path", sorted((catalog.folders()[1] / "figure").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_figure_that_comes_along_has_its_module_and_composes(path):
+def test_every_figure_has_its_module_and_composes(path):
     import importlib
     import inspect
 
@@ -156,7 +155,7 @@ def test_every_figure_that_comes_along_has_its_module_and_composes(path):
     assert set(spec.knobs) == {name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
     assert spec.module == f"ablate.lecture.figures.{path.stem}"
     assert callable(module.draw) and callable(module.caption)
-    with drafting.composing(catalog.folders()) as compose:
+    with composing(catalog.folders()) as compose:
         compose(spec.base)
         for profile in yaml.safe_load(path.read_text()).get("profiles", {}):
             compose(read_figure(path, [f"profile={profile}"])[0].base)

@@ -1,4 +1,4 @@
-"""A mistaken word of the command line ends with status 2 and one line that names it and its cure."""
+"""A mistake on the command line ends with status 2 and one line that names it and its correction."""
 
 import os
 import shlex
@@ -198,7 +198,7 @@ def command(monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("line", "words"), REFUSED, ids=[line for line, _ in REFUSED])
-def test_a_mistaken_word_is_one_line_with_its_cure(line, words, command, tmp_path):
+def test_a_mistake_gives_one_line_with_its_correction(line, words, command, tmp_path):
     status, out, err = command(shlex.join(shlex.split(line)))
     assert (status, out) == (2, "")
     assert err.startswith("ablate: ")
@@ -209,7 +209,7 @@ def test_a_mistaken_word_is_one_line_with_its_cure(line, words, command, tmp_pat
 
 
 @pytest.mark.parametrize("line", ["-m optimizer.lr=interval(0,1)", "hydra.nope=2", "seed=range(5)", "study="])
-def test_a_process_of_its_own_ends_alike(line, tmp_path):
+def test_a_process_of_its_own_ends_in_the_same_way(line, tmp_path):
     command = [sys.executable, "-m", "ablate", *shlex.split(line)]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)
@@ -252,7 +252,7 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize("line", ACCEPTED)
-def test_what_means_something_passes(line):
+def test_valid_words_pass(line):
     check(shlex.split(line), CONF, list(cli.SUBCOMMANDS))
 
 

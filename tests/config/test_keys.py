@@ -25,7 +25,7 @@ def test_the_nearest_key(name, near):
     assert nearest_keys(name, every_key(CONF))[0] == near
 
 
-def test_nothing_is_near_to_nonsense():
+def test_nothing_is_near_to_an_arbitrary_word():
     assert nearest_keys("qqqq", every_key(CONF)) == nearest_keys("", every_key(CONF)) == []
 
 

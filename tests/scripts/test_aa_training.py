@@ -115,7 +115,7 @@ def test_rates_of_a_line_sum_to_one(script) -> None:
         ({"skip": 3}, "3 of 12 runs are missing"),
     ],
 )
-def test_what_is_no_finished_study_of_one_arm_is_refused(script, folder, options: dict[str, int], words: str) -> None:
+def test_other_than_a_finished_study_of_one_arm_is_refused(script, folder, options: dict[str, int], words: str) -> None:
     manifest = make_study(folder, np.arange(12) / 12, **options)
     with pytest.raises(ValueError, match=words):
         script.scores_of(collect(manifest, folder))

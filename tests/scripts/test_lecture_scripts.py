@@ -38,7 +38,7 @@ def do_all(plan, folder):
             finish(folder, job, BEST.get((job.variant.arm.partition("=")[2], job.variant.value), 0.5))
 
 
-def test_what_tuning_chose_is_printed_as_a_study_file_takes_it(load, folder):
+def test_tuned_values_are_printed_in_the_format_of_a_study_file(load, folder):
     script = load("fix_rates")
     plan = begin(manifest(TUNING), folder)
     with pytest.raises(SystemExit, match="no study whose tuning is complete"):
