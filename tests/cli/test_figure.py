@@ -75,7 +75,7 @@ def test_a_figure_is_computed_once_drawn_and_logged(toy, tmp_path, capsys):
     assert events.Tags()["images"] == ["figure/toy"]
     assert "Shows x." in capsys.readouterr().out
     toy()
-    assert "are there already" in capsys.readouterr().out
+    assert "are stored already" in capsys.readouterr().out
     toy("rerun=true")
     assert (folder / "arrays.1.npz").exists()
     assert len(sys.modules["toy_figure"].calls) == 2
