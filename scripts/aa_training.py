@@ -2,9 +2,8 @@
 
 Usage: python scripts/aa_training.py STUDY_FOLDER [--splits N] [--seed S] [--smallest-effect E]
 
-The study has one arm and many seeds, e.g. 40. Its runs are split at random into two disjoint blocks of seeds, one is
-called treatment and the other control, and `statistics.decide` gives its verdict. It reads only the runs' records and
-prints a Markdown document.
+The study has one arm and many seeds, e.g. 40. Its runs are split at random into two disjoint blocks of seeds, treatment
+and control, and `statistics.decide` gives its verdict. Reads only the runs' records, and prints a Markdown document.
 """
 
 import argparse
@@ -78,7 +77,7 @@ def count_outcomes(
 
 
 def rate(count: int, total: int) -> str:
-    """Return a rate with its standard error, in percent; none or all seen has the error of half a hit."""
+    """Return a rate with its standard error, in percent; a count of 0 or of all has the error of half a count."""
     inside = min(max(count, 0.5), total - 0.5) / total
     return f"{100 * count / total:.1f} ± {100 * (inside * (1 - inside) / total) ** 0.5:.1f}"
 

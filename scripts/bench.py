@@ -1,16 +1,16 @@
-"""Measure the program against what people would use instead, and write a table and a JSON file.
+"""Compare the program's speed with alternatives, and write a table and a JSON file.
 
 Usage: python scripts/bench.py WHAT [--data FOLDER] [--repeats N] [--device cpu|cuda] [--output FILE.json]
 
-  train    images per second of training: the program, a bare loop, torchvision + DataLoader, Lightning
-  sweep    wall time of 24 short runs: the program, and a Lightning script started once a run
-  overhead seconds a run of a sweep costs beside training and evaluation
-  looks    share of the training time that the default diagnostics take
-  start    seconds until the help, a report, and the first training step
-  scale    time and memory against runs, images and epochs
+  train        images per second of training: the program, a bare loop, torchvision + DataLoader, Lightning
+  sweep        wall time of 24 short runs: the program, and a Lightning script started once a run
+  overhead     seconds of a sweep's run besides training and evaluation
+  diagnostics  share of the training time that the default diagnostics take
+  start        seconds until the help, a report, and the first training step
+  scale        time and memory against runs, images and epochs
 
-Contenders take turns and every figure is a median over the turns; ratios are medians of the ratios within a turn. The
-machine should be otherwise idle.
+Contenders take turns. Every number is a median over the turns; ratios are medians of the ratios within a turn. The
+machine should be idle otherwise.
 """
 
 import argparse
@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 
 class Contender:
-    """A process of contenders.py that waits to be asked for one measurement."""
+    """A process of contenders.py that waits for requests to measure."""
 
     def __init__(self, name: str, args: argparse.Namespace, net: str, precision: str, images: int) -> None:
         words = [name, "--net", net, "--device", args.device, "--precision", precision, "--data", args.data]
@@ -157,7 +157,7 @@ def convolution_peak(net: str, args: argparse.Namespace, precision: str) -> floa
         x = torch.randn(shape, device=args.device, dtype=dtype)
         if x.ndim == 4:
             layer, x = layer.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
-        x.requires_grad_(i > 0)  # nothing flows back to the images
+        x.requires_grad_(i > 0)  # no gradient for the images
         gradient = torch.randn_like(layer(x).detach())
         seconds = []
         for _ in range(8):
@@ -198,7 +198,7 @@ finally:
 def peak_megabytes(arguments: Sequence[str]) -> float:
     """Return the peak resident memory of `ablate ARGUMENTS` in 2**20 bytes, on Linux.
 
-    The process tells it itself: what `wait4` says of a child includes what this process held when it forked.
+    The process reports it itself: `wait4` on a child includes the memory of this process when it forked.
     """
     done = subprocess.run([sys.executable, "-c", PEAK, *arguments], capture_output=True, text=True, check=True)
     return int(done.stderr.split()[-1]) / 1024
@@ -252,23 +252,23 @@ def sweep(args: argparse.Namespace) -> list[Row]:
 
 
 def overhead(args: argparse.Namespace) -> list[Row]:
-    """Seconds that a run of a sweep costs beside its training and evaluation, in a process that has done one before."""
+    """Seconds of a sweep's run besides training and evaluation, in a process that has done one before."""
     found: list[float] = []
     for _ in range(args.repeats):
-        home = tempfile.mkdtemp()
-        where = [f"data.root={args.data}", f"output_dir={home}", "trainer.threads=1"]
+        output_dir = tempfile.mkdtemp()
+        where = [f"data.root={args.data}", f"output_dir={output_dir}", "trainer.threads=1"]
         timed([*ABLATE, "-m", "data=cifar10", *SHORT, *where, "seed=range(13)"])
-        folders = [path.parent for path in Path(home).glob("runs/*/*/record.json")]
+        folders = [path.parent for path in Path(output_dir).glob("runs/*/*/record.json")]
         ended = sorted((folder / "record.json").stat().st_mtime for folder in folders)
         busy = [json.loads((folder / "record.json").read_text())["wall_seconds"] for folder in folders]
-        # From the end of the first run to the end of the last: twelve runs with all that lies between them.
+        # From the end of the first run to the end of the last: twelve runs and the time between them.
         found.append((ended[-1] - ended[0] - sum(sorted(busy)[:-1])) / (len(ended) - 1))
     return [
         {"what": "a run, beside training and evaluation", "seconds": round(statistics.median(found), 3), "wanted": 0.3}
     ]
 
 
-def looks(args: argparse.Namespace) -> list[Row]:
+def diagnostics(args: argparse.Namespace) -> list[Row]:
     """Share of the training time that the default diagnostics take, in a default run and in short ones."""
     sys.path.insert(0, str(HERE))
     import contenders
@@ -297,27 +297,27 @@ def looks(args: argparse.Namespace) -> list[Row]:
         track.measure(state)
         for _ in range(args.repeats):
             seconds = train()
-            begun = time.perf_counter()
+            started = time.perf_counter()
             track.measure(state)
-            pairs.append((time.perf_counter() - begun) / seconds)
+            pairs.append((time.perf_counter() - started) / seconds)
         every = -(-track.num_images // (num_images // 200))
         number = 1 + len({*range(every, epochs + 1, every), epochs})
         share = statistics.median(pairs) * images * number / (num_images * epochs)
         rows.append(
-            {"what": f"{net}, {num_images} images, {epochs} epochs: {number} looks", "share": share, "wanted": 0.03}
+            {"what": f"{net}, {num_images} images, {epochs} epochs, {number} times", "share": share, "wanted": 0.03}
         )
     return rows
 
 
 def start(args: argparse.Namespace) -> list[Row]:
-    """Seconds from the command to what is waited for, disk caches warm."""
-    home = tempfile.mkdtemp()
-    where = [f"data.root={args.data}", f"output_dir={home}"]
+    """Seconds from the command to its output, with warm disk caches."""
+    output_dir = tempfile.mkdtemp()
+    where = [f"data.root={args.data}", f"output_dir={output_dir}"]
     timed([*ABLATE, "-m", "data=cifar10", *SHORT, *where, "seed=0,1,2"])
-    study = next(Path(home, "studies").iterdir())
+    study = next(Path(output_dir, "studies").iterdir())
     code = (
-        "import sys, time; begun = float(sys.argv.pop(1)); from ablate.cli.main import main\n"
-        "def show(self, state):\n    print('first step', time.time() - begun, flush=True)\n    raise SystemExit\n"
+        "import sys, time; started = float(sys.argv.pop(1)); from ablate.cli.main import main\n"
+        "def show(self, state):\n    print('first step', time.time() - started, flush=True)\n    raise SystemExit\n"
         "import ablate.training.tensorboard as t; t.TensorBoard.on_step_end = show; main()"
     )
     found: dict[str, list[float]] = {}
@@ -338,23 +338,23 @@ def scale(args: argparse.Namespace) -> list[Row]:
     """Time and memory against the numbers of runs, images and epochs."""
     rows: list[Row] = []
     for images, epochs in ((5000, 1), (5000, 2), (5000, 4), (45000, 1)):
-        home = tempfile.mkdtemp()
+        output_dir = tempfile.mkdtemp()
         words = [f"data.train_size={images}", f"trainer.epochs={epochs}", "net=micro", "trainer.threads=1"]
-        timed([*ABLATE, "data=cifar10", *words, f"data.root={args.data}", f"output_dir={home}"])
-        record = json.loads(next(Path(home).glob("runs/*/*/record.json")).read_text())
+        timed([*ABLATE, "data=cifar10", *words, f"data.root={args.data}", f"output_dir={output_dir}"])
+        record = json.loads(next(Path(output_dir).glob("runs/*/*/record.json")).read_text())
         seconds, memory = record["wall_seconds"], record["peak_memory_mb"]
         rows.append(
             {"what": f"{images} images, {epochs} epochs", "seconds": round(seconds, 1), "megabytes": round(memory)}
         )
-    home = tempfile.mkdtemp()
-    where = [f"data.root={args.data}", f"output_dir={home}", "data=cifar10", "trainer.threads=1", *SHORT]
+    output_dir = tempfile.mkdtemp()
+    where = [f"data.root={args.data}", f"output_dir={output_dir}", "data=cifar10", "trainer.threads=1", *SHORT]
     timed([*ABLATE, "-m", *where, "data.train_size=320", "trainer.epochs=1", "seed=range(2)"])
-    arm = next(Path(home, "runs").iterdir())
+    arm = next(Path(output_dir, "runs").iterdir())
     for runs in (10, 100, 1000):
         clone(arm, runs)
         command = [*ABLATE, "-m", *where, "data.train_size=320", "trainer.epochs=1", f"seed=range({runs})"]
         seconds, _ = timed(command)
-        study = max(Path(home, "studies").iterdir(), key=lambda path: path.stat().st_mtime)
+        study = max(Path(output_dir, "studies").iterdir(), key=lambda path: path.stat().st_mtime)
         alone, _ = timed([*ABLATE, "report", str(study)])
         peak = peak_megabytes(["report", str(study)])
         rows.append({"what": f"{runs} finished runs, skipped and reported", "seconds": round(seconds, 1)})
@@ -365,7 +365,7 @@ def scale(args: argparse.Namespace) -> list[Row]:
 
 
 def clone(arm: Path, runs: int) -> None:
-    """Copy the finished run of seed 0 to further seeds: what is timed is the reading, not the training."""
+    """Copy the finished run of seed 0 to further seeds: only reading is timed, not training."""
     import shutil
 
     for seed in range(2, runs):
@@ -376,7 +376,7 @@ def clone(arm: Path, runs: int) -> None:
             record.write_text(record.read_text().replace('"seed": 0', f'"seed": {seed}'))
 
 
-BENCHMARKS = {"train": train, "sweep": sweep, "overhead": overhead, "looks": looks, "start": start, "scale": scale}
+BENCHMARKS = {work.__name__: work for work in (train, sweep, overhead, diagnostics, start, scale)}
 
 
 def table(rows: Sequence[Row]) -> str:

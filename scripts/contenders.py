@@ -1,11 +1,11 @@
-"""Training loops that `bench.py` times against one another, each in a process of its own.
+"""Training loops that `bench.py` compares, each in its own process.
 
 Usage (by bench.py): python scripts/contenders.py NAME --net small --device cpu --precision fp32 --threads 2 ...
-A contender builds its net and data, trains some batches to warm up, prints "ready", and then for every line on its
-input trains `--images` images and prints the seconds that took. Ends with its input.
+A contender builds its net and data, trains some batches to warm up, and prints "ready". Then, for every line on its
+input, it trains `--images` images and prints the seconds. It ends when its input ends.
 
 All train the same net (He initialization, batch norm, SGD with Nesterov's momentum, crop and flip, cross-entropy) on
-the same images with the same batch size; what differs is said in each contender's docstring.
+the same images with the same batch size; the differences are in each contender's docstring.
 """
 
 import argparse
@@ -26,8 +26,8 @@ Train = Callable[[], float]  # trains the images of one measurement and returns 
 LR, MOMENTUM, L2 = 0.05, 0.9, 5e-4
 
 
-class ProgressPrinter:
-    """Seconds since it was made, the device's work included."""
+class Timer:
+    """Measures seconds since its creation, including the device's work."""
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -56,19 +56,19 @@ def ablate(args: argparse.Namespace) -> Train:
 
     def go() -> float:
         state.epoch, state.step, state.history = 0, state.steps_per_epoch, []
-        home = Path(tempfile.mkdtemp(dir=folder))
-        watch = ProgressPrinter(args.device)
+        run_folder = Path(tempfile.mkdtemp(dir=folder))
+        timer = Timer(args.device)
         with without_validation(examine):
-            seen = observers(dataclasses.replace(plan, folder=home))
-            train(run, state, examine, [*seen, Checkpoint(home, 1, run.fingerprint), Progress()])
-        return watch.seconds()
+            seen = observers(dataclasses.replace(plan, folder=run_folder))
+            train(run, state, examine, [*seen, Checkpoint(run_folder, 1, run.fingerprint), Progress()])
+        return timer.seconds()
 
     return go
 
 
 @contextlib.contextmanager
 def without_validation(examine: Any) -> Iterator[None]:
-    """No contender validates, so that training is compared with training."""
+    """Switch validation off: no contender validates, so that only training is compared."""
     kind = type(examine)
     validate, kind.validate = kind.validate, lambda self, net: {}
     try:
@@ -78,7 +78,7 @@ def without_validation(examine: Any) -> Iterator[None]:
 
 
 def bare(args: argparse.Namespace) -> Train:
-    """A loop written by hand with the trainer's numerics: images in memory, augmented as a batch, nothing logged."""
+    """A hand-written loop with the trainer's numerics: images in memory, augmented as a batch, nothing logged."""
     from ablate.training.loop import autocast
 
     _, run = planned(args)
@@ -93,7 +93,7 @@ def bare(args: argparse.Namespace) -> Train:
     generator = torch.Generator(args.device).manual_seed(0)
 
     def go() -> float:
-        watch = ProgressPrinter(args.device)
+        timer = Timer(args.device)
         order = torch.randperm(len(labels)).to(args.device)
         for i in range(args.images // args.batch_size):
             index = order[i * args.batch_size : (i + 1) * args.batch_size]
@@ -105,19 +105,19 @@ def bare(args: argparse.Namespace) -> Train:
             loss.backward()
             optimizer.step()
         loss.item()
-        return watch.seconds()
+        return timer.seconds()
 
     return go
 
 
 def torchvision(args: argparse.Namespace) -> Train:
-    """What tutorials show: images one by one through torchvision's transforms, a DataLoader with workers."""
+    """The usual code of tutorials: images one by one through torchvision's transforms, a DataLoader with workers."""
     net = plain_net(args.net).to(args.device).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=LR, momentum=MOMENTUM, nesterov=True, weight_decay=L2)
     loader = cifar_loader(args)
 
     def go() -> float:
-        watch = ProgressPrinter(args.device)
+        timer = Timer(args.device)
         for images, labels in loader:
             images, labels = images.to(args.device), labels.to(args.device)
             optimizer.zero_grad()
@@ -126,7 +126,7 @@ def torchvision(args: argparse.Namespace) -> Train:
             loss.backward()
             optimizer.step()
         loss.item()
-        return watch.seconds()
+        return timer.seconds()
 
     return go
 
@@ -134,7 +134,7 @@ def torchvision(args: argparse.Namespace) -> Train:
 def lightning(args: argparse.Namespace) -> Train:
     """The same data through Lightning's Trainer, without logger, checkpoint and progress bar.
 
-    Counted are the seconds between the start and the end of its epoch, without what `fit` does once.
+    Measures the seconds between the start and the end of its epoch, without the setup in `fit`.
     """
     import logging
     import warnings
@@ -150,10 +150,10 @@ def lightning(args: argparse.Namespace) -> Train:
             self.net = plain_net(args.net)
 
         def on_train_epoch_start(self) -> None:
-            self.watch = ProgressPrinter(args.device)
+            self.timer = Timer(args.device)
 
         def on_train_epoch_end(self) -> None:
-            self.taken = self.watch.seconds()
+            self.taken = self.timer.seconds()
 
         def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
             images, labels = batch
@@ -224,7 +224,7 @@ def planned(args: argparse.Namespace) -> tuple[Any, Any]:
 
 
 def plain_net(name: str) -> nn.Module:
-    """Return the level of `net` as one writes it by hand."""
+    """Return the hand-written net of a level of `net`."""
     widths = {"micro": (8, 16, 32), "tiny": (16, 32, 64), "small": (32, 64, 128), "lecture": (64, 128, 256)}[name]
     hidden = {"micro": 128, "tiny": 128, "small": 256, "lecture": 256}[name]
     layers: list[nn.Module] = []
@@ -279,7 +279,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = False  # as the program has it: fp32 means fp32
+    torch.backends.cudnn.allow_tf32 = False  # as in the program: fp32 means fp32
     train = CONTENDERS[args.name](args)
     train()
     print("ready", flush=True)

@@ -1,12 +1,12 @@
-"""Print the values that a study's tuning chose, as a study file fixes them, and keep the tuning runs in a table.
+"""Print the values chosen by a study's tuning, in the format of a study file, and write the tuning runs to a table.
 
 Usage: python scripts/fix_rates.py FOLDER ... [--within POINTS] [--csv FILE.csv]
 
-A FOLDER is that of a tuned study, or of a collection of which some studies were tuned (outputs/studies/...). What is
-printed goes into the study's profile in the place of `tuning`; the table has one row a tuning run, and says what for.
-With `--within 1` an arm has the middle one of the values whose means are within one point of the best, the smaller of
-two: the best by a hair of three seeds may stand at the edge of where training breaks, or of where it is too slow. An
-arm counts as on the edge of its grid also where all values are that good, as they are where none trains.
+FOLDER is the folder of a tuned study, or of a collection with tuned studies (outputs/studies/...). The output replaces
+`tuning` in the study's profile; the table has one row for each tuning run. With `--within 1` an arm gets the middle one
+(the smaller of two) of the values whose means are within one point of the best: with three seeds, a value that is best
+by little may be close to where training breaks, or to where it is too slow. An arm also counts as on the edge of its
+grid if all values are within that distance, as they are where none trains.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def middle(indices: list[int]) -> int:
 
 
 def block(results: Results, source: str, within: float) -> str:
-    """Return `fixed: {...}` of a study, ready for its file."""
+    """Return the `fixed` entry of a study's file."""
     assert results.study.tuning is not None
     lines = [
         f"fixed:  # {results.study.name}",

@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""Give every key of a tiny run hostile values, one at a time, and train what is accepted: prints what came of it.
+"""Set every key of a tiny run to invalid values, one at a time; train if a value is accepted; print each outcome.
 
-    scripts/fuzz_input.py [KEY=VALUE ...]     e.g. optimizer=adam schedule=step; the folder of the runs is temporary
+    scripts/fuzz_input.py [KEY=VALUE ...]     e.g. optimizer=adam schedule=step; runs go to a temporary folder
 
-A value is refused cleanly where a `UserError` names the key and the value, and its message is no raw Python. Everything
-else that is raised is a traceback for the person who typed it, and makes the exit status 1.
+A value is refused cleanly if a `UserError` names the key and the value, without a raw message of Python. Any other
+exception would be a traceback for the user, and makes the exit status 1.
 """
 
 import copy
@@ -37,7 +37,7 @@ RAW = re.compile(
 
 
 def leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted key of every value that is no mapping, but for those of Hydra."""
+    """Yield the dotted key of every value that is not a mapping, without Hydra's own keys."""
     for key, value in settings.items():
         if isinstance(value, dict) and value:
             yield from leaves(value, f"{prefix}{key}.")
@@ -58,7 +58,7 @@ def changed(cfg: DictConfig, key: str, value: Any) -> DictConfig:
 
 
 def outcome(cfg: DictConfig, choices: dict[str, Any], key: str, value: Any) -> tuple[str, str]:
-    """Return what comes of one value, in a word, and the message."""
+    """Return the outcome of one value, and the message."""
     try:
         plan = planning.plan(changed(cfg, key, value), choices)
         run = planning.make_run(plan)
@@ -81,7 +81,7 @@ def outcome(cfg: DictConfig, choices: dict[str, Any], key: str, value: Any) -> t
 
 
 def main() -> None:
-    """Print one line for every value that is not refused cleanly, and the counts."""
+    """Print one line for each value that is not refused cleanly, and the counts."""
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(conf_dir()), version_base="1.3"):
         words = [*TINY.split(), *sys.argv[1:], f"output_dir={folder}", f"data.cache_dir={folder}/cache"]
@@ -91,7 +91,7 @@ def main() -> None:
             del cfg["hydra"]
         plain = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(plain, dict)
-        keys = [key for key in leaves(plain) if key not in ("output_dir", "data.cache_dir")]  # they would be written to
+        keys = [key for key in leaves(plain) if key not in ("output_dir", "data.cache_dir")]  # folders
         for key in keys:
             for value in HOSTILE:
                 what, message = outcome(cfg, choices, key, value)

@@ -2,9 +2,9 @@
 
 Usage: python scripts/gallery.py [--data FOLDER] [--output-dir FOLDER] [NAME ...]
 
-Figures that show images of the data set are made of `shapes`, whose images this program makes itself, so that no image
-of CIFAR-10 is in the repository. Arrays that lie in the output folder are drawn again and not computed again. Without
-names all figures are made; with names these alone, and the page is written of all that have a picture.
+Figures that show images use the made data set `shapes`, so that no image of CIFAR-10 is in the repository. Arrays in
+the output folder are drawn again and not computed again. Without names all figures are made, otherwise only these; the
+page shows all figures that have a picture.
 """
 
 import argparse
@@ -46,15 +46,15 @@ def make(name: str, data: str, output_dir: str) -> None:
 
 
 def write_page(names: list[str]) -> None:
-    """Write the page from the pictures that are there."""
+    """Write the page with all pictures that exist."""
     captions = json.loads(CAPTIONS.read_text(encoding="utf-8"))
     lines = [
         "# Figures",
         "",
-        "The lecture's pictures, computed anew by `ablate figure NAME` for the net and the data you name; here with",
-        "the defaults of each figure, on one CPU core. `ablate list figure` says what each is and where it comes",
-        "from. `profile=full` asks for the setting of the source where there is one; it has not been run. Written by",
-        "`scripts/gallery.py`.",
+        "The lecture's figures. `ablate figure NAME` computes one for the net and the data that you choose; here they",
+        "have their defaults, on one CPU core. `ablate list figure` describes them and names their sources.",
+        "`profile=full` uses the settings of the source, for figures that have this profile; it has not been run.",
+        "Written by `scripts/gallery.py`.",
     ]
     for name in names:
         if not (PICTURES / f"{name}.png").exists():

@@ -1,20 +1,20 @@
-"""Write tests/golden/numerics-<version>.json: what four small runs come to, to the last digit, at one thread.
+"""Write tests/golden/numerics-<version>.json: the results of four small runs, to the last digit, with one thread.
 
 Usage: python scripts/golden.py [--force] [--show]
 
-tests/test_golden.py compares with it, part by part:
+tests/training/test_golden.py compares with it, part by part:
 
-- "everywhere": the data, the split, and what the net is given in each step. All are integers (the order, the crops and
-  the flips too), and the same on every machine.
+- "everywhere": the data, the split, and the net's inputs in each step. All are integers (the order, the crops and the
+  flips too), and equal on every machine.
 - "weights": the initial weights. Equal wherever ATen has AVX2 or AVX-512 kernels (both were compared). Its plain
-  kernels round otherwise: log, cos and sin of torch's normal_ are computed in vectors or one by one, and uniform_
+  kernels round differently: log, cos and sin of torch's normal_ are computed in vectors or one by one, and uniform_
   multiplies and adds in one rounding or in two. There, their norm is compared.
 - "kernels": losses and metrics. Convolutions and matrix products add in an order that oneDNN, MKL and ATen choose by
   instruction set and cache, exp and log have vectorised and plain forms, and both change with torch's version. They are
-  compared to the last digit where torch and the processor are those that the file names, elsewhere within a tolerance.
+  compared to the last digit if torch and the processor are those in the file, otherwise within a tolerance.
 
-A file of the present NUMERICS_VERSION is not overwritten: whoever changes a number raises that version in
-src/ablate/training/identity.py, since equal settings then mean other runs. --force is for a file that was never
+The file of the present NUMERICS_VERSION is not overwritten: a change of a number needs a higher version in
+src/ablate/training/identity.py, since the same settings then give other runs. --force is for a file that was never
 released.
 """
 
@@ -57,7 +57,7 @@ SHARED = [
     "tensorboard.enabled=false",
     "diagnostics.measure=[]",
     "seed=3",
-    "optimizer.lr=0.01",  # a rounding error shall stay one
+    "optimizer.lr=0.01",  # rounding errors stay small
 ]
 CONFIGURATIONS = {
     "plain": ["normalization=none", "initializer=he_uniform"],
@@ -68,7 +68,7 @@ CONFIGURATIONS = {
 
 
 class Witness(Callback):
-    """Notes the initial weights, the integers that the net is given in training, and the losses."""
+    """Records the initial weights, the integers that the net gets in training, and the losses."""
 
     def on_fit_start(self, state: State) -> None:
         self.weights = digest(*(parameter.detach() for parameter in state.net.parameters()))
@@ -95,7 +95,7 @@ def digest(*arrays: Any) -> str:
 
 
 def split_digests() -> dict[str, str]:
-    """Return the hash of which images go where, of a source whose images are their own numbers."""
+    """Return the hashes of the splits of a source whose images are their own indices."""
     labels = np.arange(700) % 10 % 7
     numbers = np.arange(700, dtype=np.uint16).reshape(-1, 1, 1, 1)
     source = Source(train_images=numbers, train_labels=labels, test_images=numbers[:90], test_labels=labels[:90])
@@ -112,7 +112,7 @@ def split_digests() -> dict[str, str]:
 
 
 def measure(cache: Path) -> dict[str, Any]:
-    """Return the content of the golden file, computed now.
+    """Compute and return the content of the golden file.
 
     Args:
         cache: folder of the made images.
@@ -149,7 +149,7 @@ def measure_one(composed: tuple[Any, dict[str, Any]]) -> dict[str, Any]:
 
 
 def machine() -> dict[str, str]:
-    """Return what chooses torch's kernels: its version, and the processor as /proc/cpuinfo has it."""
+    """Return what determines torch's kernels: its version, and the processor in /proc/cpuinfo."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
     except OSError:
@@ -174,8 +174,8 @@ def main(words: Sequence[str] | None = None) -> None:
     path = GOLDEN / f"numerics-{NUMERICS_VERSION}.json"
     if path.exists() and not args.force and not args.show:
         raise SystemExit(
-            f"{path} is there. If a number changed, equal settings mean other runs: raise NUMERICS_VERSION in "
-            "src/ablate/training/identity.py and start this again; --force overwrites a file that was never released."
+            f"{path} exists. If a number changed, the same settings give other runs: raise NUMERICS_VERSION in "
+            "src/ablate/training/identity.py and run this again; --force overwrites a file that was never released."
         )
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as cache:

@@ -3,7 +3,7 @@
 Usage: python scripts/keep_report.py outputs/studies/lecture-quick-1a2b3c4d docs/lecture
 
 Writes TARGET/README.md (the first page) and TARGET/<study>.md, with links between them instead of into outputs/, and a
-line that says which command and which commit made them. Refuses a collection that is not finished.
+line with the command and the commit that made them. Refuses a collection that is not finished.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from ablate.study.results import Results, collect, missing_runs
 
 
 def commits(results: list[Results]) -> list[str]:
-    """Return the commits that the records name, each once."""
+    """Return the commits in the records, each once."""
     records = [record for found in results for arm in found.arms for record in arm.records.values()]
     return sorted({str(record.environment.get("ablate_git_commit") or "unknown") for record in records})
 
@@ -42,12 +42,12 @@ def keep(collection: Collection, folder: Path, target: Path) -> None:
     made = (
         f"Made by `{collection.command}` at commit {', '.join(commits(results))}; copied by `scripts/keep_report.py`."
     )
-    report_collection(collection, studies)  # what lies there may be older than the records
+    report_collection(collection, studies)  # the files there may be older than the records
     target.mkdir(parents=True, exist_ok=True)
     first = relinked((folder / "report.md").read_text(encoding="utf-8"), studies)
     (target / "README.md").write_text(f"{first}\n{made}\n", encoding="utf-8")
-    for manifest, home in studies:
-        page = (home / "report.md").read_text(encoding="utf-8")
+    for manifest, study_folder in studies:
+        page = (study_folder / "report.md").read_text(encoding="utf-8")
         (target / f"{manifest.name}.md").write_text(f"[All verdicts](README.md)\n\n{page}", encoding="utf-8")
 
 

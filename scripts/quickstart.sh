@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The main job: set up .venv, then compare three activations over three seeds each.
-#   scripts/quickstart.sh           on `shapes`, a data set the program makes itself
-#   scripts/quickstart.sh cifar10   on part of CIFAR-10, from $ABLATE_DATA or ./data, downloaded when it is not there
+#   scripts/quickstart.sh           on `shapes`, a data set that the program makes itself
+#   scripts/quickstart.sh cifar10   on part of CIFAR-10, from $ABLATE_DATA or ./data, downloaded if it is not there
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-shapes}

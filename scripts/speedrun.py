@@ -1,4 +1,4 @@
-"""Measure `recipe=speedrun`: accuracy over seeds, seconds a run, and images a second beside a bare loop.
+"""Measure `recipe=speedrun`: accuracy over seeds, seconds per run, and images per second compared with a bare loop.
 
 Usage: python scripts/speedrun.py [--seeds N] [--bare-epochs E] [--output FILE] [KEY=VALUE ...]
 
@@ -7,15 +7,15 @@ Usage: python scripts/speedrun.py [--seeds N] [--bare-epochs E] [--output FILE] 
     python scripts/speedrun.py --seeds 2 device=cpu data.train_size=2000 data.test_size=1000 \
         trainer.epochs=2 trainer.batch_size=250                              # does it work, without a GPU
 
-Nothing is written but FILE: no run folder, no TensorBoard. The bare loop is written out below and has the recipe's
-numerics (net, precision, flips and crops, smoothed labels, Nesterov, learning rates by group, schedule), but no
-streams, history, callbacks or checkpoints; runs of both alternate, and the first epoch of each is left out of its
-speed, since it chooses and compiles kernels.
+Only FILE is written: no run folder, no TensorBoard. The bare loop below has the recipe's numerics (net, precision,
+flips and crops, smoothed labels, Nesterov, learning rates by group, schedule), but no random streams, history,
+callbacks or checkpoints. Runs of both alternate. The speed excludes the first epoch, which chooses and compiles
+kernels.
 
-The figures to beat, Jordan's airbench94 on one A100: 94.01 % mean in 9.9 epochs, 3.83 s a run, 3.29 s compiled
-(arXiv:2404.00498); its seconds count training and the test images, not start-up. That script also averages 6 views of
-each test image, and what else the recipe lacks stands in conf/recipe/speedrun.yaml. This script has run on a CPU
-only so far: neither the 94.0 % nor the speed on a GPU has been seen.
+The numbers to compare with, Jordan's airbench94 on one A100: 94.01 % mean in 9.9 epochs, 3.83 s per run, 3.29 s
+compiled (arXiv:2404.00498); its seconds include training and the test images, not start-up. That script also averages
+6 views of each test image; conf/recipe/speedrun.yaml lists what else the recipe lacks. So far this script has only run
+on a CPU: neither the 94.0 % nor the speed on a GPU has been measured.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def make_runs(words: Sequence[str], num_seeds: int) -> Iterator[Run]:
 
 
 def measure(run: Run) -> dict[str, float]:
-    """Do a run without observers and return what it reached and how long its parts took, in seconds."""
+    """Train a run without observers; return its accuracy and the seconds of its parts."""
     start = time.perf_counter()
     dataset = run.data.load()
     state, examine = prepare(run, dataset, run.build(dataset))
@@ -78,7 +78,7 @@ def measure(run: Run) -> dict[str, float]:
 
 
 def bare(run: Run, num_epochs: int) -> dict[str, float]:
-    """Train the run's net in a loop written by hand; return the median speed of its epochs but for the first."""
+    """Train the run's net in a hand-written loop; return the median speed of its epochs without the first."""
     device = torch.device(run.device)
     dataset: Dataset = run.data.load()
     net = run.build(dataset).to(device).train()
@@ -133,7 +133,7 @@ def interval(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def summary(run: Run, runs: Sequence[dict[str, float]], bares: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """Return all that is known, ready for JSON; seconds are medians over the runs but for the first."""
+    """Return all results, ready for JSON; seconds are medians over the runs without the first."""
     mean, half_width = interval([row["test_accuracy"] for row in runs])
     later = runs[1:] or runs
     own = statistics.median(row["images_per_second"] for row in runs)
@@ -156,7 +156,7 @@ def summary(run: Run, runs: Sequence[dict[str, float]], bares: Sequence[dict[str
     }
 
 
-def told(found: dict[str, Any]) -> str:
+def as_text(found: dict[str, Any]) -> str:
     """Return the summary as text."""
     half_width = found["half_width_95"]
     spread = "" if half_width is None else f" ± {100 * half_width:.2f} (95 % interval of the mean)"
@@ -175,7 +175,7 @@ def told(found: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description="Measure recipe=speedrun: accuracy, seconds, images a second.")
+    parser = argparse.ArgumentParser(description="Measure recipe=speedrun: accuracy, seconds, images per second.")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for `ablate`, e.g. trainer.epochs=16")
     parser.add_argument("--seeds", type=int, default=5, help="number of runs (5)")
     parser.add_argument("--bare-epochs", type=int, default=3, help="epochs of each bare loop, the first not timed (3)")
@@ -195,7 +195,7 @@ def main() -> None:
         parser.error(str(error))
     found = summary(run, runs, bares)
     arguments.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(f"\n{told(found)}\n{arguments.output}")
+    print(f"\n{as_text(found)}\n{arguments.output}")
 
 
 if __name__ == "__main__":

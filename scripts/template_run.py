@@ -1,4 +1,4 @@
-"""One short run as a Lightning script does it: a process a run. Used by `bench.py sweep`.
+"""One short run as a Lightning script, with its own process. Used by `bench.py sweep`.
 
 Usage: python scripts/template_run.py ACTIVATION SEED DATA
 """
@@ -22,7 +22,7 @@ NUM_TRAIN, NUM_VAL, NUM_TEST, EPOCHS = 2000, 1000, 2000, 2
 
 
 class Module(L.LightningModule):
-    """The level `micro` of `net`, trained as the program trains it by default."""
+    """The level `micro` of `net`, trained with the program's defaults."""
 
     def __init__(self, activation: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A sweep's jobs are composed once a choice of levels, and come out as Hydra's own loader has them."""
+"""A sweep composes each choice of levels once, with the same result as Hydra's loader."""
 
 import pickle
 
@@ -50,7 +50,7 @@ def test_a_job_is_what_hydra_makes_of_it(loaders, lines):
 
 
 @pytest.mark.parametrize("line", ["trainer.epoch=3", "nets=micro", "trainer.epochs=1,2"])
-def test_what_hydra_refuses_is_refused_in_its_words(loaders, line):
+def test_a_refusal_is_that_of_hydra(loaders, line):
     hydra, once = loaders
     config = master(hydra)
     said = []
@@ -90,7 +90,7 @@ def test_seeds_of_an_arm_are_composed_once(loaders, monkeypatch):
     assert composed == [["activation=relu"], ["activation=tanh"]]
 
 
-def test_what_is_kept_has_a_limit(loaders, monkeypatch):
+def test_the_number_of_kept_compositions_has_a_limit(loaders, monkeypatch):
     hydra, once = loaders
     config = master(hydra)
     monkeypatch.setattr(composition, "MOST_KEPT", 2)

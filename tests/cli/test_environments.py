@@ -1,4 +1,4 @@
-"""The command where the system refuses something: one line, and never a traceback; and where it need not care."""
+"""Errors of the system: one line and never a traceback, or ignored where they do not matter."""
 
 import errno
 import os
@@ -85,7 +85,7 @@ def test_terminal_without_the_characters(tmp_path: Path) -> None:
         ("--config-dir=~nobody_of_this_name/x", "that home folder is not known"),
     ],
 )
-def test_places_that_cannot_be_are_refused_in_one_line(tmp_path: Path, word: str, reason: str) -> None:
+def test_impossible_paths_are_refused_in_one_line(tmp_path: Path, word: str, reason: str) -> None:
     (tmp_path / "a_file").touch()
     done = ablate(*TINY, "rerun=true", word, cwd=tmp_path, env={"XDG_CACHE_HOME": str(tmp_path / "cache")})
     assert is_one_line(done, reason), done.stderr
@@ -118,7 +118,7 @@ def test_paths_as_people_write_them(tmp_path: Path, typed: str, made: str) -> No
     assert list((tmp_path / "home" / "kept").glob("shapes-*/index.json"))
 
 
-def test_without_home_and_cache_it_trains_and_says_so_once(tmp_path: Path) -> None:
+def test_without_writable_folders_it_trains_and_warns_once(tmp_path: Path) -> None:
     env: dict[str, str | None] = {"HOME": "/proc/nope", "XDG_CACHE_HOME": None, "MPLCONFIGDIR": None, "TMPDIR": "/none"}
     done = ablate("-m", *TINY, "seed=0,1", "tensorboard.enabled=true", cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
@@ -151,7 +151,7 @@ def test_errors_of_the_system_are_one_line(monkeypatch: pytest.MonkeyPatch, caps
     with pytest.raises(SystemExit) as ended:  # no number: of a program, not of the system
         cli.end_with(OSError("could not get source code"))
     assert ended.value.code == 1
-    assert "this is a fault" in capsys.readouterr().err
+    assert "this is a bug" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

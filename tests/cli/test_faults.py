@@ -1,4 +1,4 @@
-"""What the user can put right is one line; a fault, whosever it is, is shown with its traceback."""
+"""A user's mistake is one line; a bug, in the program or in the user's code, is shown with its traceback."""
 
 import subprocess
 import sys
@@ -66,19 +66,19 @@ def own(tmp_path, monkeypatch):
         ({"_target_": "own_pieces..Careful"}, "activation: .*own_pieces..Careful"),
     ],
 )
-def test_what_a_piece_refuses_is_the_users(own, settings, words):
+def test_a_refused_setting_of_a_level_is_a_users_mistake(own, settings, words):
     with pytest.raises(UserError, match=words):
         make("activation", settings)
 
 
 @pytest.mark.parametrize("name", ["own_pieces.Faulty", "own_pieces.Deep", "own_pieces.Typed", "broken_pieces.X"])
-def test_what_breaks_within_a_piece_is_a_fault(own, name):
+def test_an_error_within_a_piece_is_a_bug(own, name):
     with pytest.raises(Exception, match="Error") as caught:
         make("activation", {"_target_": name})
     assert not isinstance(caught.value, UserError)
 
 
-def test_the_factories_of_a_run_are_told_apart_in_the_same_way(own, make_run):
+def test_mistakes_and_bugs_differ_for_the_factories_of_a_run(own, make_run):
     import own_pieces
 
     with pytest.raises(UserError, match="`activation` cannot be made from its settings: slope must"):
@@ -91,7 +91,7 @@ def test_the_factories_of_a_run_are_told_apart_in_the_same_way(own, make_run):
         assert not isinstance(caught.value, UserError)
 
 
-def test_the_command_shows_a_fault_with_its_traceback_and_how_to_report_it(own, tmp_path):
+def test_the_command_shows_a_bug_with_its_traceback_and_how_to_report_it(own, tmp_path):
     def ablate(*words):
         line = [sys.executable, "-m", "ablate", "data=shapes", "data.train_size=200", "net=micro", *words]
         return subprocess.run(line, capture_output=True, text=True, cwd=own)
@@ -100,7 +100,7 @@ def test_the_command_shows_a_fault_with_its_traceback_and_how_to_report_it(own, 
     assert result.returncode == 1
     assert "Traceback" in result.stderr and "KeyError: 'missing'" in result.stderr
     last = result.stderr.splitlines()[-1]
-    assert last.startswith("ablate: this is a fault") and "activation._target_=own_pieces.Faulty" in last
+    assert last.startswith("ablate: this is a bug") and "activation._target_=own_pieces.Faulty" in last
     assert "HYDRA_FULL_ERROR" not in result.stderr
     for words in (["net.widths=[1"], ["preprocessing.steps.standardize=[]"], ["+hydra/launcher=nowhere"]):
         result = ablate(*words)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from ablate.cli import figure as drafting
-from ablate.cli.figure import figure_command, read_figure
+from ablate.cli.figure import composing, figure_command, read_figure
 from ablate.config import catalog
 
 MODULE = """
@@ -76,7 +75,7 @@ def test_a_figure_is_computed_once_drawn_and_logged(toy, tmp_path, capsys):
     assert events.Tags()["images"] == ["figure/toy"]
     assert "Shows x." in capsys.readouterr().out
     toy()
-    assert "are there already" in capsys.readouterr().out
+    assert "are stored already" in capsys.readouterr().out
     toy("rerun=true")
     assert (folder / "arrays.1.npz").exists()
     assert len(sys.modules["toy_figure"].calls) == 2
@@ -84,7 +83,7 @@ def test_a_figure_is_computed_once_drawn_and_logged(toy, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a file", "a flipped bit"])
-def test_damaged_arrays_are_kept_and_computed_anew(toy, tmp_path, capsys, content):
+def test_damaged_arrays_are_kept_and_computed_again(toy, tmp_path, capsys, content):
     toy()
     (folder,) = folders(tmp_path)
     path = folder / "arrays.npz"
@@ -118,7 +117,7 @@ def test_nets_are_trained_as_the_settings_say(toy, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["figure.num_pionts=3"], "figure toy has no knob 'num_pionts'; did you mean num_points"),
         (["profile=large"], "no profile 'large'; it has full"),
@@ -128,13 +127,13 @@ def test_nets_are_trained_as_the_settings_say(toy, tmp_path):
         (["figure.num_points=1.5"], "must be like its default 4, got 1.5"),
         (["figure.nets=1"], "must be like its default False, got 1"),
         (["figure.limits=3"], "must be like its default"),
-        (["seed=1"], "`seed` is not a figure's"),
+        (["seed=1"], "`seed` cannot be set for a figure"),
         (["activation=["], "(?i)activation"),
         (["profile"], "there is no figure 'profile'"),
     ],
 )
-def test_mistakes_are_named(toy, words, told):
-    with pytest.raises(ValueError, match=told):
+def test_mistakes_are_named(toy, words, message):
+    with pytest.raises(ValueError, match=message):
         toy(*words)
 
 
@@ -146,7 +145,7 @@ def test_an_unknown_figure_is_named_with_the_nearest():
 
 
 @pytest.mark.parametrize("path", sorted((catalog.folders()[1] / "figure").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_figure_that_comes_along_has_its_module_and_composes(path):
+def test_every_figure_has_its_module_and_composes(path):
     import importlib
     import inspect
 
@@ -156,7 +155,7 @@ def test_every_figure_that_comes_along_has_its_module_and_composes(path):
     assert set(spec.knobs) == {name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
     assert spec.module == f"ablate.lecture.figures.{path.stem}"
     assert callable(module.draw) and callable(module.caption)
-    with drafting.composing(catalog.folders()) as compose:
+    with composing(catalog.folders()) as compose:
         compose(spec.base)
         for profile in yaml.safe_load(path.read_text()).get("profiles", {}):
             compose(read_figure(path, [f"profile={profile}"])[0].base)

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: in processes of its own, in an empty folder."""
+"""The command line as a user runs it: in its own process, in an empty folder."""
 
 import csv
 import json
@@ -42,7 +42,7 @@ def test_help_lists_every_group(ablate):
         assert word in result.stdout
 
 
-def test_list_says_what_levels_are(ablate):
+def test_list_describes_levels(ablate):
     result = ablate("list activation net")
     assert result.returncode == 0
     assert "lecun_tanh" in result.stdout
@@ -110,7 +110,7 @@ def test_dry_run_shows_the_layers_and_trains_nothing(ablate, tmp_path):
     assert not (tmp_path / "outputs" / "runs").exists()
 
 
-def test_a_killed_run_goes_on_and_ends_bit_for_bit_equal(ablate, tmp_path):
+def test_a_killed_run_continues_and_ends_bitwise_equal(ablate, tmp_path):
     line = f"{ALONE} trainer.epochs=8 dropout=lecture regularizer=input_noise"
     whole = ablate(f"{line} output_dir=whole")
     assert whole.returncode == 0, whole.stderr
@@ -135,7 +135,7 @@ def test_a_killed_run_goes_on_and_ends_bit_for_bit_equal(ablate, tmp_path):
     assert results(only_record(tmp_path / "killed")) == results(only_record(tmp_path / "whole"))
 
 
-def test_a_sweep_ends_with_a_table_and_says_what_failed(ablate, tmp_path):
+def test_a_sweep_ends_with_a_table_and_the_failures(ablate, tmp_path):
     line = f"-m {SHAPES} trainer.epochs=1 activation=relu,tanh optimizer.lr=0.05 net.pool_size=2,8 'seed=range(2)'"
     launcher = "hydra/launcher=joblib hydra.launcher.n_jobs=2"
     dry = ablate(f"{line} {launcher} dry_run=true")
@@ -170,7 +170,7 @@ def test_a_sweep_ends_with_a_table_and_says_what_failed(ablate, tmp_path):
     assert "activation=relu" in report.stdout
 
 
-def test_a_killed_sweep_goes_on_and_does_nothing_twice(ablate, tmp_path):
+def test_a_killed_sweep_continues_and_repeats_no_run(ablate, tmp_path):
     line = f"-m {SHAPES} trainer.epochs=2 activation=relu,tanh 'seed=range(3)' hydra/launcher=joblib"
     whole = ablate(f"{line} output_dir=whole")
     assert whole.returncode == 0, whole.stderr
@@ -239,7 +239,7 @@ def test_a_study_is_tuned_judged_reported_and_extended(ablate, tmp_path, cache):
     assert "smallest_effect: 0.001 now, 0.02 then" in changed.stderr
 
 
-def test_ones_own_level_from_a_folder_of_ones_own(tmp_path, cache):
+def test_a_level_of_ones_own(tmp_path, cache):
     (tmp_path / "mine" / "activation").mkdir(parents=True)
     level = "# Squared ReLU.\n# Source: me.\n_target_: squared.SquaredReLU\n_partial_: true\n"
     (tmp_path / "mine" / "activation" / "squared_relu.yaml").write_text(level)

@@ -1,4 +1,4 @@
-"""A level of one's own on the command line: its text is part of who a run is, and an edit is never overlooked."""
+"""A user's level on the command line: its code is part of a run's identity, and every edit is noticed."""
 
 import json
 import shlex
@@ -49,7 +49,7 @@ def records(folder):
     return [json.loads(path.read_text()) for path in sorted(folder.glob("outputs/runs/*/*/record.json"))]
 
 
-def test_an_edit_is_another_run_and_is_said(ablate, tmp_path):
+def test_an_edit_makes_another_run_and_is_reported(ablate, tmp_path):
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
     write(tmp_path, 2)
     for words in (["init", "-q"], ["add", "level.py", "powers.py"], ["commit", "-q", "-m", "Begin"]):
@@ -72,7 +72,7 @@ def test_an_edit_is_another_run_and_is_said(ablate, tmp_path):
     assert "finished already" in ablate("activation=power").stdout
 
 
-def test_an_edit_of_a_diagnostic_is_the_same_run_and_is_said(ablate, tmp_path):
+def test_an_edit_of_a_diagnostic_keeps_the_run_and_is_reported(ablate, tmp_path):
     write(tmp_path, 2)
     metric = "def steepness(probe):\n    import torch\n    return {{'value': torch.tensor({})}}\n"
     (tmp_path / "metric.py").write_text(metric.format(1.0))
@@ -89,7 +89,7 @@ def test_an_edit_of_a_diagnostic_is_the_same_run_and_is_said(ablate, tmp_path):
     assert "diagnostics changed" not in ablate(line).stdout
 
 
-def test_an_edit_under_a_begun_sweep_is_refused_with_what_changed(ablate, tmp_path):
+def test_an_edit_during_a_sweep_is_refused_with_the_change(ablate, tmp_path):
     write(tmp_path, 2)
     sweep = "-m activation=relu,power seed=0,1 hydra/launcher=joblib hydra.launcher.n_jobs=2"
     first = ablate(sweep)

@@ -1,4 +1,4 @@
-"""A recipe is what its words would be, and what the user says beside it holds."""
+"""A recipe equals its settings typed out, and the user's settings take precedence."""
 
 import pytest
 
@@ -46,7 +46,7 @@ MINE = ["net=micro", "net.hidden_width=64", "optimizer=nesterov", "optimizer.lr=
         # What a study varies or tunes is the study's.
     ],
 )
-def test_the_words_of_a_recipe_give_way_to_the_users(words, expected, where):
+def test_the_users_settings_replace_those_of_a_recipe(words, expected, where):
     assert expand(words, where) == expected
 
 
@@ -61,7 +61,7 @@ def test_the_words_of_a_recipe_give_way_to_the_users(words, expected, where):
         (["recipe=numbers"], r"numbers\.yaml must hold `overrides`"),
     ],
 )
-def test_what_is_no_recipe_is_named(words, message, where):
+def test_an_invalid_recipe_is_named(words, message, where):
     (where[1] / "recipe" / "empty.yaml").write_text("# E.\n# Source: me.\nseed: 1\n")
     (where[1] / "recipe" / "numbers.yaml").write_text("# N.\n# Source: me.\noverrides: [1]\n")
     with pytest.raises(ValueError, match=message):
@@ -69,7 +69,7 @@ def test_what_is_no_recipe_is_named(words, message, where):
 
 
 @pytest.mark.parametrize("name", catalog.levels([CONF], "recipe"))
-def test_every_recipe_composes_and_no_job_hears_of_it(name, compose, cifar_root):
+def test_every_recipe_composes_and_does_not_reach_the_jobs(name, compose, cifar_root):
     overrides = expand([f"recipe={name}"], [CONF])
     check(overrides, [CONF], [])
     cfg, choices = compose([*overrides, f"data.root={cifar_root}", "device=cpu"])
@@ -87,7 +87,7 @@ def test_speedrun_states_airbench94s_learning_rate_and_decay_in_torchs_terms(com
     assert cfg.optimizer.lr * cfg.regularizer.l2 == pytest.approx(0.0153 * 1024 / (1024 * scale), rel=1e-3)
 
 
-def test_arms_on_speedrun_differ_in_what_is_varied_alone(compose, tmp_path):
+def test_arms_on_speedrun_differ_only_in_the_varied_factor(compose, tmp_path):
     words = ["recipe=speedrun", "data=shapes", f"data.cache_dir={tmp_path}", "device=cpu", "precision=fp32"]
     one, other = (planning.plan(*compose(expand([*words, f"activation={level}"], [CONF]))) for level in ("elu", "tanh"))
     assert {key.partition(".")[0] for key in differences(one.settings, other.settings)} == {"activation"}

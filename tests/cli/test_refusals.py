@@ -1,4 +1,4 @@
-"""Refusals whose sentence or cure has been false in some case that reaches them."""
+"""Refusals whose message once was wrong in some case."""
 
 from types import SimpleNamespace
 
@@ -41,7 +41,7 @@ def arms(**settings):
 
 
 @pytest.mark.parametrize(
-    ("metric", "settings", "told"),
+    ("metric", "settings", "message"),
     [
         (
             "saturation/mean",
@@ -55,12 +55,12 @@ def arms(**settings):
         ),
     ],
 )
-def test_what_one_arm_lacks_is_not_said_of_all(metric, settings, told):
+def test_what_one_arm_lacks_is_reported_for_that_arm(metric, settings, message):
     study = parse("s", {"grids": [{"product": {"a": [1, 2]}}], "claims": {"c": {**SIDES, "metric": metric}}})
     check_recorded(study, arms())
     with pytest.raises(UserError) as caught:
         check_recorded(study, arms(**settings))
-    assert str(caught.value) == f"claim 'c': {told}"
+    assert str(caught.value) == f"claim 'c': {message}"
 
 
 def test_a_metric_that_one_run_lacks_names_the_run():
@@ -75,7 +75,7 @@ def test_a_metric_that_one_run_lacks_names_the_run():
         ({"claims": {"c": {**SIDES, "metric": "val/loss"}}}, "(study.only names the claims to judge)"),
     ],
 )
-def test_the_way_to_do_without_validation_images_is_of_what_needs_them(content, cure):
+def test_the_correction_names_what_needs_validation_images(content, cure):
     study = parse("s", {"grids": [{"product": {"a": [1, 2]}}], **content})
     arm = SimpleNamespace(label="x", variants=[SimpleNamespace(settings={"data": {"val_size": 0}})])
     with pytest.raises(UserError) as caught:
@@ -86,7 +86,7 @@ def test_the_way_to_do_without_validation_images_is_of_what_needs_them(content, 
 @pytest.mark.parametrize(
     ("line", "cure"), [("seed=3", "give study.seeds"), ("wait=true", "say it on the command line")]
 )
-def test_what_has_no_place_in_a_base_has_one_that_takes_it(ablate, tmp_path, line, cure):
+def test_a_setting_refused_in_a_base_names_its_place(ablate, tmp_path, line, cure):
     path = tmp_path / "mine" / "study" / "s.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(f"# A study.\n# Source: this test.\nbase: [{line}]\n")

@@ -1,4 +1,4 @@
-"""The rules of conf/schema: their notation, that every key has one, and that no value gets past them as a fault."""
+"""The rules of conf/schema: every key has one, and no value that they accept ends in a bug."""
 
 import copy
 import functools
@@ -15,10 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf, open_dict
 
-from ablate.cli import figure as drafting
-from ablate.cli import jobs, planning
+from ablate.cli import figure, jobs, planning
 from ablate.config import catalog, schema
-from ablate.config.notation import REFUSED, parse
+from ablate.config.notation import parse
 from ablate.config.overrides import from_yaml
 from ablate.config.schema import check, read_rules, shown
 from ablate.errors import UserError
@@ -43,54 +42,6 @@ CONFIGURATIONS = [
     f"{SHAPES} activation=identity normalization=instance preprocessing=whiten initializer=dirac schedule=constant",
     f"{SHAPES} activation=tanh preprocessing=center_channel initializer=torch_default dropout=hidden regularizer=none",
 ]
-
-
-@pytest.mark.parametrize(
-    ("notation", "good", "bad"),
-    [
-        ("number in [0, 1)", [0, 0.0, 0.5], [1, -0.1, True, "0.5", None, math.nan]),
-        ("number in (0, 1]", [1, 1e-9], [0, 1.1]),
-        ("number > 0, <= 1e6", [1e-30, 1_000_000], [0, 1_000_001, math.inf, -math.inf]),
-        ("number", [-1e300, 0], [math.nan, math.inf, False, "1"]),
-        ("whole in [1, 16]", [1, 16, 8.0], [0, 17, 1.5, True, "8", math.nan, math.inf, []]),
-        ("max or avg or none", ["max", "none"], ["maxx", "", None, 0]),
-        ("same or whole >= 0", ["same", 0], ["sam", -1, True]),
-        ("true or false", [True, False], [1, 0, "true", None]),
-        ("8", [8, 8.0], ["8", 9, True]),
-        ("whole >= 1 or null", [None, 3], ["null", 0]),
-        ("text", ["a"], ["", "  ", 1, None, "a\0b"]),
-        ("string", ["", "a"], [1, None]),
-        ("path", ["a/b", 2024], ["", True, 1.5, None, "a\0b"]),
-        ("list of number in (0, 1)", [[], [0.5, 0.1]], [[0], [True], 0.5, "ab", [[0.5]]]),
-        ("list of 2 number", [[1, 2]], [[1], [1, 2, 3], [1, None]]),
-        ("nonempty list of text", [["a"]], [[], [""], "a"]),
-        ("list of (whole >= 1 or nonempty list of whole >= 1)", [[1, [2, 3]], []], [[[]], [0], ["1"]]),
-        (
-            "mapping of piece",
-            [{}, {"a": {"_target_": "x"}}],
-            [{"a": {}}, {"a.b": {"_target_": "x"}}, {1: {}}, [], None],
-        ),
-        ("mapping of number", [{"a=b": 1}], [{"a": "b"}, 1]),
-        ("any", [None, [], 1], []),
-    ],
-)
-def test_a_rule_accepts_what_its_notation_says(notation, good, bad):
-    rule = parse(notation)
-    assert all(rule.accept(value) is not REFUSED for value in good)
-    assert [value for value in bad if rule.accept(value) is not REFUSED] == []
-    assert rule.describe()
-
-
-def test_whole_floats_become_whole_numbers_wherever_one_is_wanted():
-    assert [type(v) for v in parse("list of whole").accept([1e2, 3])] == [int, int]
-    assert type(parse("number").accept(3)) is int
-    assert parse("path").accept(2024) == "2024"
-
-
-@pytest.mark.parametrize("notation", ["number in [0 1]", "list of", "whole > x", "a|b", ""])
-def test_what_is_no_rule_is_refused(notation):
-    with pytest.raises(UserError, match="is no rule"):
-        parse(notation)
 
 
 def lacking(content, place):
@@ -243,7 +194,7 @@ def judge(configuration, key, value):
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=repr)
-def test_no_key_takes_a_hostile_value_for_anything_but_what_it_is(value):
+def test_invalid_values_are_refused_or_keep_their_meaning(value):
     seen = set()
     for configuration in configurations():
         plain, _, keys = configuration
@@ -276,7 +227,7 @@ values = st.recursive(
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, len(CONFIGURATIONS) - 1), st.data(), values)
-def test_any_value_of_any_key_is_meant_or_refused_by_name(i, data, value):
+def test_any_value_is_accepted_or_refused_by_name(i, data, value):
     configuration = configurations()[i]
     key = data.draw(st.sampled_from(configuration[2]))
     if "${" not in str(value) and "???" not in str(value):
@@ -294,7 +245,7 @@ def test_own_levels_bring_their_rules(tmp_path):
     assert check(content, RULES, "activation") == content
     assert rules["torch.nn.ELU"]["alpha"] == parse("number")
     (tmp_path / "schema" / "bad.yaml").write_text("mylib.Swish:\n  beta: sharpness\n  gamma: a bit\n")
-    with pytest.raises(UserError, match=r"bad\.yaml, mylib\.Swish, gamma: 'a bit' is no rule"):
+    with pytest.raises(UserError, match=r"bad\.yaml, mylib\.Swish, gamma: 'a bit' is not a rule"):
         read_rules((tmp_path,))
 
 
@@ -381,5 +332,5 @@ def test_hostile_study_files_are_refused_by_name():
 def test_hostile_knobs_of_figures_are_refused(word, message):
     path = catalog.folders()[1] / "figure" / "channel_collapse.yaml"
     with pytest.raises(UserError, match=message):
-        drafting.read_figure(path, [word])
-    assert drafting.read_figure(path, ["figure.width=1e2"])[0].knobs["width"] == 100
+        figure.read_figure(path, [word])
+    assert figure.read_figure(path, ["figure.width=1e2"])[0].knobs["width"] == 100

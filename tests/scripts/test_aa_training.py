@@ -43,8 +43,8 @@ def make_study(folder: Path, scores: Any, *, num_arms: int = 1, skip: int = 0) -
         )
         arms.append(PlannedArm(axes={}, label=f"arm {i}", variants=[variant]))
         for seed, score in list(enumerate(scores))[skip:]:
-            home = folder.parent.parent / variant.folder / f"seed-{seed}"
-            home.mkdir(parents=True)
+            run_folder = folder.parent.parent / variant.folder / f"seed-{seed}"
+            run_folder.mkdir(parents=True)
             record = Record(
                 arm="default",
                 fingerprint=variant.fingerprint,
@@ -59,7 +59,7 @@ def make_study(folder: Path, scores: Any, *, num_arms: int = 1, skip: int = 0) -
                 peak_memory_mb=1.0,
                 environment={},
             )
-            write_record(record, home)
+            write_record(record, run_folder)
     manifest = Manifest(
         name="aa",
         title="",
@@ -115,7 +115,7 @@ def test_rates_of_a_line_sum_to_one(script) -> None:
         ({"skip": 3}, "3 of 12 runs are missing"),
     ],
 )
-def test_what_is_no_finished_study_of_one_arm_is_refused(script, folder, options: dict[str, int], words: str) -> None:
+def test_other_than_a_finished_study_of_one_arm_is_refused(script, folder, options: dict[str, int], words: str) -> None:
     manifest = make_study(folder, np.arange(12) / 12, **options)
     with pytest.raises(ValueError, match=words):
         script.scores_of(collect(manifest, folder))

@@ -1,4 +1,4 @@
-"""What README and the simulated page say of the lecture's families is so."""
+"""README and the simulated page state the lecture's families correctly."""
 
 import re
 from collections import Counter
@@ -22,7 +22,7 @@ def families() -> Counter[tuple[str, str]]:
     return found
 
 
-def test_readme_counts_them() -> None:
+def test_readme_counts_the_families() -> None:
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert f"15 studies with {len(families())} families of claims" in text
 

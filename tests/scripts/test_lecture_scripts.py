@@ -38,7 +38,7 @@ def do_all(plan, folder):
             finish(folder, job, BEST.get((job.variant.arm.partition("=")[2], job.variant.value), 0.5))
 
 
-def test_what_tuning_chose_is_printed_as_a_study_file_takes_it(load, folder):
+def test_tuned_values_are_printed_in_the_format_of_a_study_file(load, folder):
     script = load("fix_rates")
     plan = begin(manifest(TUNING), folder)
     with pytest.raises(SystemExit, match="no study whose tuning is complete"):
@@ -69,16 +69,16 @@ def test_a_report_that_is_kept_links_to_its_own_pages(load, folder, tmp_path):
     plan = begin(manifest(), folder)
     fields = {"name": "all", "title": "All of it", "source": "", "profile": "quick", "command": "ablate study=all"}
     collection = Collection(folders=[folder.name], **fields)
-    home = collection.folder_in(tmp_path)
-    write_collection(collection, home)
+    collection_folder = collection.folder_in(tmp_path)
+    write_collection(collection, collection_folder)
     with pytest.raises(SystemExit, match="not finished: s"):
-        script.keep(collection, home, tmp_path / "docs")
+        script.keep(collection, collection_folder, tmp_path / "docs")
     do_all(plan, folder)
     results = collect(plan, folder)
     judgements = judge(results)
     write_report(results, judgements)
-    write_overview(collection, [(results, judgements)], home)
-    script.keep(collection, home, tmp_path / "docs")
+    write_overview(collection, [(results, judgements)], collection_folder)
+    script.keep(collection, collection_folder, tmp_path / "docs")
     first = (tmp_path / "docs" / "README.md").read_text()
     assert "(s.md)" in first
     assert "../s-00000000" not in first

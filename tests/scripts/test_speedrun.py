@@ -1,4 +1,4 @@
-"""The speedrun script: its bare loop is the trainer's equal, and its interval is Student's."""
+"""The speedrun script: its bare loop trains like the trainer, and its interval is Student's."""
 
 import importlib.util
 import json
@@ -71,7 +71,7 @@ def test_the_interval_is_students(script) -> None:
     assert script.interval([0.5]) == (0.5, None)
 
 
-def test_it_writes_what_it_tells(script, monkeypatch, capsys, tmp_path) -> None:
+def test_it_writes_what_it_prints(script, monkeypatch, capsys, tmp_path) -> None:
     words = "data=shapes data.num_train=200 data.num_test=50 data.val_size=0 net=micro initializer=he_normal"
     words += " trainer.epochs=2 trainer.batch_size=50 trainer.threads=1 device=cpu precision=fp32"
     options = ["--seeds", "2", "--bare-epochs", "2", "--output", str(tmp_path / "s.json")]

@@ -1,1 +1,1 @@
-"""The command `ablate`, and all that knows of Hydra: from words to a run, a sweep, a study or a figure."""
+"""The command `ablate`: from the command line to a run, a sweep, a study or a figure. Only this package uses Hydra."""

@@ -1,4 +1,4 @@
-"""The words of a command line before Hydra sees them: brought into order, and refused early where they are mistaken."""
+"""The command line before Hydra reads it: sorted, recipes expanded, mistakes refused early."""
 
 import shlex
 from collections.abc import Sequence
@@ -23,7 +23,11 @@ CONFIG_DIR = ("--config-dir", "-cd")
 
 
 def split_folders(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Return the folders given as --config-dir, and the other words in order."""
+    """Return the folders given as --config-dir, and the other words in order.
+
+    >>> split_folders(["--config-dir", ".", "seed=1"])[1]
+    ['seed=1']
+    """
     folders: list[Path] = []
     words: list[str] = []
     rest = iter(arguments)
@@ -40,7 +44,11 @@ def split_folders(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
 
 
 def options_first(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with options, and what belongs to them, before the overrides, as Hydra needs them."""
+    """Return the arguments with the options and their values first, as Hydra needs them.
+
+    >>> options_first(["seed=0,1", "-m", "--config-dir", "mine"])
+    ['-m', '--config-dir', 'mine', 'seed=0,1']
+    """
     options: list[str] = []
     overrides: list[str] = []
     rest = list(arguments)
@@ -56,17 +64,20 @@ def options_first(arguments: Sequence[str]) -> list[str]:
 
 
 def expand(words: Sequence[str], where: Sequence[Path]) -> list[str]:
-    """Return the words with the overrides of conf/recipe/NAME.yaml in the place of `recipe=NAME`.
+    """Return the words with `recipe=NAME` replaced by the overrides of conf/recipe/NAME.yaml.
 
-    What the other words say stands, whatever their order: a key or a level of theirs takes the place of the recipe's,
-    and a level also of what the recipe sets within that group.
+    The other words take precedence, in any order: a key or level of theirs replaces the recipe's, and a level also
+    replaces what the recipe sets within its group.
+
+    >>> expand(["recipe=speedrun", "optimizer=adam"], catalog.folders())[-1]
+    'optimizer=adam'
 
     Args:
         words: the command line without --config-dir.
         where: the conf folders.
 
     Raises:
-        UserError: there is no such recipe, several are named, or one stands beside a study.
+        UserError: an unknown recipe, several recipes, or one beside a study.
     """
     named = [word for word in words if word.startswith("recipe=")]
     if not named:
@@ -76,8 +87,8 @@ def expand(words: Sequence[str], where: Sequence[Path]) -> list[str]:
         raise UserError(f"one recipe at a time, got {' '.join(named)}")
     if any(word.startswith("study=") for word in words):
         raise UserError(
-            f"{named[0]} cannot stand beside a study, whose file has settings of its own; copy what you want of the "
-            "recipe into the study's `base`"
+            f"{named[0]} cannot stand beside a study, whose file has settings of its own; copy the settings that you "
+            "want from the recipe into the study's `base`"
         )
     check_levels("recipe", [name], list(recipes := catalog.levels(where, "recipe")))
     content = yaml.safe_load(recipes[name].read_text(encoding="utf-8"))
@@ -93,12 +104,12 @@ def expand(words: Sequence[str], where: Sequence[Path]) -> list[str]:
 
 
 def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str], *, may_sweep: bool = True) -> None:
-    """Refuse a word that means nothing before anything is composed, and say what it may have been meant for.
+    """Refuse a mistaken word before anything is composed, and name what may be meant.
 
     Args:
         words: the command line without --config-dir.
         where: the conf folders.
-        subcommands: the words that may stand first.
+        subcommands: the words that may come first.
         may_sweep: whether `-m` could be given.
 
     Raises:
@@ -132,7 +143,7 @@ def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str
             check_hydra(override, word)
             continue
         check_key(override, word, chosen, where, in_study=bool(studies))
-        if override.is_sweep_override() and not studies:  # a study says itself what it sweeps
+        if override.is_sweep_override() and not studies:  # a study has grids of its own
             check_sweep(override, word, where, multirun=multirun, may_sweep=may_sweep)
             twice = [other for other, found in read if found.key_or_group == override.key_or_group]
             if len(twice) > 1:
@@ -142,9 +153,12 @@ def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str
 
 
 def applicable(overrides: Sequence[str], where: Sequence[Path]) -> list[str]:
-    """Return the overrides of an arm without those that say where data lie, if its data lie nowhere.
+    """Return the overrides of an arm without those for the data's folders that its data set does not have.
 
-    Arms of one study may have different data, and `data.root=FOLDER` is said for those that are read from a folder.
+    Arms of one study may have different data sets, and `data.root=FOLDER` is for those that are read from a folder.
+
+    >>> applicable(["data=shapes", "data.root=here", "data.noise=0.1"], catalog.folders())
+    ['data=shapes', 'data.noise=0.1']
 
     Args:
         overrides: of one arm, in order.
@@ -161,11 +175,14 @@ def applicable(overrides: Sequence[str], where: Sequence[Path]) -> list[str]:
 
 
 def as_sweep(arguments: Sequence[str], command: Sequence[str]) -> list[str]:
-    """Return the command line of a study as that of a multirun: no job ever sees what is the study's own.
+    """Return the command line of a study as one of a multirun: the study's own settings go to the sweeper, not to jobs.
+
+    >>> as_sweep(["study=activation", "net=micro"], ["study=activation", "net=micro"])[:3]
+    ['-m', 'net=micro', "hydra.sweeper.study='activation'"]
 
     Args:
         arguments: the command line, recipes expanded.
-        command: the same as it was typed, for the record.
+        command: the same as typed, for the record.
     """
     name, profile, extra_seeds = "", "null", "0"
     changes, rest = [], []

@@ -1,6 +1,6 @@
 """A composed configuration as checked plain data; and Hydra's loader for the jobs of a sweep.
 
-The loader composes a choice of levels once a process, and puts a job's own values into it.
+In each process the loader composes a choice of levels once, and then sets the values of each job in it.
 """
 
 import copy
@@ -19,7 +19,7 @@ from ablate.config import catalog, schema
 from ablate.config.overrides import key_of
 from ablate.errors import UserError
 
-MOST_KEPT = 256  # compositions of one process, a quarter of a megabyte each
+MOST_KEPT = 256  # compositions kept in a process, a quarter of a megabyte each
 
 
 def checked(
@@ -27,12 +27,12 @@ def checked(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the settings of a composed configuration, every value checked, and the chosen level of every group.
 
-    Nothing is imported that a level names, torch neither.
+    Neither torch nor anything that a level names is imported.
 
     Args:
         cfg: the composed configuration, without Hydra's own node.
         choices: the chosen level of every group (hydra.runtime.choices).
-        where: the conf folders, whose schema files hold the rules; the program's own where none is given.
+        where: the conf folders, whose schema files hold the rules; by default the program's own.
 
     Raises:
         UserError: a group is removed, a setting that has no default is missing, or a value is refused.
@@ -61,7 +61,7 @@ def checked(
 
 
 def conf_folders(sources: Sequence[Any]) -> list[Path]:
-    """Return the conf folders that Hydra composed from: the program's own, then those given as --config-dir.
+    """Return the conf folders of a composed configuration: the program's own, then those given as --config-dir.
 
     Args:
         sources: hydra.runtime.config_sources.
@@ -71,17 +71,21 @@ def conf_folders(sources: Sequence[Any]) -> list[Path]:
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
-    """Return a configuration as plain data with every interpolation resolved."""
+    """Return a configuration as plain data with every interpolation resolved.
+
+    >>> resolved(OmegaConf.create({"seed": 3, "split_seed": "${seed}"}))
+    {'seed': 3, 'split_seed': 3}
+    """
     settings = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(settings, dict)
     return {str(key): value for key, value in settings.items()}
 
 
 class ComposeOnce(ConfigLoaderImpl):
-    """Hydra's loader for jobs that come again and again with other values: most of a short run's overhead otherwise."""
+    """Hydra's loader that composes each choice of levels once: otherwise most of a short run's overhead."""
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        """Return what Hydra's own loader would, but for `hydra.job.override_dirname`, which lacks the values."""
+        """Return what Hydra's loader returns, except that `hydra.job.override_dirname` lacks the values."""
         groups = catalog.default_levels()
         values = [line for line in sweep_overrides if _is_value(key_of(line), groups)]
         levels = [line for line in sweep_overrides if not _is_value(key_of(line), groups)]
@@ -102,17 +106,17 @@ class ComposeOnce(ConfigLoaderImpl):
 
 
 def settings_with(levels: Mapping[str, str]) -> DictConfig | None:
-    """Return the configuration, without Hydra's node, of these levels and nothing else; None if it was not composed.
+    """Return the configuration of these levels without overrides and Hydra's node; None if it was not composed.
 
     Args:
-        levels: of every group.
+        levels: the level of every group.
     """
     found = _composed.get(_chosen.get(_choice(levels), ()))
     return None if found is None else OmegaConf.masked_copy(found, [str(key) for key in found if key != "hydra"])
 
 
 def _is_value(key: str, groups: Mapping[str, str]) -> bool:
-    """Return whether an override of `key` sets a value; whatever else it may be is left to Hydra."""
+    """Return whether an override of `key` sets a value; all others are left to Hydra."""
     first, _, rest = key.partition(".")
     known = catalog.keys()
     return first in known and (bool(rest) or first not in groups)
@@ -122,6 +126,6 @@ def _choice(levels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
     return frozenset((str(group), str(level)) for group, level in levels.items() if not str(group).startswith("hydra/"))
 
 
-# A worker gets a loader with every job, so these outlive the loader.
+# A worker gets a new loader with every job, so these are kept outside it.
 _composed: dict[tuple[str, ...], DictConfig] = {}
 _chosen: dict[frozenset[tuple[str, str]], tuple[str, ...]] = {}  # choice of levels -> key of `_composed`

@@ -1,12 +1,12 @@
-"""`ablate figure NAME`: compute a figure's arrays unless they are there, draw them, and say where they are.
+"""`ablate figure NAME`: compute a figure's arrays unless they are stored, draw them, and print the paths.
 
 A figure is one module and one file figure/NAME.yaml in a conf folder; the lecture's are in `ablate.lecture.figures`:
 
     compute: package.NAME               module with compute(lab, **knobs) -> arrays, draw(arrays), caption(arrays)
     uses: [data, net]                   groups whose level the caption names
-    base: [net=micro, ...]              settings of the nets that it makes
+    base: [net=micro, ...]              settings of its nets
     knobs: {num_epochs: 4, ...}         arguments of compute; figure.num_epochs=8 changes one
-    profiles:                           profile=full puts these in the place of the above
+    profiles:                           profile=full adds to base, and replaces these knobs
       full: {base: [...], knobs: {...}}
 """
 
@@ -48,12 +48,12 @@ OWN = ("profile", "rerun")
 
 @dataclass(frozen=True, kw_only=True)
 class FigureSpec:
-    """A figure as its file and the command line describe it.
+    """A figure, from its file and the command line.
 
     Args:
         name: the file's stem.
         module: the dotted name of its module.
-        base: overrides of the nets that it makes.
+        base: settings of its nets.
         knobs: arguments of its `compute`.
         uses: groups whose level its caption names.
     """
@@ -93,11 +93,11 @@ def figure_command(words: Sequence[str], where: Sequence[Path]) -> None:
         if (knob := word.partition("=")[0]) in knobs:
             raise UserError(f"{word!r}: {knob} is a knob of the figure; write figure.{word}")
         if knob.partition(".")[0] in ("study", "extra_seeds"):
-            raise UserError(f"{word!r} belongs to a study, and a figure is none; leave it out")
+            raise UserError(f"{word!r} is for a study, not for a figure; leave it out")
     own = [word for word in others if word.startswith("figure.") or word.split("=")[0] in OWN]
     overrides = [word for word in others if word not in own]
     if any(word.startswith("seed=") for word in overrides):
-        raise UserError("`seed` is not a figure's: it draws what it needs itself; look at its knobs for one")
+        raise UserError("`seed` cannot be set for a figure, which chooses its seeds itself; see its knobs")
     arguments.check(overrides, where, [], may_sweep=False)
     try:
         spec, rerun = read_figure(known[names[0]], own)
@@ -107,7 +107,7 @@ def figure_command(words: Sequence[str], where: Sequence[Path]) -> None:
 
 
 def do_figure(spec: FigureSpec, overrides: Sequence[str], where: Sequence[Path], *, rerun: bool) -> None:
-    """Compute the arrays unless they are there, draw them, and print what came of it."""
+    """Compute the arrays unless they are stored, draw them, and print the caption and the paths."""
     module = importlib.import_module(present_name(spec.module))
     with composing(where) as compose:
         settings, choices = compose([*spec.base, *overrides])
@@ -115,7 +115,7 @@ def do_figure(spec: FigureSpec, overrides: Sequence[str], where: Sequence[Path],
         path = folder / ARRAYS_NAME
         arrays = None if rerun else stored_arrays(path)
         if arrays is not None:
-            print(f"the arrays are there already; rerun=true computes them anew and keeps these\n{path}")
+            print(f"the arrays are stored already; rerun=true computes them again and keeps these\n{path}")
         else:
             start = time.perf_counter()
             make = run_maker(compose, spec, overrides, where)
@@ -134,7 +134,7 @@ def do_figure(spec: FigureSpec, overrides: Sequence[str], where: Sequence[Path],
 
 
 def stored_arrays(path: Path) -> Arrays | None:
-    """Return the arrays in a file, None where there is none, or where it is damaged, which is said in one line."""
+    """Return the arrays in a file; None if it does not exist, or is damaged, which is printed."""
     try:
         data = read_bytes(path)
         if data is None:
@@ -142,12 +142,12 @@ def stored_arrays(path: Path) -> Arrays | None:
         with np.load(io.BytesIO(data)) as stored:
             return dict(stored)
     except (Unusable, OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        print(f"{path} cannot be read ({error}); it is kept under another name, and the arrays are computed anew")
+        print(f"{path} cannot be read ({error}); it is kept under another name, and the arrays are computed again")
         return None
 
 
 def read_figure(path: Path, own: Sequence[str]) -> tuple[FigureSpec, bool]:
-    """Return the figure of a file with the user's profile and knobs, and whether it is to be computed anew.
+    """Return the figure of a file with the user's profile and knobs, and whether to compute it again.
 
     Args:
         own: words such as figure.KNOB=VALUE, profile=NAME, rerun=true.
@@ -178,8 +178,11 @@ def read_figure(path: Path, own: Sequence[str]) -> tuple[FigureSpec, bool]:
 
 
 def alike(value: Any, default: Any) -> bool:
-    """Return whether a value may stand where a default stands: of its type, a whole number for a real one, and lists
-    of such."""
+    """Return whether a value has the type of a default; an integer may replace a float, and lists hold such values.
+
+    >>> alike(1, 0.5), alike(0.5, 1), alike([3], [1, 2]), alike("3", 1)
+    (True, False, True, False)
+    """
     if isinstance(default, list):
         kinds = default[:1]
         return isinstance(value, list) and all(alike(item, kind) for item in value for kind in kinds)
@@ -192,14 +195,20 @@ def alike(value: Any, default: Any) -> bool:
 
 @contextlib.contextmanager
 def composing(where: Sequence[Path]) -> Iterator[Compose]:
-    """Let configurations be composed while the block runs."""
+    """Return, for a `with` block, a function that composes a configuration and returns it with the chosen levels.
+
+    >>> with composing(catalog.folders()) as compose:
+    ...     cfg, levels = compose(["activation=tanh", "trainer.epochs=3"])
+    >>> cfg.trainer.epochs, levels["activation"]
+    (3, 'tanh')
+    """
     from hydra import compose, initialize_config_dir
     from omegaconf import open_dict
 
     folders = [str(folder.resolve()) for folder in where[1:]]
 
     def go(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
-        last = {word.split("=", 1)[0]: word for word in overrides}  # the last word on a key holds
+        last = {word.split("=", 1)[0]: word for word in overrides}  # the last setting of a key counts
         found = [f"hydra.searchpath=[{','.join(map(quoted, folders))}]"] if folders else []
         cfg = compose("config", overrides=[*last.values(), *found], return_hydra_config=True)
         choices = dict(cfg.hydra.runtime.choices)
@@ -214,19 +223,19 @@ def composing(where: Sequence[Path]) -> Iterator[Compose]:
 def run_maker(
     compose: Compose, spec: FigureSpec, overrides: Sequence[str], where: Sequence[Path] = ()
 ) -> Callable[[Sequence[str]], Run]:
-    """Return the function by which a figure gets its runs: what it sets itself, the user may not set."""
+    """Return the function that makes a figure's runs; it refuses a user's setting of a key that the figure sets."""
     taken = {word.split("=", 1)[0] for word in overrides}
 
     def make(own: Sequence[str]) -> Run:
         if clash := sorted(taken & {word.split("=", 1)[0] for word in own}):
-            raise UserError(f"figure {spec.name} sets {clash[0]} itself; leave it out, or look at its knobs")
+            raise UserError(f"figure {spec.name} sets {clash[0]} itself; leave it out, or see its knobs")
         return make_run(plan(*compose([*spec.base, *overrides, *own]), where))
 
     return make
 
 
 def figure_folder(spec: FigureSpec, settings: Mapping[str, Any]) -> Path:
-    """Return outputs/figures/<name>-<hash8>: figures of other knobs or settings have other folders."""
+    """Return outputs/figures/<name>-<hash8>, whose hash is of the knobs, settings and code."""
     where = {"device": settings["device"], "root": settings["data"].get("root")}
     knobs = {name: canonical(value) for name, value in spec.knobs.items()}
     meant = {"knobs": knobs, "settings": scientific(settings), "where": where, "module": canonical_name(spec.module)}
@@ -238,7 +247,7 @@ def figure_folder(spec: FigureSpec, settings: Mapping[str, Any]) -> Path:
 
 
 def publish(module: ModuleType, arrays: Arrays, caption: str, folder: Path, name: str) -> list[str]:
-    """Draw the arrays as PNG, SVG and a TensorBoard image, the caption below; return what there is to read and see."""
+    """Draw the arrays as PNG, SVG and a TensorBoard image, the caption below; return the caption and the paths."""
     from torch.utils.tensorboard import SummaryWriter
 
     with plotting.style():

@@ -1,4 +1,4 @@
-"""Hydra's grammar of KEY=VALUE and its messages, which go over several lines, as one line that says what to do."""
+"""Hydra's grammar of KEY=VALUE, and its messages of several lines as one line with the correction."""
 
 import decimal
 import difflib
@@ -19,10 +19,13 @@ NOISE = re.compile(r"\s*(\^|See https?://.*|full_key: .*|object_type=.*|referenc
 
 
 def parse(word: str) -> "Override":
-    """Return a setting as Hydra's parser reads it.
+    """Return a setting, parsed by Hydra.
+
+    >>> parse("trainer.epochs=3").value()
+    3
 
     Raises:
-        UserError: it is not in Hydra's grammar.
+        UserError: it does not follow Hydra's grammar.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -44,7 +47,7 @@ def parse(word: str) -> "Override":
 
 
 def unreadable(word: str, why: str) -> str:
-    """Return what to do about a word that Hydra's grammar has no meaning for."""
+    """Return the message for a word that Hydra cannot parse, with its correction."""
     key, _, value = word.partition("=")
     counts = {pair: (value.count(pair[0]), value.count(pair[1])) for pair in ("[]", "{}", "()")}
     if value.startswith("="):
@@ -68,22 +71,25 @@ def unreadable(word: str, why: str) -> str:
 
 
 def literally(key: str, value: str) -> str:
-    """Return how to type a value that is text and nothing else."""
+    """Return a setting with its value quoted as text, for the shell."""
     return shlex.quote(f'{key}="{value.strip(chr(34))}"')
 
 
 def values_of(override: "Override", levels: Sequence[str] = ()) -> list[Any]:
-    """Return the values that a setting has in a sweep, in the order in which they are listed, or its only one.
+    """Return the values that a setting has in a sweep, in order, or its only one.
 
-    The numbers of a range are those that one would type: `range(0.1,0.4,0.1)` holds 0.3, not 0.30000000000000004, so
-    that its runs are shared with `0.3`; like Python's range it ends before the second number.
+    The numbers of a range are those that one types: `range(0.1,0.4,0.1)` holds 0.3, not 0.30000000000000004, so that
+    its runs are shared with `0.3`; like Python's range it ends before the second number.
+
+    >>> values_of(parse("optimizer.lr=range(0.1,0.4,0.1)"))
+    [0.1, 0.2, 0.3]
 
     Args:
-        override: see `read`.
-        levels: of the group, where the key is one.
+        override: see `parse`.
+        levels: the levels of the group, if the key is a group.
 
     Raises:
-        UserError: there are none, or there is no end of them.
+        UserError: there are no values, or infinitely many.
     """
     from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, RangeSweep
 
@@ -111,7 +117,11 @@ def values_of(override: "Override", levels: Sequence[str] = ()) -> list[Any]:
 
 
 def numbers(start: float | None, stop: float | None, step: float) -> Iterator[int | float]:
-    """Yield the numbers of a range, each rounded as its start and step are; whole ones where all three are whole."""
+    """Yield the numbers of a range in decimal arithmetic; integers where start, stop and step are integers.
+
+    >>> list(numbers(0.1, 0.4, 0.1)), list(numbers(0, 5, 2))
+    ([0.1, 0.2, 0.3], [0, 2, 4])
+    """
     whole = all(isinstance(bound, int) for bound in (start, stop, step))
     first, end, by = (decimal.Decimal(repr(bound)) for bound in (start, stop, step))
     place = 0
@@ -121,12 +131,12 @@ def numbers(start: float | None, stop: float | None, step: float) -> Iterator[in
 
 
 def plainly(error: Exception, where: Sequence[Path], words: Sequence[str] = ()) -> str:
-    """Return an error of Hydra's or OmegaConf's as one line, with the nearest key where it is about a key.
+    """Return an error of Hydra or OmegaConf as one line, with the nearest key if it is about a key.
 
     Args:
-        error: what was raised while a configuration was composed.
+        error: raised while a configuration was composed.
         where: the conf folders.
-        words: the command line, whose levels have the keys that may have been meant.
+        words: the command line, whose levels have the keys that may be meant.
     """
     message = f"{error}\n{error.__cause__ or ''}"
     if found := re.search(r"Could not (?:override|delete from config\.|append to config\.) '([^']+)'", message):
@@ -149,7 +159,7 @@ def plainly(error: Exception, where: Sequence[Path], words: Sequence[str] = ()) 
         return f"--config-path: there is no folder {found[1]}; a folder of your own levels is --config-dir FOLDER"
     if found := re.search(r"Interpolation key '([^']+)' not found\s+full_key: (\S+)", message):
         near = nearest_keys(found[1], every_key(where))
-        hint = f"did you mean ${{{near[0]}}}?" if near else "`ablate --cfg job` shows the keys that there are"
+        hint = f"did you mean ${{{near[0]}}}?" if near else "`ablate --cfg job` shows all keys"
         return f"`{found[2]}` refers to ${{{found[1]}}}, and there is no such key; {hint}"
     if found := re.search(r"Environment variable '([^']+)' not found\W*full_key: (\S+)", message):
         return f"`{found[2]}` refers to the environment variable {found[1]}, which is not set"
@@ -159,5 +169,5 @@ def plainly(error: Exception, where: Sequence[Path], words: Sequence[str] = ()) 
 
 
 def with_launcher(name: str) -> str:
-    """Return the launcher that has a key which the chosen one has not."""
+    """Return the launcher that has a key which the chosen one lacks."""
     return " with this launcher (n_jobs is hydra/launcher=joblib's)" if name == "hydra.launcher.n_jobs" else ""

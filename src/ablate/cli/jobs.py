@@ -1,4 +1,4 @@
-"""A planned run as the command line does it: alone, with all that a person wants to see, or as a job of a sweep."""
+"""A planned run: alone, with progress and result printed, or quietly as a job of a sweep."""
 
 import contextlib
 import shlex
@@ -21,16 +21,16 @@ from ablate.training.tensorboard import TensorBoard
 
 
 def do_alone(plan: Plan) -> None:
-    """Do a run, show its progress and its result; where it is a dry run, show what it would be."""
+    """Train a run, print its progress and result; for a dry run, print what it would be."""
     run = make_run(plan)
     if plan.settings["dry_run"]:
         show(run, plan.folder)
         return
     progress = Progress()
     if not (plan.folder / CONFIG_NAME).exists() and (
-        told := earlier_run(plan.settings, plan.sources, plan.folder.parent)
+        message := earlier_run(plan.settings, plan.sources, plan.folder.parent)
     ):
-        print(told)
+        print(message)
     print(f"run {plan.folder}", flush=True)
     try:
         record, fresh = start(
@@ -42,7 +42,7 @@ def do_alone(plan: Plan) -> None:
         )
     except KeyboardInterrupt:
         command = shlex.join(["ablate", *sys.argv[1:]])
-        print(f"\ninterrupted; to go on from the last checkpoint:\n  {command}", file=sys.stderr)
+        print(f"\ninterrupted; to continue from the last checkpoint:\n  {command}", file=sys.stderr)
         sys.exit(130)
     except CannotWrite as error:
         raise UserError(f"{error}:\n  {shlex.join(['ablate', *sys.argv[1:]])}") from error
@@ -52,14 +52,14 @@ def do_alone(plan: Plan) -> None:
     if lacking := [name for name in measures(plan.settings) if name not in measures(record.settings)]:
         print(f"it was finished without measuring {', '.join(lacking)}; rerun=true measures them")
     then = [Source(**source) for source in record.sources]
-    if told := edited(then, plan.sources, plan.folder, scientific=False):
-        print(f"since it was finished, code of its diagnostics changed: {told}; rerun=true measures anew")
+    if edits := edited(then, plan.sources, plan.folder, scientific=False):
+        print(f"since it was finished, code of its diagnostics changed: {edits}; rerun=true measures again")
 
 
 def do_in_sweep(plan: Plan) -> None:
-    """Do a run without a word: the sweep tells of it. A failure is noted in the run's folder, and raised.
+    """Train a run quietly: the sweep reports on it. A failure is written into the run's folder, and raised.
 
-    A run that another process is doing is left to it; the sweep comes back and waits for it.
+    A run that another process is training is skipped; the sweep waits for it later.
     """
     try:
         start(make_run(plan), plan.folder, observers(plan), rerun=plan.settings["rerun"], wait=plan.settings["wait"])
@@ -75,17 +75,17 @@ def do_in_sweep(plan: Plan) -> None:
 
 
 def observers(plan: Plan) -> list[Callback]:
-    """Return the callbacks that the settings ask for."""
+    """Return the callbacks of the settings."""
     diagnostics = plan.settings["diagnostics"]
     asked = {name: diagnostics["known"].get(name) for name in measures(plan.settings)}
-    if None not in asked.values():  # making those that nobody asked for costs more than a short run can spare
+    if None not in asked.values():  # making all of them would slow down short runs
         diagnostics = {**diagnostics, "known": asked}
     track: Callback = make("diagnostics", diagnostics)
     options = dict(plan.settings["tensorboard"])
     if not options.pop("enabled"):
         return [track]
     return [
-        track,  # first, so that what it measures is there to be shown
+        track,  # first, so that its measurements can be shown
         TensorBoard(
             plan.folder, group=plan.group, levels=plan.levels, settings=plan.settings, changed=plan.changed, **options
         ),
@@ -93,7 +93,7 @@ def observers(plan: Plan) -> list[Callback]:
 
 
 def show(run: Run, folder: Path) -> None:
-    """Print the net's layers and where the run would go."""
+    """Print the net's layers and the run's folder."""
     dataset = run.data.load()
     print(format_layer_table(layer_table(run.build(dataset), dataset.image_shape)))
     finished = " (finished)" if is_finished(folder) else ""
@@ -105,9 +105,9 @@ def show(run: Run, folder: Path) -> None:
 
 
 def conclusion(record: Record, folder: Path, *, fresh: bool) -> str:
-    """Return the result of a run in full."""
+    """Return the text that is printed at the end of a run."""
     metrics = record.metrics
-    lines = [] if fresh else ["this run is finished already; rerun=true does it anew and keeps the old one"]
+    lines = [] if fresh else ["this run is finished already; rerun=true trains it again and keeps the old one"]
     if record.status == "diverged":
         lines.append(f"diverged in epoch {len(record.history)}: scored as guessing; a lower optimizer.lr may cure it")
     for split, name in (("train_eval", "train"), ("val", "val"), ("test", "test")):

@@ -1,8 +1,8 @@
-"""The command `ablate`: from the command line to a run, a sweep or a study, and back to what came of it.
+"""The command `ablate`: from the command line to a run, a sweep or a study, and to its result.
 
-Bare overrides train (`ablate activation=tanh optimizer.lr=0.01`), `-m` sweeps, `study=` does a study, and a first word
-from `SUBCOMMANDS` does something else without importing what training needs. Hydra composes and instantiates; only
-this module, `planning`, `composition`, `drafting` and the sweeper plugin know of it.
+Settings alone train (`ablate activation=tanh optimizer.lr=0.01`), `-m` sweeps, `study=` runs a study. A first word from
+`SUBCOMMANDS` does something else, and imports nothing that only training needs. Hydra composes the configuration and
+makes objects from it; only this package and the sweeper plugin use Hydra.
 """
 
 import os
@@ -26,26 +26,31 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 USAGE = """\
-usage: ablate [KEY=VALUE ...]                train one net; what is not said is the default
-       ablate -m KEY=V1,V2 'seed=range(5)'   train every combination and compare them
-       ablate study=NAME [profile=NAME] [KEY=VALUE ...]   do a study: runs, verdicts, report
-       ablate report FOLDER                  write the report of a study, finished or not
-       ablate figure NAME [KEY=VALUE ...]    compute and draw one of the lecture's figures, on your net and data
-       ablate list [GROUP]                   what the levels, studies and recipes are and where they come from
+usage: ablate [KEY=VALUE ...]                train one net; other keys: defaults
+       ablate -m KEY=V1,V2 'seed=range(5)'   train and compare all combinations
+       ablate study=NAME [profile=NAME] [KEY=VALUE ...]
+                                             run a study: runs, verdicts, report
+       ablate report FOLDER                  write the report of a study
+       ablate figure NAME [KEY=VALUE ...]    compute and draw a figure
+       ablate list [GROUP ...]               describe levels, studies, recipes
 
   ablate activation=tanh initializer=xavier_normal normalization=none
   ablate data=shapes trainer.epochs=3 optimizer.lr=0.01
-  ablate -m activation=relu,tanh 'seed=range(5)' hydra/launcher=joblib hydra.launcher.n_jobs=2
+  ablate -m activation=relu,tanh 'seed=range(5)' hydra/launcher=joblib
   ablate study=activation data=shapes study.seeds=6 hydra/launcher=joblib
-  ablate study=lecture profile=quick hydra/launcher=joblib hydra.launcher.n_jobs=-1
+  ablate study=lecture profile=quick hydra/launcher=joblib
   ablate study=activation 'study.only=[relu_beats_tanh]' trainer.epochs=20
   ablate recipe=speedrun activation=relu
 
-Any key of any level can be set; `ablate --cfg job` prints them all. `dry_run=true` shows what would be done: a run's
-layers and folder, a sweep's arms, runs and time. `extra_seeds=3` adds seeds to a finished study, as one of the looks
-that it declares. `recipe=NAME` stands for the settings in conf/recipe/NAME.yaml; what you say beside it holds.
---config-dir DIR adds a folder of your own levels, studies and recipes (DIR/activation/mine.yaml).
-HYDRA_FULL_ERROR=1 in the environment shows the traceback of an error.
+`ablate --cfg job` prints every key that can be set. `dry_run=true` shows what
+would be done and does nothing: a run's layers and folder, a sweep's arms, runs
+and time. `extra_seeds=3` adds seeds to a finished study, as its next declared
+look. `recipe=NAME` stands for the settings in conf/recipe/NAME.yaml; settings
+beside it take precedence. `hydra.launcher.n_jobs=2` beside
+`hydra/launcher=joblib` sets the number of worker processes.
+--config-dir DIR adds a folder with levels, studies, claims, figures and recipes
+of your own (DIR/activation/mine.yaml). The environment variable
+HYDRA_FULL_ERROR=1 shows the traceback of an error.
 
 groups and their levels (* is the default):
 """
@@ -57,7 +62,7 @@ def main() -> None:
     console.prepare()
     try:
         if (here := current_folder()) not in sys.path:
-            sys.path.append(here)  # a level of one's own may name a module that lies in the current folder
+            sys.path.append(here)  # a level may name a module in the current folder
         sys.argv[1:] = localized(sys.argv[1:])
         folders, words = split_folders(sys.argv[1:])
         where = [*catalog.folders(), *folders]
@@ -66,7 +71,7 @@ def main() -> None:
         elif {"-h", "--help"} & set(words):
             print(USAGE + catalog.overview(where))
         elif set(COMPLETION) & set(words):
-            compose_and_train()  # the words after it are the completion's own
+            compose_and_train()  # the words after it belong to the completion
         elif "--version" in words:
             print(f"ablate {version('ablate')}")
         else:
@@ -83,7 +88,7 @@ def main() -> None:
     except Exception as error:
         end_with(error)
     except KeyboardInterrupt:
-        print("interrupted; the same command does what is left", file=sys.stderr)
+        print("interrupted; the same command continues", file=sys.stderr)
         sys.exit(130)
 
 
@@ -111,7 +116,7 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
         try:
             collection = read_collection(folder)
         except Unusable as error:
-            raise UserError(f"{error}; the command that began it (ablate study=...) makes it again") from error
+            raise UserError(f"{error}; the command that started it (ablate study=...) makes it again") from error
         if collection is not None:
             print("{}\n\n{}".format(*report.report_collection(collection, collection.studies(folder))))
             continue
@@ -125,7 +130,7 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
 
 
 def no_study(word: str, folder: Path) -> str:
-    """Return that there is no study in a folder, and where there may be one."""
+    """Return the message for a folder without a study, with folders that may be meant."""
     from ablate.study.collection import COLLECTION_NAME
     from ablate.study.manifest import MANIFEST_NAME
     from ablate.training.record import RECORD_NAME
@@ -142,10 +147,10 @@ def no_study(word: str, folder: Path) -> str:
 
 
 def figure_command(words: Sequence[str], where: Sequence[Path]) -> None:
-    """`ablate figure NAME [KEY=VALUE ...]`: see `drafting`."""
-    from ablate.cli import figure as drafting
+    """`ablate figure NAME [KEY=VALUE ...]`: see `ablate.cli.figure`."""
+    from ablate.cli import figure
 
-    drafting.figure_command(expand(words, where), where)
+    figure.figure_command(expand(words, where), where)
 
 
 SUBCOMMANDS = {"list": list_levels, "report": write_report, "figure": figure_command}
@@ -169,19 +174,19 @@ def compose_and_train() -> None:
     try:
         decorate(train)()
     except InstantiationException:
-        raise  # not of the words: what a level's code raised
+        raise  # raised by a level's code, not a mistake in the command line
     except (HydraException, OmegaConfBaseException) as error:
         folders, words = split_folders(sys.argv[1:])
         raise UserError(plainly(error, [*catalog.folders(), *folders], words)) from error
 
 
 def call(func: Any) -> Any:
-    """Return what `func` returns."""
+    """Call `func`, with no handling of errors."""
     return func()
 
 
 def train(cfg: "DictConfig") -> None:
-    """Do the run that `cfg` describes; Hydra's task function, in this process or a worker."""
+    """Train the run that `cfg` describes: Hydra's task function, in this process or a worker."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -205,7 +210,7 @@ def train(cfg: "DictConfig") -> None:
 
 
 def end_with(error: Exception) -> NoReturn:
-    """End the process: what the user can put right in one line, a fault with its traceback and how to report it."""
+    """End the process: a user's mistake is shown in one line, a bug with its traceback and how to report it."""
     if SHOW_ALL:
         traceback.print_exception(error)
     if isinstance(error, UserError):
@@ -216,7 +221,7 @@ def end_with(error: Exception) -> NoReturn:
         traceback.print_exception(error)
     command = shlex.join(["ablate", *sys.argv[1:]])
     fail(
-        f"this is a fault, not a matter of your input. If the last file above is your own, it lies there; otherwise "
+        f"this is a bug, not a mistake in your input. If the last file above is your own, the bug is there; otherwise "
         f"please report it to ablate's authors with the lines above, this command and the versions: {command}  "
         f"(ablate {version('ablate')}, Python {sys.version.split()[0]}, torch {version('torch')})",
         status=1,
@@ -227,7 +232,7 @@ def current_folder() -> str:
     """Return the folder that the command was started in.
 
     Raises:
-        UserError: it was removed meanwhile.
+        UserError: it has been removed.
     """
     try:
         return os.getcwd()
@@ -236,7 +241,7 @@ def current_folder() -> str:
 
 
 def fail_system(error: OSError) -> NoReturn:
-    """End the process with one line for what the system refused: a file, a full disk, a reader that closed the pipe."""
+    """End the process with one line for an error of the system: a file, a full disk, a closed pipe."""
     console.abandon()
     if isinstance(error, BrokenPipeError):
         sys.exit(console.BROKEN_PIPE)

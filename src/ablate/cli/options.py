@@ -1,4 +1,4 @@
-"""Hydra's options on the command line: refused where there is no such option, or where its value is missing."""
+"""Check of Hydra's options on the command line: unknown ones, and missing values, are refused."""
 
 import difflib
 import shlex
@@ -21,7 +21,11 @@ ALONE = ("--run", "--multirun", "--cfg", "--info", "--shell-completion")  # one 
 
 
 def value_follows(option: str, after: str) -> bool:
-    """Return whether the word after an option is its value; that of --info may be left out."""
+    """Return whether the word after an option is its value; that of --info may be left out.
+
+    >>> value_follows("--cfg", "job"), value_follows("-m", "seed=1"), value_follows("--info", "seed=1")
+    (True, False, False)
+    """
     long = SHORT.get(option, option)
     return option in WITH_VALUE or (long in CHOICES and (long != "--info" or after in CHOICES[long]))
 
@@ -29,8 +33,11 @@ def value_follows(option: str, after: str) -> bool:
 def check_options(words: Sequence[str]) -> list[str]:
     """Return the words that are neither an option nor the value of one.
 
+    >>> check_options(["--cfg", "job", "seed=3"])
+    ['seed=3']
+
     Raises:
-        UserError: an option that there is not, one without its value, or two that exclude each other.
+        UserError: an unknown option, one without its value, or two that exclude each other.
     """
     settings: list[str] = []
     given: list[str] = []
@@ -65,12 +72,12 @@ def check_options(words: Sequence[str]) -> list[str]:
     if "--resolve" in given and "--cfg" not in given:
         raise UserError("--resolve belongs to --cfg: ablate --cfg job --resolve")
     if any(word.startswith("study=") for word in settings) and (one := [n for n in together if n != "--multirun"]):
-        raise UserError(f"{one[0]} is for one run, and a study is many; leave it out, or see dry_run=true")
+        raise UserError(f"{one[0]} is for one run, not for a study; leave it out, or use dry_run=true")
     return settings
 
 
 def no_option(word: str, after: Sequence[str]) -> str:
-    """Return what is wrong with an option that there is not, where `after` may be its value."""
+    """Return the message for an unknown option; `after` may hold its value."""
     name, equals, value = word.partition("=")
     bare = name.lstrip("-")
     every = [*FLAGS, *COMPLETION, *CHOICES, *WITH_VALUE, "--config-dir", "-cd"]
@@ -81,12 +88,12 @@ def no_option(word: str, after: Sequence[str]) -> str:
             f"there is no option {name!r}; settings have no dash: did you mean {shlex.quote(f'{settings[0]}={value}')}?"
         )
     close = difflib.get_close_matches(name, every, n=2)
-    hint = f"did you mean {' or '.join(close)}?" if close else "`ablate --help` shows what there is"
+    hint = f"did you mean {' or '.join(close)}?" if close else "`ablate --help` shows the options"
     return f"there is no option {name!r}; {hint} Settings are given as KEY=VALUE, without a dash"
 
 
 def check_pickle(path: Path) -> None:
-    """Refuse a file that Hydra could not run again."""
+    """Refuse a file that Hydra cannot run again."""
     if not path.is_file():
         raise UserError(f"--experimental-rerun needs the config.pickle of an earlier run, and there is no {path}")
     with path.open("rb") as file:

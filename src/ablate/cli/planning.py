@@ -1,5 +1,6 @@
-"""From a composed configuration to a run with a name, a fingerprint and a home. What it
-hands on are plain objects: beside it only `cli`, `composition`, `drafting` and the sweeper plugin see Hydra's.
+"""From a composed configuration to a plan (name, fingerprint, folder), and from a plan to a run.
+
+Plans and runs are plain objects: code outside this package and the sweeper plugin sees no configuration object.
 """
 
 import functools
@@ -28,10 +29,10 @@ from ablate.training.sources import Source
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Who a run is and where it lives: see `record.Record` for the fields.
+    """A run's identity and folder; for the fields see `ablate.training.record.Record`.
 
-    `changed` holds the settings that are not as the chosen levels have them.
-    `sources` is the code that the settings name outside the program.
+    `changed` holds the settings that differ from those of the chosen levels.
+    `sources` is the user's code that the settings name.
     """
 
     arm: str
@@ -45,12 +46,17 @@ class Plan:
 
     @property
     def group(self) -> str:
-        """The arm's name and short hash, as its folder has them: what all its seeds share."""
+        """The arm's name and short hash: the name of the folder that all its seeds share."""
         return self.folder.parent.name
 
 
 def plan(cfg: DictConfig, choices: Mapping[str, Any], where: Sequence[Path] = ()) -> Plan:
-    """Decide every `auto`, and from the settings then follow name, fingerprint and folder.
+    """Resolve every `auto`; return the settings with name, fingerprint and folder.
+
+    >>> from ablate.cli.figure import composing
+    >>> with composing(catalog.folders()) as compose:
+    ...     plan(*compose(["data=shapes", "net=micro", "seed=3"])).folder.name
+    'seed-3'
 
     Args:
         cfg, choices, where: see `composition.checked`.
@@ -86,15 +92,14 @@ def plan(cfg: DictConfig, choices: Mapping[str, Any], where: Sequence[Path] = ()
 def variant(
     cfg: DictConfig, choices: Mapping[str, Any], overrides: Sequence[str], value: Any, where: Sequence[Path] = ()
 ) -> Variant:
-    """Return who the runs of a composed configuration are, for a study's manifest.
+    """Return the entry of a study's manifest for the runs of a composed configuration.
 
     Args:
         cfg, choices, where: see `plan`.
-        overrides: the command line that composes it, but for the seed.
-        value: of the tuned nuisance, None where nothing is tuned.
+        overrides: the settings that compose it, without the seed.
+        value: of the tuned setting, None where nothing is tuned.
     """
     found = plan(cfg, choices, where)
-    home = found.folder.parent.relative_to(found.settings["output_dir"]).as_posix()
     unresolved = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
     return Variant(
         value=value,
@@ -103,7 +108,7 @@ def variant(
         fingerprint=found.fingerprint,
         levels=found.levels,
         settings=found.settings,
-        folder=home,
+        folder=found.folder.parent.relative_to(found.settings["output_dir"]).as_posix(),
         sources=[asdict(source) for source in found.sources],
         follows=follows(unresolved, lambda text: OmegaConf.select(OmegaConf.merge(cfg, {"_": text}), "_")),
     )
@@ -111,7 +116,7 @@ def variant(
 
 @functools.cache
 def settings_of(levels: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """Return the settings of these levels with nothing overridden, which an arm's name is told against."""
+    """Return the settings of these levels without overrides: an arm's name lists the differences from them."""
     from hydra import compose
 
     known = settings_with(dict(levels))
@@ -119,11 +124,18 @@ def settings_of(levels: tuple[tuple[str, str], ...]) -> dict[str, Any]:
 
 
 def make_run(plan: Plan) -> Run:
-    """Return the run of a plan, every level instantiated."""
+    """Return the run of a plan, with the objects of its levels.
+
+    >>> from ablate.cli.figure import composing
+    >>> with composing(catalog.folders()) as compose:
+    ...     run = make_run(plan(*compose(["data=shapes", "net=micro", "trainer.epochs=3"])))
+    >>> run.epochs, run.seed
+    (3, 0)
+    """
     settings = plan.settings
     trainer: Mapping[str, Any] = settings["trainer"]
     optimizer = dict(settings["optimizer"])
-    bias_lr_factor = optimizer.pop("bias_lr_factor", 1.0)  # the run's: torch has a learning rate a group, no factor
+    bias_lr_factor = optimizer.pop("bias_lr_factor", 1.0)  # torch has no such factor
     described = {**settings, "optimizer": optimizer}
     parts = {group: make(group, described[group]) for group in plan.levels if group not in ("trainer", "diagnostics")}
     sources.check_unedited(plan.sources, settings)
@@ -144,11 +156,11 @@ def make_run(plan: Plan) -> Run:
 
 
 def make(group: str, settings: Any) -> Any:
-    """Return what the settings of a group describe.
+    """Return the object that the settings of a group describe.
 
     Raises:
-        UserError: they are refused, or their `_target_` is not there; the group is named.
-        InstantiationException: the class or function is faulty.
+        UserError: a value is refused, or the `_target_` is not found; the message names the group.
+        InstantiationException: the class or function has a bug.
     """
     try:
         return instantiate(at_present(settings), _convert_="all")
@@ -166,7 +178,7 @@ def make(group: str, settings: Any) -> Any:
 
 
 def is_not_found(error: BaseException) -> bool:
-    """Return whether Hydra did not find a `_target_`; a module that is found and fails is faulty."""
+    """Return whether Hydra did not find a `_target_`; a module that is found but cannot be imported has a bug."""
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     if not isinstance(error, ImportError | ValueError) or files[-1] != locating.__file__:
         return False

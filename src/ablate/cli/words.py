@@ -1,4 +1,4 @@
-"""What is wrong with a word of the command line, in one line with its cure, before Hydra composes anything."""
+"""Checks of single words of the command line, before Hydra composes: one line with the mistake and its correction."""
 
 import difflib
 import re
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 OF_A_STUDY = ("study", "profile", "extra_seeds")
-TRAINS = "the bare word trains, ablate KEY=VALUE ..."
+TRAINS = "to train, write ablate KEY=VALUE ..."
 SUBCOMMANDS_ELSEWHERE = {
     "train": TRAINS,
     "run": TRAINS,
     "fit": TRAINS,
     "start": TRAINS,
-    "sweep": "-m sweeps, ablate -m KEY=V1,V2",
-    "multirun": "-m sweeps, ablate -m KEY=V1,V2",
-    "help": "ablate --help",
-    "version": "ablate --version",
+    "sweep": "to sweep, write ablate -m KEY=V1,V2",
+    "multirun": "to sweep, write ablate -m KEY=V1,V2",
+    "help": "write ablate --help",
+    "version": "write ablate --version",
 }
 
 
 def check_bare(words: Sequence[str], place: int, where: Sequence[Path], subcommands: Sequence[str]) -> None:
-    """Refuse a word that is no setting, and say what it may have been meant for.
+    """Refuse a word that is not a setting, and name what may be meant.
 
     Args:
-        words: without the options.
-        place: of the word.
+        words: the command line without options.
+        place: index of the word.
         where: the conf folders.
-        subcommands: the words that may stand first.
+        subcommands: the words that may come first.
     """
     word = words[place]
     after = words[place + 1] if place + 1 < len(words) else ""
@@ -55,43 +55,43 @@ def check_bare(words: Sequence[str], place: int, where: Sequence[Path], subcomma
     if not value and "=" not in after.lstrip("="):  # `activation relu`, `activation =relu`, `activation = relu`
         value = after.lstrip("=") or (words[place + 2] if after == "=" and place + 2 < len(words) else "")
     if key in keys and value:
-        raise UserError(f"{word!r} is no KEY=VALUE; did you mean {shlex.quote(f'{key}={value}')}?")
+        raise UserError(f"{word!r} is not KEY=VALUE; did you mean {shlex.quote(f'{key}={value}')}?")
     if key in keys:
         raise UserError(f"{word!r} needs a value: {key}=...; {what_may_be(key, where)}")
     groups = [group for group in (*catalog.default_levels(), "study", "recipe") if word in catalog.levels(where, group)]
     if groups:
-        raise UserError(f"{word!r} is no KEY=VALUE; did you mean {' or '.join(f'{g}={word}' for g in groups[:3])}?")
+        raise UserError(f"{word!r} is not KEY=VALUE; did you mean {' or '.join(f'{g}={word}' for g in groups[:3])}?")
     if word in catalog.levels(where, "figure"):
-        raise UserError(f"{word!r} is no KEY=VALUE; did you mean ablate figure {word}?")
+        raise UserError(f"{word!r} is not KEY=VALUE; did you mean ablate figure {word}?")
     if near := difflib.get_close_matches(word, [*subcommands, *SUBCOMMANDS_ELSEWHERE], n=1):
         meant = near[0]
         cure = SUBCOMMANDS_ELSEWHERE.get(meant, f"ablate {meant}")
         raise UserError(f"{word!r} is neither KEY=VALUE nor a subcommand; did you mean {meant}: {cure}")
     if near := nearest_keys(key, keys):
         meant = value or "VALUE"
-        raise UserError(f"{word!r} is no KEY=VALUE; did you mean {shlex.quote(f'{near[0]}={meant}')}?")
+        raise UserError(f"{word!r} is not KEY=VALUE; did you mean {shlex.quote(f'{near[0]}={meant}')}?")
     raise UserError(
         f"{word!r} is neither KEY=VALUE nor a subcommand; there are {', '.join(subcommands)}"
         if subcommands
-        else f"{word!r} is no KEY=VALUE"
+        else f"{word!r} is not KEY=VALUE"
     )
 
 
 def what_may_be(key: str, where: Sequence[Path]) -> str:
-    """Return where to see what a key may be set to."""
+    """Return the levels of a group, or where to see the value of a key."""
     if levels := list(catalog.levels(where, key)):
         return f"there are {', '.join(levels)}"
-    return "`ablate --cfg job` shows the value that it has"
+    return "`ablate --cfg job` shows its value"
 
 
 def check_key(
     override: "Override", word: str, chosen: Mapping[str, str], where: Sequence[Path], *, in_study: bool
 ) -> None:
-    """Refuse a setting of a key that there is not, or that cannot be added or removed.
+    """Refuse a setting of an unknown key, or of one that cannot be added or removed.
 
     Args:
-        override, word: the setting, as parsed and as typed.
-        chosen: the level of every group that the command line chooses.
+        override, word: the setting, parsed and as typed.
+        chosen: the level of every group.
         where: the conf folders.
         in_study: whether a study's file may choose other levels.
     """
@@ -101,11 +101,11 @@ def check_key(
     adds, removes = override.is_add() or override.is_force_add(), override.is_delete()
     plain = word.lstrip("+~")
     if override.package is not None and group in groups and adds:
-        return  # Hydra's way to put a level into another one
+        return  # Hydra's syntax for a level inside another one
     if override.package is not None or "/" in name or ":" in name:
         base = re.split(r"[@/:]", name)[0]
         hint = f"{base}=LEVEL chooses a level" if base in groups else no_key(base, every_key(where))
-        raise UserError(f"{word!r} is no setting that Hydra could change; {hint}")
+        raise UserError(f"{word!r} is not a setting that Hydra can change; {hint}")
     known = catalog.keys()
     if group not in known:
         raise UserError(no_key(name, every_key(where, chosen)))
@@ -128,7 +128,7 @@ def check_key(
         content = nested if isinstance(nested, dict) else {}
     if content is None:
         return  # several levels, or one whose file has no mapping
-    closed = "_target_" not in content  # what makes an object may be given more than its file names
+    closed = "_target_" not in content  # a class may take more arguments than its file names
     node: Any = content
     path = group
     for key in rest.split("."):
@@ -138,7 +138,7 @@ def check_key(
             raise UserError(f"{path} has no key {key!r} within it; it is one value: {path}=VALUE")
         if key not in node:
             if node is not content or (adds and not closed):
-                return  # Hydra refuses what is not there: another word may have put it there
+                return  # left to Hydra: another word may have added it
             raise UserError(lacking(name, key, node, chosen, where))
         node, path = node[key], f"{path}.{key}"
     if override.is_add():
@@ -154,7 +154,7 @@ def lacking(
     chosen: Mapping[str, str],
     where: Sequence[Path],
 ) -> str:
-    """Return that a level lacks a key, with the nearest that it has, or the levels that have it."""
+    """Return the message for a key that a level lacks, with the nearest keys, or the levels that have it."""
     group, _, rest = name.partition(".")
     level = f"{group}={chosen[group]}" if group in chosen else group
     known = [other for other in node if not other.startswith("_")]
@@ -168,12 +168,12 @@ def lacking(
     if near := [other for other in nearest_keys(name, every_key(where, chosen)) if other.partition(".")[0] != group]:
         return f"{level} has no key {name!r}; did you mean {' or '.join(near)}?"
     there = f"there are {', '.join(known)}" if known else "it has none"
-    more = f"; +{name}=... adds an argument to what it makes" if "_target_" in node else ""
+    more = f"; +{name}=... adds an argument" if "_target_" in node else ""
     return f"{level} has no key {name!r}; {there}{more}"
 
 
 def check_level(override: "Override", word: str, where: Sequence[Path]) -> None:
-    """Refuse what is no level, or no list of levels, of the group that `override` sets."""
+    """Refuse a value that is not a level of the group that `override` sets."""
     group = override.key_or_group
     known = list(catalog.levels(where, group))
     for value in values_of(override, known):
@@ -184,10 +184,10 @@ def check_level(override: "Override", word: str, where: Sequence[Path]) -> None:
 
 
 def check_sweep(override: "Override", word: str, where: Sequence[Path], *, multirun: bool, may_sweep: bool) -> None:
-    """Refuse several values where there is one run, and a sweep whose values cannot be listed.
+    """Refuse several values without -m, and a sweep whose values cannot be listed.
 
     Args:
-        override, word: the setting, as parsed and as typed.
+        override, word: the setting, parsed and as typed.
         where: the conf folders.
         multirun: whether -m is given.
         may_sweep: whether -m could be given.
@@ -207,14 +207,14 @@ def check_sweep(override: "Override", word: str, where: Sequence[Path], *, multi
 
 
 def check_of_study(word: str, has_study: bool, where: Sequence[Path]) -> None:
-    """Refuse `profile=`, `extra_seeds=` and `study.KEY=` without a study, and a study that there is not."""
+    """Refuse `profile=`, `extra_seeds=` and `study.KEY=` without a study, and an unknown study."""
     key, _, value = word.partition("=")
     name = key.lstrip("+~")
     group = name.partition(".")[0]
     if key != name:
         raise UserError(f"{word!r}: {group} can neither be added nor removed; write {name}={value or 'VALUE'}")
     if not has_study:
-        raise UserError(f"{word} belongs to a study: say which, study=NAME")
+        raise UserError(f"{word} belongs to a study; name it: study=NAME")
     if key == "study":
         check_levels("study", [value], list(catalog.levels(where, "study")))
     elif key == "extra_seeds":
@@ -227,16 +227,14 @@ def check_of_study(word: str, has_study: bool, where: Sequence[Path]) -> None:
 
 
 def check_hydra(override: "Override", word: str) -> None:
-    """Refuse the settings of Hydra that `ablate` makes itself, and a sweep over Hydra's."""
+    """Refuse the settings of Hydra that `ablate` sets itself, and a sweep over Hydra's settings."""
     name = override.key_or_group
     if name == "hydra/sweeper" and override.value() != "ablate":
         raise UserError(
-            f"{word!r}: sweeps are done by ablate's own sweeper, which resumes, compares and reports; leave it out "
-            "(hydra/launcher=... says where the runs are done)"
+            f"{word!r}: ablate has its own sweeper, which resumes, compares and reports; leave it out "
+            "(hydra/launcher=... chooses where the runs are trained)"
         )
     if name.startswith("hydra.sweeper.") or name == "hydra.sweeper":
-        raise UserError(f"{word!r}: ablate's sweeper has no such key; say what to sweep itself: ablate -m 'seed=0,1'")
+        raise UserError(f"{word!r}: ablate's sweeper has no such key; give the values themselves: ablate -m 'seed=0,1'")
     if override.is_sweep_override():
-        raise UserError(
-            f"{word!r}: a setting of Hydra's needs one value; say what to sweep itself: ablate -m 'seed=0,1'"
-        )
+        raise UserError(f"{word!r}: a setting of Hydra needs one value; sweep over your settings: ablate -m 'seed=0,1'")

@@ -1,1 +1,1 @@
-"""What stands in the conf folders, read as text without Hydra: levels, the rules of their keys, KEY=VALUE strings."""
+"""The conf folders, read without Hydra: levels, the rules for their keys, and KEY=VALUE strings."""

@@ -1,4 +1,4 @@
-"""The levels of every group as they stand in the conf folders, read as text: quick, and nothing heavy is imported."""
+"""The levels of every group in the conf folders, read without importing anything slow."""
 
 import difflib
 import functools
@@ -15,23 +15,31 @@ from ablate.errors import UserError
 
 Levels = dict[str, Path]
 PACKAGE = Path(__file__).resolve().parents[1]
-NO_FACTOR = ("study", "claim", "figure", "recipe")  # folders of conf/ whose files are no levels of a run
+NO_FACTOR = ("study", "claim", "figure", "recipe")  # folders of conf/ whose files are not levels of a run
 
 
 def conf_dir() -> Path:
-    """Return the folder of the configuration: inside the installed package, or in the repository it lies in."""
+    """Return the conf folder of the installed package, or of the repository."""
     installed = PACKAGE / "conf"
     return installed if installed.is_dir() else PACKAGE.parents[1] / "conf"
 
 
 def folders() -> list[Path]:
-    """Return the conf folders that come with the program: its own, and the lecture's, which is one like a user's."""
+    """Return the conf folders of the program: its own, and the lecture's, which is loaded like a user's.
+
+    >>> [folder.name for folder in folders()]
+    ['conf', 'conf']
+    """
     return [conf_dir(), PACKAGE / "lecture" / "conf"]
 
 
 @functools.cache
 def default_levels() -> dict[str, str]:
-    """Return the level of every group that is chosen by default, in the groups' order; not to be changed."""
+    """Return the default level of every group, in the groups' order; do not modify it.
+
+    >>> default_levels()["activation"]
+    'relu'
+    """
     content = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))
     entries = [entry for entry in content["defaults"] if isinstance(entry, dict)]
     return {k: v for entry in entries for k, v in entry.items() if not k.startswith("override ")}
@@ -39,7 +47,11 @@ def default_levels() -> dict[str, str]:
 
 @functools.cache
 def keys() -> list[str]:
-    """Return the keys of the configuration's first level, groups and settings of config.yaml; not to be changed."""
+    """Return the top-level keys of the configuration: groups, and settings of config.yaml; do not modify it.
+
+    >>> "activation" in keys(), "seed" in keys()
+    (True, True)
+    """
     content = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))
     return [*default_levels(), *(key for key in content if key != "defaults")]
 
@@ -47,8 +59,11 @@ def keys() -> list[str]:
 def levels(where: Sequence[Path], group: str) -> Levels:
     """Return {level: its file} of a group, in alphabetical order.
 
+    >>> list(levels(folders(), "recipe"))
+    ['speedrun']
+
     Raises:
-        UserError: two folders have a level of the same name, of which Hydra would silently take the first.
+        UserError: two folders have a level of the same name; Hydra would silently take the first.
     """
     found: Levels = {}
     for path in sorted((path for folder in where for path in (folder / group).glob("*.yaml")), key=lambda p: p.stem):
@@ -83,30 +98,34 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 
 
 def caption(path: Path) -> tuple[str, str]:
-    """Return the description and the source that the first comment lines of a level's file give; "" for none."""
+    """Return the description and the source from the first two comment lines of a level's file; "" where there is none.
+
+    >>> caption(levels(folders(), "activation")["relu"])[0]
+    'Rectified linear unit max(0, x).'
+    """
     lines = path.read_text(encoding="utf-8").splitlines()
     first, second = ([line.removeprefix("#").strip() if line.startswith("#") else "" for line in lines] + ["", ""])[:2]
     return first, second.removeprefix("Source:").strip() if second.startswith("Source:") else ""
 
 
 def overview(where: Sequence[Path]) -> str:
-    """Return one paragraph a group with the names of its levels, defaults starred; of `NO_FACTOR` too."""
+    """Return one paragraph for each group (those of `NO_FACTOR` too) with its levels; * marks the default."""
     lines = []
     for group, default in {**default_levels(), **dict.fromkeys(NO_FACTOR, "")}.items():
         names = (f"{level}*" if level == default else level for level in levels(where, group))
-        lines += textwrap.wrap(", ".join(names), 118, initial_indent=f"  {group:<14} ", subsequent_indent=" " * 17)
+        lines += textwrap.wrap(", ".join(names), 79, initial_indent=f"  {group:<14} ", subsequent_indent=" " * 17)
     return "\n".join(lines)
 
 
 def describe_levels(where: Sequence[Path], groups: Sequence[str] = ()) -> str:
-    """Return what every level of `groups` (all, when none is named) is and where it comes from.
+    """Return the description and source of every level of `groups`, by default of all groups.
 
     Args:
         where: the conf folders.
-        groups: names of groups, or of levels: of a level, what it is in each group that has it.
+        groups: names of groups, or of levels, which are described in each group that has them.
 
     Raises:
-        UserError: there is neither a group nor a level of that name.
+        UserError: a name is neither a group nor a level.
     """
     known = {**default_levels(), **dict.fromkeys(NO_FACTOR, "")}
     named = {word: [group for group in known if word in levels(where, group)] for word in groups if word not in known}
@@ -137,6 +156,10 @@ def describe_levels(where: Sequence[Path], groups: Sequence[str] = ()) -> str:
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """Return a sentence with the nearest of `names`, or all of them where none is near."""
+    """Return a hint with the names most similar to `name`, or all names if none is similar.
+
+    >>> nearest("tahn", ["relu", "tanh"])
+    'did you mean tanh?'
+    """
     close = difflib.get_close_matches(name, names, n=3)
     return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names)}"

@@ -1,4 +1,4 @@
-"""The keys that can be set, read from the files of the levels, and which of them a mistaken one may be meant for."""
+"""The keys that can be set, read from the files of the levels, and the nearest ones to a mistaken key."""
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ import yaml
 from ablate.config import catalog
 from ablate.errors import UserError
 
-ELSEWHERE = {  # what other programs call it
+ELSEWHERE = {  # names in other programs
     "aug": "augmentation",
     "dataset": "data",
     "init": "initializer",
@@ -25,7 +25,11 @@ ELSEWHERE = {  # what other programs call it
 
 
 def every_key(where: Sequence[Path], chosen: Mapping[str, str] | None = None) -> list[str]:
-    """Return the dotted keys of the chosen levels (of the default ones where none are given), groups and all."""
+    """Return the dotted keys of the chosen levels (by default the default ones), and the top-level keys.
+
+    >>> {"seed", "optimizer", "optimizer.lr"} <= set(every_key(catalog.folders()))
+    True
+    """
     found = list(catalog.keys())
     settings = yaml.safe_load((catalog.conf_dir() / "config.yaml").read_text(encoding="utf-8"))
     nested = {key: value for key, value in settings.items() if key not in ("hydra", "defaults")}
@@ -36,7 +40,11 @@ def every_key(where: Sequence[Path], chosen: Mapping[str, str] | None = None) ->
 
 
 def dotted(content: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted name of every setting, mappings included, but for Hydra's own such as _target_."""
+    """Yield the dotted name of every setting, mappings included, without Hydra's own such as _target_.
+
+    >>> list(dotted({"net": {"_target_": "Net", "widths": [8]}, "seed": 0}))
+    ['net', 'net.widths', 'seed']
+    """
     for key, value in content.items():
         if not str(key).startswith("_"):
             yield f"{prefix}{key}"
@@ -45,7 +53,11 @@ def dotted(content: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def nearest_keys(name: str, keys: Sequence[str]) -> list[str]:
-    """Return the keys that `name` may be meant for, the likeliest first: `lr` is optimizer.lr, `dry-run` is dry_run."""
+    """Return at most two keys that may be meant by `name`, the likeliest first.
+
+    >>> nearest_keys("lr", ["optimizer.lr", "dry_run"]), nearest_keys("dry-run", ["optimizer.lr", "dry_run"])
+    (['optimizer.lr'], ['dry_run'])
+    """
     wanted = name.lower().replace("-", "_").strip("_.")
     parent, _, last = wanted.rpartition(".")
     if not last:
@@ -70,7 +82,11 @@ def nearest_keys(name: str, keys: Sequence[str]) -> list[str]:
 
 
 def no_key(name: str, keys: Sequence[str]) -> str:
-    """Return that there is no key of this name, and the nearest ones."""
+    """Return the message for an unknown key, with the nearest ones.
+
+    >>> no_key("trainer.epoch", ["trainer", "trainer.epochs"])
+    "there is no key 'trainer.epoch'; did you mean trainer.epochs?"
+    """
     parts = name.split(".")
     for place in range(len(parts), 0, -1):  # the mistake may lie in a part before the last
         if near := nearest_keys(".".join(parts[:place]), keys):
@@ -82,7 +98,11 @@ def no_key(name: str, keys: Sequence[str]) -> str:
 
 
 def check_levels(group: str, levels: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse a level that the group has not."""
+    """Refuse a level that the group does not have.
+
+    Raises:
+        UserError: with the nearest levels.
+    """
     for level in levels:
         if level not in known:
             near = difflib.get_close_matches(level.lower(), known, n=3)

@@ -5,14 +5,14 @@ A rule is one of these, or several joined by "or", in parentheses within a list:
     number in [0, 1)     a finite number; also `number > 0`, `number >= 0, <= 10`, `number`
     whole in [1, 16]     a whole number; 1e2 counts as 100
     text, string         text that is not empty; any text
-    path                 text; a whole number is a folder's name
+    path                 text; a whole number counts as the name of a folder
     true, null, max, 8   this value
     list of RULE         also `list of 2 RULE` and `nonempty list of RULE`
     mapping              also `mapping of RULE`
-    piece                a mapping with a `_target_`: what one class or function is made from
-    any                  whatever it is
+    piece                a mapping with a `_target_`, the import path of a class or function
+    any                  any value
 
-No boolean is a number, no text a boolean.
+A boolean is not a number, and text is not a boolean.
 """
 
 import math
@@ -28,14 +28,14 @@ REFUSED: Any = object()
 
 
 class Rule:
-    """What a value must be."""
+    """A rule for a value."""
 
     def accept(self, value: Any) -> Any:
-        """Return the value as it is meant (1e2 as 100), or `REFUSED`."""
+        """Return the accepted value (1e2 as 100 for a whole number), or `REFUSED`."""
         raise NotImplementedError
 
     def describe(self) -> str:
-        """Return what stands behind "must be"."""
+        """Return the text that follows "must be" in a message."""
         raise NotImplementedError
 
 
@@ -78,7 +78,7 @@ class Number(Rule):
 
 @dataclass(frozen=True)
 class Text(Rule):
-    """Text, empty where `may_be_empty`; as a path also a whole number, which is the name of a folder."""
+    """Text, empty where `may_be_empty`; a path may be a whole number, the name of a folder."""
 
     is_path: bool = False
     may_be_empty: bool = False
@@ -122,7 +122,7 @@ class Exactly(Rule):
 
 @dataclass(frozen=True)
 class ListOf(Rule):
-    """A list whose entries all keep one rule."""
+    """A list whose entries all follow one rule."""
 
     entry: Rule
     size: int | None = None
@@ -141,7 +141,7 @@ class ListOf(Rule):
 
 @dataclass(frozen=True)
 class MappingOf(Rule):
-    """A mapping from names to values that all keep one rule; `entry` is None where each has a rule of its own."""
+    """A mapping from names to values that all follow one rule; `entry` is None if each has its own rule."""
 
     entry: Rule | None = None
 
@@ -160,19 +160,19 @@ class MappingOf(Rule):
 
 @dataclass(frozen=True)
 class Piece(Rule):
-    """A mapping that says by `_target_` which class or function it is made from."""
+    """A mapping whose `_target_` is the import path of a class or function."""
 
     def accept(self, value: Any) -> Any:
         is_piece = isinstance(value, dict) and all(isinstance(name, str) for name in value) and "_target_" in value
         return value if is_piece else REFUSED
 
     def describe(self) -> str:
-        return "a mapping with the `_target_` that it is made from"
+        return "a mapping with a `_target_`"
 
 
 @dataclass(frozen=True)
 class Either(Rule):
-    """What keeps one of several rules; the first that accepts counts."""
+    """A value that follows one of several rules; the first that accepts it counts."""
 
     rules: tuple[Rule, ...]
 
@@ -186,10 +186,14 @@ class Either(Rule):
 
 
 def parse(notation: str) -> Rule:
-    """Return the rule that a notation stands for, see the module.
+    """Return the rule of a notation; see the module's docstring.
+
+    >>> rule = parse("number in [0, 1) or null")
+    >>> rule.accept(0.5), rule.accept(None), rule.accept(1) is REFUSED, rule.describe()
+    (0.5, None, True, 'a number in [0, 1) or null')
 
     Raises:
-        UserError: it is none.
+        UserError: it is not a rule.
     """
     plain = re.sub(r"\bin ([\[(])([^,()\[\]]+),([^,()\[\]]+)([\])])", _as_bounds, notation)
     return _rule(plain)
@@ -232,5 +236,5 @@ def _alternative(part: str) -> Rule:
     if part in simple:
         return simple[part]
     if not re.fullmatch(r"[\w.+-]+", part):
-        raise UserError(f"{part!r} is no rule; see the first lines of ablate/config/notation.py")
+        raise UserError(f"{part!r} is not a rule; see the first lines of ablate/config/notation.py")
     return Exactly(from_yaml(part))

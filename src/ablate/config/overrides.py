@@ -1,4 +1,4 @@
-"""Overrides as strings, and their values: what the command line, study files and Hydra write alike."""
+"""Overrides as strings KEY=VALUE, and their values, as on the command line, in study files and in Hydra."""
 
 import re
 import shlex
@@ -11,7 +11,11 @@ from ablate.errors import UserError
 
 
 def over(base: Sequence[str], changes: Sequence[str]) -> list[str]:
-    """Return overrides changed by others: what they say of a key takes the place of what the base says."""
+    """Return the overrides of `base` without the keys that `changes` set, followed by `changes`.
+
+    >>> over(["seed=0", "net=micro"], ["seed=1"])
+    ['net=micro', 'seed=1']
+    """
     keys = {key_of(line) for line in changes}
     return [*(line for line in base if key_of(line) not in keys), *changes]
 
@@ -53,22 +57,34 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"), list("-+0123456789.")
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
 )
 
 
 def from_yaml(content: str) -> Any:
-    """Return what a piece of YAML means."""
-    return yaml.load(content, _Loader)  # a safe loader: it makes no objects
+    """Return the value of YAML text.
+
+    >>> from_yaml("1e-3"), from_yaml("[relu, null]")
+    (0.001, ['relu', None])
+    """
+    return yaml.load(content, _Loader)  # a safe loader: it creates no objects
 
 
 def key_of(override: str) -> str:
-    """Return the key of an override string "key=value", without a leading + or ~."""
+    """Return the key of an override, without a leading + or ~.
+
+    >>> key_of("+optimizer.lr=0.1")
+    'optimizer.lr'
+    """
     return override.partition("=")[0].lstrip("+~")
 
 
 def text(value: Any) -> str:
-    """Return a value as Hydra's override grammar takes it."""
+    """Return a value in Hydra's override grammar.
+
+    >>> text([1, True, None, "two words"])
+    "[1,true,null,'two words']"
+    """
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -83,7 +99,11 @@ def text(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return `text` as a string of Hydra's override grammar: a quote is escaped, and so are backslashes before one."""
+    """Return text as a quoted string of Hydra's override grammar; quotes, and backslashes before them, are escaped.
+
+    >>> print(quoted("it's"))
+    'it\\'s'
+    """
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
     return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 

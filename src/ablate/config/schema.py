@@ -1,10 +1,10 @@
-"""What every key may hold: rules in conf/schema/*.yaml, and the check of a configuration against them.
+"""Rules for the value of every key, in conf/schema/*.yaml, and the check of a configuration against them.
 
-A file of conf/schema/, or of schema/ in a folder given as --config-dir, holds {where: {key: rule}}. `where` is the
-place of a mapping (trainer; config for the first level of a configuration, study for that of a study file), or the
-`_target_` of a level, a preprocessing step or a diagnostic; how rules are written stands in `notation`. A place without
-`_target_`, and a class of ablate's own, has the keys that have rules and no others; elsewhere a key without a rule is
-left to the class or function that takes it.
+A file of conf/schema/, or of schema/ in a folder given as --config-dir, holds {place: {key: rule}}. `place` is the
+path of a mapping in the configuration (trainer; config for the top level, study for a study file), or the `_target_` of
+a level, a preprocessing step or a diagnostic. `notation` says how rules are written. A mapping without `_target_`, or
+with one of ablate's own classes, may have no keys without a rule; elsewhere a key without a rule is left to the class
+or function that takes it.
 """
 
 import functools
@@ -20,20 +20,23 @@ from ablate.config.overrides import from_yaml, quoted, text
 from ablate.errors import UserError
 
 FOLDER = "schema"
-QUICK_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a tenth of the time, and it makes no objects either
-FIRST_LEVEL = "config"  # the place whose keys are those of the configuration's first level
+QUICK_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a tenth of the time; it creates no objects either
+FIRST_LEVEL = "config"  # the place of the top-level keys
 HYDRA_KEYS = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 
 Rules = Mapping[str, Mapping[str, Rule]]
-Cure = Callable[[str], str]  # key -> what to do about a value that is refused, "" where nothing better is known
+Cure = Callable[[str], str]  # key -> advice for a refused value, or ""
 
 
 @functools.cache
 def read_rules(where: tuple[Path, ...]) -> Rules:
-    """Return the rules of all schema files in the conf folders; those of a later folder hold.
+    """Return the rules of all schema files in the conf folders; those of a later folder replace earlier ones.
+
+    >>> read_rules((catalog.conf_dir(),))["trainer"]["epochs"].describe()
+    'a whole number in [1, 1000000]'
 
     Raises:
-        UserError: a file holds something else than rules.
+        UserError: a file does not hold rules.
     """
     rules: dict[str, dict[str, Rule]] = {}
     for path in (path for folder in where for path in sorted((folder / FOLDER).glob("*.yaml"))):
@@ -55,16 +58,19 @@ def read_rules(where: tuple[Path, ...]) -> Rules:
 def check(
     content: Mapping[str, Any], rules: Rules, place: str = FIRST_LEVEL, cure: Cure = lambda key: ""
 ) -> dict[str, Any]:
-    """Return a mapping, checked with all within it, and every value as it is meant.
+    """Return a mapping and the mappings in it, with every value checked and converted (1e2 to 100).
+
+    >>> check({"epochs": 1e1}, {"trainer": {"epochs": parse("whole >= 1")}}, "trainer")
+    {'epochs': 10}
 
     Args:
         content: plain data, interpolations resolved.
         rules: see `read_rules`.
-        place: of the mapping in the configuration.
+        place: path of the mapping in the configuration.
         cure: see `Cure`.
 
     Raises:
-        UserError: a value does not keep its rule, or a key is unknown or missing at a place whose keys are all known.
+        UserError: a value breaks its rule, or a key is unknown or missing where all keys must have rules.
     """
     prefix = "" if place == FIRST_LEVEL else f"{place}."
     target = content.get("_target_")
@@ -93,15 +99,18 @@ def check(
 
 
 def check_place(content: Mapping[str, Any], place: str, title: str = "") -> dict[str, Any]:
-    """Return a mapping that is no configuration (a study file's, a claim's), checked by the program's own rules.
+    """Return a checked mapping outside the configuration (of a study file, a claim); the program's own rules apply.
+
+    >>> check_place({"alpha": 0.05}, "study")
+    {'alpha': 0.05}
 
     Args:
-        content: plain data; a key that is absent has its default.
-        place: whose rules hold.
-        title: what messages call the mapping, where it is not the place.
+        content: plain data; absent keys have defaults.
+        place: of the rules.
+        title: name of the mapping in messages, by default the place.
 
     Raises:
-        UserError: a key is unknown, or a value does not keep its rule.
+        UserError: a key is unknown, or a value breaks its rule.
     """
     rules = read_rules((catalog.conf_dir(),))[place]
     if unknown := [key for key in content if key not in rules]:
@@ -111,10 +120,13 @@ def check_place(content: Mapping[str, Any], place: str, title: str = "") -> dict
 
 
 def accept(name: str, value: Any, rule: Rule, cure: Cure = lambda key: "") -> Any:
-    """Return the value of a key as it is meant.
+    """Return the checked and converted value of a key.
+
+    >>> accept("trainer.epochs", 1e1, parse("whole >= 1"))
+    10
 
     Raises:
-        UserError: it does not keep the rule.
+        UserError: it breaks the rule.
     """
     return _accept(f"`{name}`", value, rule, lambda: cure(name))
 
@@ -124,19 +136,26 @@ def _accept(name: str, value: Any, rule: Rule, advise: Callable[[], str]) -> Any
     if accepted is not REFUSED:
         return accepted
     if isinstance(rule, MappingOf) and rule.entry and isinstance(value, dict):
-        for key, entry in value.items():  # the one that is refused is named, where the names themselves are good
+        for key, entry in value.items():  # name the entry that is refused, if the names are valid
             _accept(f"{name[:-1]}.{key}`", entry, rule.entry, str)
     advice = advise()
     raise UserError(f"{name} must be {rule.describe()}, got {shown(value)}{f'; {advice}' if advice else ''}")
 
 
 def shown(value: Any) -> str:
-    """Return a value as one types it, text in quotes."""
+    """Return a value as it is typed, text in quotes.
+
+    >>> print(shown(None), shown("abc"))
+    null 'abc'
+    """
     return quoted(value) if isinstance(value, str) else text(value)
 
 
 def usual(key: str, levels: Mapping[str, str], where: Sequence[Path]) -> str:
-    """Return what the chosen level, or config.yaml, has for a key, as advice; "" where it says nothing.
+    """Return the value of a key in the chosen level, or in config.yaml, as advice; "" if there is none.
+
+    >>> usual("seed", {}, [])
+    'the default is seed=0'
 
     Args:
         key: dotted, e.g. optimizer.lr.

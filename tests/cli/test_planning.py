@@ -1,0 +1,31 @@
+from ablate.cli.planning import make_run, plan, variant
+
+SMALL = ["data=shapes", "net=micro", "data.num_train=300", "data.num_test=60", "data.val_size=50", "device=cpu"]
+
+
+def test_a_plan_names_the_run_and_its_folder(compose):
+    found = plan(*compose([*SMALL, "activation=tanh", "optimizer.lr=0.3", "seed=4"]))
+    assert found.changed["optimizer.lr"] == 0.3 and "activation" not in found.changed
+    assert "activation=tanh" in found.arm
+    assert found.folder.name == "seed-4" and found.folder.parent.name == found.group
+    assert found.group.endswith(found.fingerprint[:8])
+    assert found.settings["precision"] == "fp32"
+
+
+def test_paths_and_the_seed_do_not_change_the_identity(compose):
+    first = plan(*compose(SMALL))
+    other = plan(*compose([*SMALL, "output_dir=elsewhere", "seed=7"]))
+    assert first.fingerprint == other.fingerprint != plan(*compose([*SMALL, "optimizer.lr=0.3"])).fingerprint
+
+
+def test_a_run_has_the_objects_of_its_plan(compose):
+    found = plan(*compose([*SMALL, "trainer.epochs=3", "optimizer.bias_lr_factor=2"]))
+    run = make_run(found)
+    assert (run.epochs, run.bias_lr_factor, run.fingerprint) == (3, 2, found.fingerprint)
+
+
+def test_a_variant_is_the_plan_without_the_seed(compose):
+    found = variant(*compose(SMALL), SMALL, 0.1)
+    expected = plan(*compose(SMALL))
+    assert (found.fingerprint, found.value, found.overrides) == (expected.fingerprint, 0.1, SMALL)
+    assert found.folder == f"runs/{expected.group}"
