@@ -1,7 +1,7 @@
 import pytest
 
 from ablate.config import catalog
-from ablate.config.keys import check_levels, content_of, every_key, nearest_keys
+from ablate.config.keys import check_levels, every_key, nearest_keys
 from ablate.errors import UserError
 
 CONF = catalog.folders()
@@ -27,14 +27,6 @@ def test_the_nearest_key(name, near):
 
 def test_nothing_is_near_to_an_arbitrary_word():
     assert nearest_keys("qqqq", every_key(CONF)) == nearest_keys("", every_key(CONF)) == []
-
-
-def test_a_level_has_the_settings_of_the_levels_that_it_names(tmp_path):
-    (tmp_path / "net").mkdir()
-    (tmp_path / "net" / "base.yaml").write_text("widths: [8]\nhead: {width: 4, bias: true}\n")
-    (tmp_path / "net" / "mine.yaml").write_text("defaults: [base, _self_]\nhead: {width: 5}\n")
-    assert content_of("net", "mine", [tmp_path]) == {"widths": [8], "head": {"width": 5, "bias": True}}
-    assert content_of("net", "nosuch", [tmp_path]) is None
 
 
 def test_keys_are_those_of_the_chosen_levels():
