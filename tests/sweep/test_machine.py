@@ -27,6 +27,13 @@ def test_studies_done_together_have_one_device():
         find_machine("JoblibLauncher", 1, SETTINGS, [["device=cuda"], []])
 
 
+def test_what_all_studies_give_is_not_decided():
+    for base, expected in (("trainer.threads=1", {"precision"}), ("precision=fp32", {"trainer.threads"})):
+        machine = find_machine("JoblibLauncher", 1, SETTINGS | {"precision": "auto"}, [[base], [base, "net=micro"]])
+        assert set(machine.values) == expected
+    assert set(find_machine("JoblibLauncher", 1, SETTINGS, [["trainer.threads=1"], []]).values) == {"trainer.threads"}
+
+
 def test_what_an_arm_says_itself_is_not_replaced():
     machine = Machine({"device": "cpu", "trainer.threads": 2}, 1)
     assert machine.unless_given(["trainer.threads=1", "net=micro"]) == ["device=cpu"]

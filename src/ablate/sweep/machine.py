@@ -67,9 +67,9 @@ def find_machine(launcher: str, num_jobs: int, settings: Mapping[str, Any], base
     if device == "cuda" and launcher == "JoblibLauncher":
         gpus = [settings["gpu"]] if settings["gpu"] is not None else range(hardware.num_gpus())
         num_workers = hardware.share_gpus(num_workers, len(gpus), settings["workers_per_gpu"])
-    if settings["precision"] == "auto":
+    if settings["precision"] == "auto" and not all("precision" in base for base in given):
         values["precision"] = hardware.resolve_precision("auto", device)
-    if settings["trainer.threads"] == "auto":
+    if settings["trainer.threads"] == "auto" and not all("trainer.threads" in base for base in given):
         values["trainer.threads"] = hardware.resolve_threads("auto", num_workers)
     return Machine(values, num_workers, gpus)
 
