@@ -48,7 +48,7 @@ class ConvNet:
     """The description of a net of the grammar; `build` makes the net.
 
     Args:
-        widths: one entry a stage (M of them): the number of channels of each convolution of that stage, or one number
+        widths: one entry per stage (M of them): the number of channels of each convolution of that stage, or one number
             for all `convs_per_stage` of them. Empty for a multilayer perceptron.
         convs_per_stage: N, for the stages whose entry is one number.
         kernel_size: K of every convolution.
@@ -99,7 +99,7 @@ class ConvNet:
         if self.padding == "same" and self.kernel_size % 2 == 0:
             raise UserError(f"`net.padding=same` needs an odd kernel_size, got {self.kernel_size}; give a number")
         if len(self.pool_sizes) != len(self.stages):
-            raise UserError(f"`net.pool_size` must have one entry a stage ({len(self.stages)}), got {self.pool_size}")
+            raise UserError(f"`net.pool_size` must have one entry per stage ({len(self.stages)}), got {self.pool_size}")
 
     @property
     def stages(self) -> list[list[int]]:
@@ -305,7 +305,7 @@ class LayerRow(NamedTuple):
 
 
 def layer_table(net: nn.Sequential, image_shape: Shape, device: str | torch.device = "cpu") -> list[LayerRow]:
-    """Return one row a layer for images of `image_shape`, by passing one black image through.
+    """Return one row per layer for images of `image_shape`, by passing one black image through.
 
     Example:
         >>> layer_table(nn.Sequential(nn.Flatten(), nn.Linear(12, 10)), (3, 2, 2))[1].num_parameters

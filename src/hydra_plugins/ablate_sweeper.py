@@ -1,4 +1,4 @@
-"""`ablate -m ...` and `ablate study=...`: Hydra's side of a sweep; `ablate.sweep.path` does the studies."""
+"""`ablate -m ...` and `ablate study=...`: Hydra's side of a sweep; `ablate.sweep.studies` does the studies."""
 
 import shlex
 import sys
@@ -45,7 +45,7 @@ ConfigStore.instance().store(group="hydra/sweeper", name="ablate", node=AblateSw
 
 
 class AblateSweeper(BasicSweeper):
-    """Turns the command line into studies, and has `ablate.sweep.path` do them with Hydra's launcher."""
+    """Turns the command line into studies, and has `ablate.sweep.studies` do them with Hydra's launcher."""
 
     def __init__(
         self, study: str | None, profile: str | None, changes: Sequence[str], extra_seeds: int, command: str | None
@@ -77,18 +77,18 @@ class AblateSweeper(BasicSweeper):
             sys.exit(1)
 
     def do_studies(self, arguments: list[str]) -> dict[str, str]:
-        """Return what `ablate.sweep.path.do_studies` returns, given Hydra's composition and launcher."""
+        """Return what `ablate.sweep.studies.do_studies` returns, given Hydra's composition and launcher."""
         from ablate.cli.arguments import applicable, split_folders
         from ablate.cli.composition import checked
         from ablate.config import catalog
         from ablate.config.overrides import command_again
-        from ablate.sweep import path
+        from ablate.sweep import studies
         from ablate.sweep.request import collection_of
 
         assert self.config is not None and self.launcher is not None
         where = [*catalog.folders(), *split_folders(sys.argv[1:])[0]]
         requests = self.requests(arguments, where)
-        path.check_requests(requests, lambda lines: checked(*self.composed(applicable(lines, where)), where))
+        studies.check_requests(requests, lambda lines: checked(*self.composed(applicable(lines, where)), where))
         from ablate.cli import planning  # loads torch
 
         machine = self.decide([request.study for request in requests])
@@ -103,7 +103,7 @@ class AblateSweeper(BasicSweeper):
             self.launcher.launch(jobs, initial_job_idx=0)
 
         again = command_again(self.command)
-        options = path.Options(
+        options = studies.Options(
             output_dir=Path(self.config.output_dir),
             command=self.command,
             collection=collection_of(self.study, self.profile, again, where) if self.study is not None else None,
@@ -112,7 +112,7 @@ class AblateSweeper(BasicSweeper):
             wait=self.config.wait,
             dry_run=self.config.dry_run,
         )
-        return path.do_studies(requests, options, machine, resolve, submit)
+        return studies.do_studies(requests, options, machine, resolve, submit)
 
     def requests(self, arguments: Sequence[str], where: Sequence[Path]) -> "list[Request]":
         """Return the studies that Hydra's overrides ask for.

@@ -19,8 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from ablate.cli.composition import checked, resolved, settings_with
 from ablate.config import catalog
 from ablate.errors import UserError, is_refusal
-from ablate.study.declaration import follows
 from ablate.study.manifest import Variant
+from ablate.study.undeclared import follows
 from ablate.training import hardware, sources
 from ablate.training.identity import arm_name, at_present, differences, fingerprint, is_unscientific, run_folder
 from ablate.training.run import Run

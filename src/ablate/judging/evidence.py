@@ -14,6 +14,7 @@ from ablate.judging.image_interval import (
     paired_hits,
     read_predictions,
 )
+from ablate.judging.incomplete import why_missing, why_unusable
 from ablate.judging.selection import Selection, select, why_not_comparable
 from ablate.judging.trained import (
     depends_on_training,
@@ -23,7 +24,6 @@ from ablate.judging.trained import (
     neither_trains,
     which_trained,
 )
-from ablate.judging.undecided import why_missing, why_unusable
 from ablate.statistics import Comparison, Failures
 from ablate.study.claim import Claim
 from ablate.study.results import ArmResult, Results

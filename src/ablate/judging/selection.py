@@ -8,10 +8,10 @@ from typing import Generic, Protocol, TypeVar
 from ablate.config.overrides import text
 from ablate.errors import UserError
 from ablate.study.claim import Axes, Claim
-from ablate.study.declaration import undeclared
 from ablate.study.manifest import PlannedArm, same_runs
 from ablate.study.results import ArmResult, Job, Results
 from ablate.study.study import Study
+from ablate.study.undeclared import undeclared
 from ablate.training.identity import measures
 
 NO_MEASURE = ("train", "train_eval", "val", "test", "best", "epochs_to", "initial")
@@ -192,7 +192,7 @@ def why_not_comparable(selection: Selection[ArmResult], tuned: str = "") -> str:
 
     Declared are the axes in which the claim's cells differ, and the tuned setting. Settings are compared at the first
     value of a tuned setting; if its values were fixed beforehand, each arm has its own. A setting may follow from a
-    declared one by interpolation, as preprocessing.bits from data.bits: see `declaration.undeclared`.
+    declared one by interpolation, as preprocessing.bits from data.bits: see `undeclared`.
     """
     if selection.mismatch:
         return selection.mismatch

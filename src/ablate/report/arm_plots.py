@@ -89,7 +89,7 @@ def learning_panel(ax: "Axes", curves: Sequence[tuple[str, Band]], title: str) -
 
 
 def tuning_curves(results: Results) -> str:
-    """Return an <svg> of validation accuracy against the tuned setting, one panel an arm, "" where nothing is tuned."""
+    """Return an <svg> of validation accuracy against the tuned setting, a panel per arm, "" where nothing is tuned."""
     tuning = results.study.tuning
     arms = [arm for arm in results.arms if any(arm.tuning)][:MOST_TUNING_PANELS]
     if tuning is None or not arms:

@@ -24,9 +24,9 @@ class StudyContent:
         answer: the counts of outcomes in one sentence.
         progress: how much of the study is done.
         setting: (what, value) of what all verdicts hold for.
-        verdicts: one row a claim, in the study's order.
+        verdicts: one row per claim, in the study's order.
         rule: when a verdict holds without "if trained".
-        arms: one row an arm, best first.
+        arms: one row per arm, best first.
         failures, undeclared, own_code, environment: see `provenance`.
         command: the command line that continues the study.
     """

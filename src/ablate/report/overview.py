@@ -6,10 +6,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ablate.errors import UserError
+from ablate.report.overview_content import DECIDED, Elsewhere, Entry, Part
 from ablate.report.overview_markdown import to_markdown
 from ablate.report.page import csv_rows, write_report
 from ablate.report.page_level import Judged, Key, all_of, page_level, summarize
-from ablate.report.parts import DECIDED, Elsewhere, Entry, Part
 from ablate.report.provenance import progress, unsound
 from ablate.report.rendering import render
 from ablate.report.table import write_text
@@ -22,7 +22,7 @@ from ablate.tables import comma_separated
 
 
 def collection_summary(judged: Judged, summary: str = "") -> str:
-    """Return one paragraph a study, its title and one line a claim, and the page's headline.
+    """Return one paragraph per study, its title and one line per claim, and the page's headline.
 
     Args:
         judged: the results and judgements of each study.

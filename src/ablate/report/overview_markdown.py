@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ablate.report.markdown import escaped, plain_cell, without_empty_columns
-from ablate.report.parts import Part
+from ablate.report.overview_content import Part
 from ablate.report.phrases import OUTCOME_STYLES, probability
 from ablate.report.verdicts import answer
 from ablate.study.collection import Collection
@@ -39,7 +39,7 @@ def to_markdown(collection: Collection, parts: Sequence[Part], unread: Sequence[
 
 
 def glance_rows(parts: Sequence[Part]) -> list[list[str]]:
-    """Return head and one row a study: one symbol a claim, and what they come to."""
+    """Return head and one row per study: one symbol a claim, and what they come to."""
     rows = [["part", "claims", "verdicts"]]
     for part in parts:
         symbols = " ".join(entry.verdict.style.symbol for entry in part.entries)
@@ -48,7 +48,7 @@ def glance_rows(parts: Sequence[Part]) -> list[list[str]]:
 
 
 def claim_rows(part: Part) -> list[list[str]]:
-    """Return head and one row a claim, escaped; a column that is empty is left out."""
+    """Return head and one row per claim, escaped; a column that is empty is left out."""
     head = "id, claim, verdict, effect, interval, q, failed, budget, why, published, other budgets, notes"
     rows = [head.split(", ")]
     for entry in part.entries:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.report import arm_plots, effect_plots
-from ablate.report.board import link_study, write_arm_board
 from ablate.report.content import StudyContent, study_content
 from ablate.report.curves import band, pair_tables
 from ablate.report.markdown import to_markdown
@@ -13,6 +12,7 @@ from ablate.report.page_level import cost_sentence, exact_sentence
 from ablate.report.provenance import Rows
 from ablate.report.rendering import render
 from ablate.report.table import study_rows, write_text
+from ablate.report.tensorboard import link_study, write_arm_board
 from ablate.report.verdicts import count_outcomes, failed
 from ablate.study.results import Results
 from ablate.tables import comma_separated
@@ -48,7 +48,7 @@ def write_report(results: Results, judgements: "Sequence[Judgement]") -> Path:
 
 
 def csv_rows(judgements: "Sequence[Judgement]") -> list[list[str]]:
-    """Return head and one row a claim, numbers in the metric's own unit, with all digits."""
+    """Return head and one row per claim, numbers in the metric's own unit, with all digits."""
     rows = [[*CSV_CLAIM, *CSV_NUMBERS]]
     for judgement in judgements:
         values = [getattr(judgement.claim, name) for name in CSV_CLAIM]
@@ -82,7 +82,7 @@ def arm_rails(results: Results, rows: Rows) -> dict[str, Any]:
 
     Args:
         results: of the study.
-        rows: head and one row an arm, its label first.
+        rows: head and one row per arm, its label first.
 
     Returns:
         left, right: the ends of every rail, the lowest and the highest end of all intervals; spans: for each arm

@@ -16,7 +16,7 @@ from ablate.study.results import Results
 if TYPE_CHECKING:
     from ablate.judging import Judgement
 
-Judged = Sequence[tuple[Results, "Sequence[Judgement]"]]  # for each study its results and one judgement a claim
+Judged = Sequence[tuple[Results, "Sequence[Judgement]"]]  # for each study its results and one judgement per claim
 Key = tuple[str, str]  # names of the study and of the claim
 
 DIFFERENCES = ("supported", "supported if trained", "contradicted", "contradicted if trained")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from ablate.config.overrides import command_again, text
 from ablate.report.phrases import percent, plural
-from ablate.study import declaration
 from ablate.study.manifest import Variant, coinciding, same_runs
 from ablate.study.results import ArmResult, Results
 from ablate.study.study import TUNING_SEED, Fixed
+from ablate.study.undeclared import undeclared as undeclared_settings
 from ablate.training.record import Record
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def undeclared(results: Results) -> Rows:
     rows = [["arm", "setting", "value", f"in {reference.label if reference else ''}"]]
     for arm in results.arms[1:]:
         assert reference is not None
-        found = declaration.undeclared(variant_of(arm), variant_of(reference), declared)
+        found = undeclared_settings(variant_of(arm), variant_of(reference), declared)
         rows += [[arm.label, key, text(mine), text(other)] for key, (mine, other) in found.items()]
     return rows
 

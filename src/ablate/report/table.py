@@ -1,4 +1,4 @@
-"""Tables of arms: one row an arm, over its seeds."""
+"""Tables of arms: one row per arm, over its seeds."""
 
 import statistics
 from collections import defaultdict
@@ -60,7 +60,7 @@ def arm_labels(records: Iterable[Record]) -> dict[str, str]:
 
 
 def arm_rows(records: Sequence[Record], num_seeds: int = 0) -> list[list[str]]:
-    """Return the head and one row an arm, best test accuracy first.
+    """Return the head and one row per arm, best test accuracy first.
 
     Where fewer than `num_seeds` runs have finished, the row says "2 of 3".
 
@@ -78,7 +78,7 @@ def arm_rows(records: Sequence[Record], num_seeds: int = 0) -> list[list[str]]:
 
 
 def study_rows(results: Results) -> list[list[str]]:
-    """Return the head and one row an arm of a study, as `arm_rows`, with the study's labels.
+    """Return the head and one row per arm of a study, as `arm_rows`, with the study's labels.
 
     Two columns follow: how many runs failed to train, with the upper limit of their share (95 %), and, where a setting
     is tuned, the value that each arm is judged at. Arms without a finished run come last.

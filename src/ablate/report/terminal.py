@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
-    """Return the table of arms, best first, one line a claim, and a line for each file that cannot be used.
+    """Return the table of arms, best first, one line per claim, and a line for each file that cannot be used.
 
     The table holds finished runs only.
     """

@@ -104,7 +104,7 @@ class VerdictRow:
 
 
 def verdict_table(results: Results, judgements: "Sequence[Judgement]") -> list[VerdictRow]:
-    """Return one row a judgement, in the study's order."""
+    """Return one row per judgement, in the study's order."""
     return [verdict_row(results, judgement, number) for number, judgement in enumerate(judgements, start=1)]
 
 

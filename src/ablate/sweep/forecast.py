@@ -31,7 +31,7 @@ def study_overview(results: Results, *, with_arms: bool = True) -> str:
         tuned = f", {sum(map(len, arm.tuning))} of {planned} tuning" if study.tuning else ""
         lines.append(f"  {arm.label}: {len(arm.records)} of {len(study.seeds)} runs done{tuned}")
     if anew := sum(1 for _ in unmeasured_runs(results)):
-        lines.append(f"{anew} finished runs did not measure what a claim is about, and will be done anew")
+        lines.append(f"{anew} finished runs did not measure what a claim is about, and will be trained again")
     return "\n".join(lines)
 
 

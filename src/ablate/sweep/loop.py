@@ -208,7 +208,7 @@ def do_runs(studies: Sequence[Started], launch: Launch, rerun: bool = False) -> 
             if not jobs:
                 write_all(studies)
                 return results, failed
-            print(f"{len(jobs)} finished runs did not measure what a claim is about: done anew, the old ones kept")
+            print(f"{len(jobs)} finished runs did not measure what a claim is about: trained again, the old ones kept")
             do_batch(jobs, studies, launch, failed, rerun=True)
             measured |= {job.folder for job in jobs}
             continue
@@ -257,7 +257,7 @@ def set_aside_refused(results: Sequence[Results]) -> int:
                 # Another arm or sweep may have found it first, and have done the run anew meanwhile.
                 if read_own(folder, fingerprint, int(seed))[1]:
                     print(
-                        f"{reason}; it now lies in {set_aside(folder, reason)}, and the run is done anew",
+                        f"{reason}; it now lies in {set_aside(folder, reason)}, and the run is trained again",
                         file=sys.stderr,
                     )
                     count += 1

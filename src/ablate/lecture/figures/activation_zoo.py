@@ -51,7 +51,7 @@ def compute(lab: Lab, *, activations: Sequence[str], limit: float) -> Arrays:
 
 
 def draw(arrays: Arrays) -> Figure:
-    """Draw one panel an activation: the function and its derivative."""
+    """Draw one panel per activation: the function and its derivative."""
     names = arrays["names"]
     columns = min(4, len(names))
     rows = math.ceil(len(names) / columns)

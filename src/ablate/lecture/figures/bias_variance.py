@@ -180,7 +180,7 @@ def _check(
 
 
 def draw(arrays: Arrays) -> Figure:
-    """Draw one panel a regularizer: Brier score, bias² and variance against its strength, growing to the right."""
+    """Draw one panel per regularizer: Brier score, bias² and variance against its strength, growing to the right."""
     methods = list(dict.fromkeys(arrays["methods"].tolist()))
     figure = new_figure(2.2 * len(methods), 3.3)
     axes = figure.subplots(1, len(methods), sharey=True, squeeze=False)[0]

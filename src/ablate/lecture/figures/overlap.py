@@ -71,7 +71,7 @@ def compute(
 
 
 def draw(arrays: Arrays) -> Figure:
-    """Draw one panel a net, one bar an eigenvector; a dash is the published overlap with the smaller span."""
+    """Draw one panel per net, one bar an eigenvector; a dash is the published overlap with the smaller span."""
     names = arrays["names"]
     figure = new_figure(10.6, 3.9)
     axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]

@@ -1,9 +1,9 @@
-"""A study in TensorBoard: one aggregated run an arm, and links to the runs themselves.
+"""A study in TensorBoard: one aggregated run per arm, and links to the runs themselves.
 
 | tag | meaning | x axis |
 |---|---|---|
 | <scalar>/mean, /lower, /upper | mean over seeds, pointwise 95 % t interval, of the history's scalars | epoch |
-| final/<metric> | mean over seeds of a final metric; what the HParams page shows, one row an arm | - |
+| final/<metric> | mean over seeds of a final metric; what the HParams page shows, one row per arm | - |
 | runs | text: how many runs have finished, and which means are over fewer of them | - |
 | verdicts, answer | the claims' verdicts as text, in the run "study" | - |
 
@@ -49,7 +49,7 @@ def link_study(results: Results, folder: Path) -> None:
 
 
 def write_arm_board(results: Results, judgements: "Sequence[Judgement]", folder: Path) -> None:
-    """Write one aggregated run an arm under `folder`/tensorboard-arms, from scratch.
+    """Write one aggregated run per arm under `folder`/tensorboard-arms, from scratch.
 
     Old event files there are removed, and nothing else.
     """

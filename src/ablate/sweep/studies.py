@@ -1,6 +1,6 @@
 """The path of a study: `plan` its runs, `begin_all`, `do_runs`, `conclude` with its report.
 
-How overrides become a variant and how jobs are launched is passed in; Hydra is not known here.
+The caller passes in how overrides become a variant and how jobs are launched, so this module does not import Hydra.
 """
 
 import shlex

@@ -1,4 +1,4 @@
-"""What the first page of a collection shows: one part a study, one entry a claim, with verdicts at other budgets."""
+"""What the first page of a collection shows: one part a study, one entry per claim, with verdicts at other budgets."""
 
 import re
 from collections.abc import Sequence

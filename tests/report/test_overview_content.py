@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from ablate.report.parts import Elsewhere, Entry, same
+from ablate.report.overview_content import Elsewhere, Entry, same
 from ablate.report.verdicts import verdict_table
 
 

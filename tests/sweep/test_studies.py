@@ -5,8 +5,8 @@ import pytest
 from ablate.errors import UserError
 from ablate.study.collection import Collection
 from ablate.sweep.machine import Machine
-from ablate.sweep.path import Options, check_requests, do_studies
 from ablate.sweep.request import plain_sweep
+from ablate.sweep.studies import Options, check_requests, do_studies
 from ablate.training.record import write_record
 from builders.records import make_record
 from builders.studies import variant

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import OmegaConf
 
-from ablate.study.declaration import follows, undeclared
+from ablate.study.undeclared import follows, undeclared
 
 
 def configured(content):

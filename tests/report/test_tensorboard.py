@@ -4,8 +4,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import metadata
 
-from ablate.report.board import as_hparam, link_study, write_arm_board
 from ablate.report.curves import band, history
+from ablate.report.tensorboard import as_hparam, link_study, write_arm_board
 
 
 def read(folder):
