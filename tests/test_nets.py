@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from ablate.config import catalog
+from ablate.errors import UserError
 from ablate.layers.activation import Maxout
 from ablate.layers.dropout import Dropout, Positions
 from ablate.layers.normalization import Batch, Group, Instance, NoNormalization
@@ -162,3 +163,10 @@ def test_the_table_adds_up():
     text = format_layer_table(layer_table(net, IMAGE))
     assert text.splitlines()[-1].split() == ["total", f"{num_parameters(net):,}"]
     assert net.training
+
+
+def test_slopes_per_channel_need_one_width():
+    message = r"`activation.num_parameters` must be 1 or the width of every layer, got 8 where conv1_1 has 4"
+    with pytest.raises(UserError, match=message):
+        build(activation=lambda: nn.PReLU(8))
+    assert build(activation=lambda: nn.PReLU(8), widths=[8, 8], hidden_width=8)(torch.zeros(2, *IMAGE)).shape == (2, 10)

@@ -246,7 +246,13 @@ class _Builder:
                 f"normalization {type(norm).__name__} needs at least {norm.min_positions} positions, but {kind}{name} "
                 f"has {num_positions}; choose another normalization or a net that keeps larger maps"
             )
-        unit = [(norm_name, normalizer), (act_name, self.activation())]
+        activation = self.activation()
+        if (num_slopes := getattr(activation, "num_parameters", 1)) not in (1, width):
+            raise UserError(
+                f"`activation.num_parameters` must be 1 or the width of every layer, got {num_slopes} where "
+                f"{kind}{name} has {width} channels; leave it out for one slope per layer, or choose a net of one width"
+            )
+        unit = [(norm_name, normalizer), (act_name, activation)]
         return [(f"{kind}{name}", wrap(affine) if wrap else affine), *(reversed(unit) if after else unit)]
 
     @property

@@ -155,6 +155,7 @@ REFUSED = [
     ("extra_seeds=2", ["extra_seeds=2", "study=NAME"]),
     ("study=activation seed=3", ["seed=3", "study.seeds"]),
     ("study=activation optimizer.lr=0.1,0.2", ["optimizer.lr=0.1,0.2", "study.grids"]),
+    ("-sc query=bash", ["query=", "ablate -sc install=bash"]),
     ("study=activation extra_seeds=abc", ["`extra_seeds`", "whole number", "'abc'"]),
     ("study=activation extra_seeds=-1", ["`extra_seeds`", "at least 0", "'-1'"]),
     ("study=activation extra_seeds=1.5", ["`extra_seeds`", "whole number", "'1.5'"]),

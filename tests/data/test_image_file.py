@@ -153,7 +153,7 @@ REFUSED = {
     "git-annex": (b"/annex/objects/SHA256E-s1--ab.png\n", "`git annex get"),
     "web page": (b"<!DOCTYPE html><html>", "is text"),
     "heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIF, AVIF"),
-    "garbage": (b"no image at all", "cannot be read as an image"),
+    "garbage": (b"no image at all", "cannot be read as an image: its content is no image; replace or remove it"),
     "half a jpg": (JPG[: len(JPG) // 2], "cannot be read as an image: .*truncated"),
     "half a png": (saved(RGB, "PNG")[:150], "cannot be read as an image"),
     "a flipped bit in a png": (flipped(saved(RGB, "PNG"), 0.5), "cannot be read as an image: .*checksum"),

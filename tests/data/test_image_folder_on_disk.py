@@ -72,6 +72,12 @@ def test_what_is_no_image_is_left_out_and_counted_in_one_line(root: Path) -> Non
         assert kind in lines[0]
 
 
+def test_an_empty_folder_with_the_name_of_an_image_is_counted(root: Path) -> None:
+    (root / "train" / "a" / "dir.png").mkdir()
+    with pytest.warns(Notice, match="1 empty folder named .png"):
+        assert sizes(load(root)) == (10, 2, 4)
+
+
 def test_folders_below_a_class_and_links_are_read(root: Path, tmp_path: Path) -> None:
     write(root / "train" / "b" / "sub" / "deep" / "1.PNG")
     write(root / "train" / "b" / "dir.png" / "2.jpg")

@@ -55,6 +55,10 @@ def test_seeds_of_a_sweep_are_whole_numbers_below_those_of_tuning(seed):
         plain_sweep("", {}, [], seed)
 
 
+def test_a_whole_float_is_a_seed_as_in_a_single_run():
+    assert plain_sweep("", {"seed": [1.0, 0]}, [], 0).study.seeds == [1, 0]
+
+
 def test_what_is_swept_makes_other_runs():
     for key in ("activation", "seed", "data.root"):
         check_swept(key, f"{key}=1,2")

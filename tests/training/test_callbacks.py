@@ -1,10 +1,12 @@
 """Images that fill no batch are named; Monte-Carlo samples reach the final scores."""
 
+import pytest
 import torch
 
 from ablate.cli.jobs import show
 from ablate.layers.dropout import Dropout, Positions
 from ablate.training.callbacks import Progress
+from ablate.training.loop import Callback
 from ablate.training.run import prepare, train
 from ablate.training.start import start
 
@@ -41,3 +43,18 @@ def test_the_final_scores_are_those_of_the_samples(make_run):
     for split in ("val", "test"):
         assert found[0][0][f"{split}/loss"] != found[3][0][f"{split}/loss"]
     assert found[0][0]["train_eval/loss"] == found[3][0]["train_eval/loss"]
+
+
+def test_a_run_that_is_resumed_says_after_which_epoch(make_run, tmp_path, capsys):
+    folder = tmp_path / "runs" / "arm-00000000" / "seed-0"
+
+    class Stop(Callback):
+        def on_epoch_end(self, state):
+            if state.epoch == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start(make_run(), folder, [Progress(), Stop()])
+    assert "resumed" not in capsys.readouterr().out
+    start(make_run(), folder, [Progress()])
+    assert "resumed after epoch 1" in capsys.readouterr().out

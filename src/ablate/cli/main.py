@@ -71,6 +71,8 @@ def main() -> None:
         elif {"-h", "--help"} & set(words):
             print(USAGE + catalog.overview(where))
         elif set(COMPLETION) & set(words):
+            if any(word.startswith("query=") for word in words) and "COMP_LINE" not in os.environ:
+                raise UserError("query= is for the shell, which asks by itself; to set it up: ablate -sc install=bash")
             compose_and_train()  # the words after it belong to the completion
         elif "--version" in words:
             print(f"ablate {version('ablate')}")

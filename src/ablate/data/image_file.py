@@ -68,7 +68,7 @@ def decode_image(file: Path, content: bytes) -> NDArray[np.integer]:
         >>> decode_image(Path("grey.png"), file.getvalue()).shape
         (3, 4, 1)
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if not content:
         raise UserError(f"{file} is empty (0 bytes); replace or remove it")
@@ -92,6 +92,8 @@ def decode_image(file: Path, content: bytes) -> NDArray[np.integer]:
                 return _narrow(file, image)
     except UserError:
         raise
+    except UnidentifiedImageError as error:
+        raise UserError(f"{file} cannot be read as an image: its content is no image; replace or remove it") from error
     except Exception as error:  # a damaged file may raise anything within Pillow
         reason = " ".join(str(error).split()).replace(f"{file}", "it") or type(error).__name__
         raise UserError(f"{file} cannot be read as an image: {reason}; replace or remove it") from error

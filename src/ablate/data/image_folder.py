@@ -218,6 +218,8 @@ def _walk(folder: Path, left_out: Counter[str], above: tuple[str, ...]) -> Itera
         if _is_hidden(entry.name):
             left_out["hidden"] += not os.path.isdir(entry)
         elif os.path.isdir(entry):
+            if suffix in SUFFIXES and not _entries(Path(entry.path)):
+                left_out[f"empty folder named {suffix}"] += 1
             yield from _walk(Path(entry.path), left_out, (*above, here))
         elif suffix in SUFFIXES and (
             os.path.isfile(entry) or os.path.islink(entry)

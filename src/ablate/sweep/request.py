@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ablate.config import catalog
+from ablate.config import catalog, notation, schema
 from ablate.config.overrides import key_of
 from ablate.errors import UserError
 from ablate.study.collection import Collection
@@ -118,12 +118,10 @@ def plain_sweep(name: str, axes: Mapping[str, Sequence[Any]], overrides: Sequenc
     (['activation=relu', 'activation=tanh'], [0])
     """
     product = {key: list(values) for key, values in axes.items() if key != "seed"}
-    seeds = list(axes.get("seed", [seed]))
-    for one in seeds:
-        if not isinstance(one, int) or isinstance(one, bool) or one < 0:
-            raise UserError(f"`seed` must be a whole number of at least 0, got {one!r}")
-        if one >= TUNING_SEED:
-            raise UserError(f"`seed` must lie below {TUNING_SEED} in a sweep, where tuning seeds begin, got {one}")
+    rule = notation.parse("whole in [0, 2147483647]")  # that of a single run, in conf/schema/config.yaml
+    seeds = [schema.accept("seed", one, rule) for one in axes.get("seed", [seed])]
+    if max(seeds) >= TUNING_SEED:
+        raise UserError(f"`seed` must lie below {TUNING_SEED} in a sweep, where tuning seeds begin, got {max(seeds)}")
     base = [line for line in overrides if not line.startswith(("seed=", "rerun=", "dry_run=", "wait="))]
     definition = {"base": base, "grids": [{"product": product}], "seeds": seeds}
     return Request(parse(name or "sweep", definition), definition, [])

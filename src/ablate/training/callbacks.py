@@ -105,6 +105,8 @@ class Progress(Callback):
     def on_fit_start(self, state: State) -> None:
         if line := left_out(state.num_left_out, len(state.dataset.train.labels)):
             print(line, flush=True)
+        if state.epoch:
+            print(f"resumed after epoch {state.epoch}", flush=True)
         if self.on_terminal:
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
