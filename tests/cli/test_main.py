@@ -123,7 +123,7 @@ def test_a_killed_run_continues_and_ends_bitwise_equal(ablate, tmp_path):
         _, err = process.communicate(timeout=60)
         if kill == signal.SIGINT:
             assert process.returncode == 130
-            assert "to go on from the last checkpoint" in err
+            assert "to continue from the last checkpoint" in err
             assert "output_dir=killed" in err
         else:
             assert process.returncode == -signal.SIGKILL

@@ -287,7 +287,7 @@ def test_the_report_shows_which_arms_have_which_code(grid_results):
     assert rows[0] == ["code", "SHA-256 of the file, or version", "arms"]
     assert rows[1:] == [
         ["level.py", "a" * 64, "activation=tanh"],
-        ["metric.py", "b" * 64, "all, for diagnostics alone: not part of the identity"],
+        ["metric.py", "b" * 64, "all, for diagnostics only: not part of the identity"],
         ["timm", "version 1.0", "all"],
     ]
 
