@@ -21,7 +21,7 @@ from ablate.training.run import Run
 
 @dataclass(frozen=True)
 class TinyData:
-    """48 training, 24 validation and 24 test images of 3 x 8 x 8 in 3 classes, told apart by their brightness."""
+    """48 training, 24 validation and 24 test images of 3 x 8 x 8 in 3 classes that differ in brightness."""
 
     num_train: int = 48
     seed: int = 0

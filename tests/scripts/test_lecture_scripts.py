@@ -10,7 +10,7 @@ from ablate.judging import judge
 from ablate.report import write_overview, write_report
 from ablate.study.collection import Collection, write_collection
 from ablate.study.results import collect, missing_runs
-from ablate.sweep.loop import begin
+from ablate.sweep.begin import begin
 from builders.studies import BEST, TUNING, finish, manifest
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ablate.study.collection import Collection, others, read_collection, write_collection
-from ablate.sweep.loop import begin
+from ablate.sweep.begin import begin
 from builders.studies import manifest
 
 

@@ -19,7 +19,8 @@ from ablate.storage.integrity import sealed
 from ablate.study.collection import COLLECTION_NAME, Collection, read_collection, write_collection
 from ablate.study.manifest import MANIFEST_NAME, read_manifest, write_manifest
 from ablate.study.results import collect, missing_runs, state_of, write_runs
-from ablate.sweep.loop import begin, do_runs
+from ablate.sweep.begin import begin
+from ablate.sweep.loop import do_runs
 from ablate.training.directory import REASON_NAME, set_aside
 from ablate.training.record import RECORD_NAME, read_record
 from ablate.training.start import start
@@ -113,6 +114,22 @@ def test_a_record_that_cannot_be_replaced_ends_the_sweep_by_name(folder, monkeyp
     _, failed = do_runs([(plan, folder)], launch)
     assert failed == {"runs/tanh/seed-1": "no right to move it"}
     assert len(launches) == 1
+
+
+def test_a_record_of_a_later_version_is_left_where_it_is(folder):
+    plan = begin(manifest(), folder)
+    finish_all(plan, folder)
+    record = folder.parent.parent / "runs/tanh/seed-1" / RECORD_NAME
+    content = record.read_text().replace('"schema": 2', '"schema": 99')
+    record.write_text(content)
+
+    def launch(jobs, wait, rerun):
+        for job in jobs:
+            (folder.parent.parent / job.folder / "failure.txt").write_text("update ablate\n")
+
+    _, failed = do_runs([(plan, folder)], launch)
+    assert failed == {"runs/tanh/seed-1": "update ablate"}
+    assert record.read_text() == content
 
 
 def edited(path, change):

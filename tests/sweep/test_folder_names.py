@@ -7,7 +7,7 @@ import pytest
 from ablate.cli.figure import FigureSpec, figure_folder
 from ablate.study.collection import Collection
 from ablate.study.study import Study
-from ablate.sweep.loop import study_folder
+from ablate.sweep.begin import study_folder
 from ablate.training.identity import run_folder
 
 OUT = Path("out")

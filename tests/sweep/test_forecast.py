@@ -3,8 +3,8 @@
 import pytest
 
 from ablate.study.results import collect, missing_runs
+from ablate.sweep.begin import begin
 from ablate.sweep.forecast import forecast, study_overview
-from ablate.sweep.loop import begin
 from ablate.tables import clock
 from builders.studies import TUNING, finish, manifest
 

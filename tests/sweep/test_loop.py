@@ -7,7 +7,8 @@ import pytest
 from ablate.study.manifest import read_manifest, write_manifest
 from ablate.study.results import collect, missing_runs
 from ablate.study.study import parse
-from ablate.sweep.loop import begin, begin_all, do_runs, measures_by_folder, study_folder
+from ablate.sweep.begin import begin, begin_all, study_folder
+from ablate.sweep.loop import do_runs, measures_by_folder
 from ablate.training.record import FAILURE_NAME, write_record
 from builders.records import make_record
 from builders.studies import finish, manifest, names

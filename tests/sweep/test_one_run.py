@@ -14,8 +14,9 @@ from ablate.report.table import arm_labels
 from ablate.report.terminal import summary
 from ablate.study.manifest import PlannedArm, coinciding, read_manifest, same_runs
 from ablate.study.results import collect, missing_runs
+from ablate.sweep.begin import begin_all
 from ablate.sweep.forecast import forecast, study_overview
-from ablate.sweep.loop import begin_all, do_runs, set_aside_refused
+from ablate.sweep.loop import do_runs, set_aside_refused
 from ablate.training.directory import agree_on_folder
 from ablate.training.record import RECORD_NAME, read_record
 from ablate.training.start import Busy, start

@@ -18,17 +18,9 @@ from ablate.study.collection import Collection, write_collection
 from ablate.study.manifest import Variant, check_validated, plan_arms
 from ablate.study.results import Job, Results
 from ablate.study.study import Study
+from ablate.sweep.begin import Started, begin_all, begin_manifest, study_folder
 from ablate.sweep.forecast import forecast, study_overview
-from ablate.sweep.loop import (
-    Launch,
-    Started,
-    begin_all,
-    begin_manifest,
-    collect_all,
-    do_runs,
-    measures_by_folder,
-    study_folder,
-)
+from ablate.sweep.loop import Launch, collect_all, do_runs, measures_by_folder
 from ablate.sweep.machine import Machine, in_turn
 from ablate.sweep.request import Request
 

@@ -1,0 +1,170 @@
+"""Begin studies: their folders, what may not change after the first run, and further looks."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ablate.config.overrides import key_of
+from ablate.errors import UserError
+from ablate.storage.paths import named_folder, safe_name
+from ablate.study.manifest import Manifest, PlannedArm, Variant, check_unchanged, read_manifest, write_manifest
+from ablate.study.results import collect, missing_runs
+from ablate.study.study import Study
+from ablate.training.directory import agree_on_folder
+from ablate.training.identity import is_unscientific
+
+# What decides the verdicts but not the runs: fixed before the first run.
+DECIDING = ("claims", "alpha", "failure_share", "looks")
+PROSE = ("text", "source", "published", "note", "explained_by", "figure", "file")
+ESTIMATE = "seconds_a_run"  # how long a run takes; decides nothing
+Started = tuple[Manifest, Path]  # of a study, and its folder
+
+
+def study_folder(output_dir: Path, study: Study, definition: dict[str, Any], overrides: Sequence[str]) -> Path:
+    """Return a study's folder: its name and the hash of its content, without where data lie and the like.
+
+    Args:
+        output_dir: the program's output folder.
+        study: gives the name.
+        definition: the content of the study file.
+        overrides: changes of every arm from the command line.
+
+    >>> study_folder(Path("outputs"), Study(name="mine"), {"seeds": 3}, ["net=micro", "output_dir=x"]).name
+    'mine-6649813a'
+    >>> study_folder(Path("outputs"), Study(name="mine"), {"seeds": 3}, ["net=micro"]).name
+    'mine-6649813a'
+    """
+    base = [override for override in definition.get("base", []) if not is_unscientific(key_of(override))]
+    meant = sorted(override for override in overrides if not is_unscientific(key_of(override)))
+    runs = {key: value for key, value in definition.items() if key not in (*DECIDING, ESTIMATE)}
+    content = {"definition": {**runs, "base": base}, "overrides": meant}
+    name = safe_name(study.name, 80, repeat=False).strip("_,.")
+    return output_dir / "studies" / named_folder(name, content)
+
+
+def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool = True) -> Manifest:
+    """Return the manifest to work with, the new one with the looks of the one in the folder, and write it.
+
+    Args:
+        manifest: of the study as it is asked for now.
+        folder: of the study.
+        extra_seeds: report seeds to add, which is a further look. If the last look added as many and is not finished,
+            it is continued.
+        write: whether to write the manifest; if not, everything is checked and nothing changed.
+
+    Raises:
+        UserError: an arm now means other runs; seeds are added to a study that is not finished, or more often than
+            it declared.
+    """
+    known = read_manifest(folder)
+    if known is not None:
+        check_unchanged(manifest.arms, known, folder)
+        for key in DECIDING:
+            if (now := deciding(manifest, key)) != (then := deciding(known, key)):
+                raise UserError(
+                    f"{folder} was begun with other {key} ({changes(then, now)}), and what is claimed is fixed "
+                    "before the first run; undo the change, or copy the study under another name (its runs are shared)"
+                )
+        manifest = replace(manifest, looks=known.looks)
+    if extra_seeds < 0:
+        raise UserError(f"`extra_seeds` must be at least 0, got {extra_seeds}")
+    if extra_seeds:
+        study = manifest.study()
+        unfinished = known is None or next(missing_runs(collect(manifest, folder)), None) is not None
+        added = [b - a for a, b in itertools.pairwise(manifest.looks)]
+        if unfinished and added[-1:] == [extra_seeds]:
+            return manifest
+        if unfinished:
+            raise UserError("`extra_seeds` adds to a finished study, and runs are missing; finish it without first")
+        if len(manifest.looks) >= study.looks:
+            raise UserError(
+                f"study {study.name} declares {study.looks} looks at its data and has had them all, so more seeds "
+                "would raise the error level; declare more with study.looks=... before the first run"
+            )
+        manifest = replace(manifest, looks=[*manifest.looks, manifest.looks[-1] + extra_seeds])
+    if write:
+        write_manifest(manifest, folder)
+    return manifest
+
+
+def begin_all(planned: "Sequence[Started]", extra_seeds: int = 0, *, write: bool = True) -> "list[Started]":
+    """Begin several studies as `begin` does one: all are checked before anything is written.
+
+    A study without a claim that needs a test (its claims are identities) gets no further seeds: it takes no looks.
+    """
+
+    def each(write: bool) -> "list[Started]":
+        found = []
+        for manifest, folder in planned:
+            tested = len(planned) == 1 or any(claim.form != "identity" for claim in manifest.study().claims)
+            found.append((begin(manifest, folder, extra_seeds * tested, write=write), folder))
+        return found
+
+    planned = share_folders(planned, lambda folder, _: folder)
+    each(write=False)
+    if write:
+        planned = share_folders(planned, agree_on_folder)
+    return each(write)
+
+
+def share_folders(planned: "Sequence[Started]", place: Callable[[Path, str], Path]) -> "list[Started]":
+    """Return the studies with one folder for all variants of one fingerprint, whatever the names of their arms.
+
+    Args:
+        planned: manifests and the studies' folders.
+        place: (folder that a variant would have, its fingerprint) -> the folder that it has.
+    """
+    folders: dict[str, str] = {}
+
+    def placed(variant: Variant, output_dir: Path) -> Variant:
+        if variant.fingerprint not in folders:
+            found = place(output_dir / variant.folder, variant.fingerprint)
+            folders[variant.fingerprint] = found.relative_to(output_dir).as_posix()
+        return replace(variant, folder=folders[variant.fingerprint])
+
+    found = []
+    for manifest, folder in planned:
+        arms = [
+            replace(arm, variants=[placed(variant, folder.parent.parent) for variant in arm.variants])
+            for arm in manifest.arms
+        ]
+        found.append((replace(manifest, arms=arms), folder))
+    return found
+
+
+def deciding(manifest: Manifest, key: str) -> Any:
+    """Return a part of a study's definition without the text for readers (`PROSE`)."""
+    value = manifest.definition.get(key)
+    if key != "claims" or not value:
+        return value
+    return {name: {k: v for k, v in claim.items() if k not in PROSE} for name, claim in value.items()}
+
+
+def changes(then: Any, now: Any) -> str:
+    """Return what differs, the entries of a mapping one by one.
+
+    >>> changes({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}})
+    'b: c: 3 now, 2 then'
+    """
+    if not isinstance(then, dict) or not isinstance(now, dict):
+        return f"{now!r} now, {then!r} then"
+    differing = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+    return "; ".join(f"{key}: {changes(then.get(key), now.get(key))}" for key in differing)
+
+
+def begin_manifest(
+    study: Study, definition: dict[str, Any], overrides: Sequence[str], command: str, arms: list[PlannedArm]
+) -> Manifest:
+    """Return the manifest of a study that has had no look yet."""
+    return Manifest(
+        name=study.name,
+        title=study.title,
+        source=study.source,
+        definition=definition,
+        overrides=list(overrides),
+        command=command,
+        arms=arms,
+        looks=[len(study.seeds)],
+    )
