@@ -197,18 +197,15 @@ def train(cfg: "DictConfig") -> None:
     hydra = HydraConfig.get()
     where = conf_folders(hydra.runtime.config_sources)
     try:
-        checked(cfg, hydra.runtime.choices, where)  # before torch is loaded, which takes seconds
+        settings, levels = checked(cfg, hydra.runtime.choices, where)  # before torch is loaded, which takes seconds
         from ablate.cli import jobs, planning
 
-        plan = planning.plan(cfg, hydra.runtime.choices, where)
-        if hydra.mode != RunMode.MULTIRUN:
-            jobs.do_alone(plan)
+        do = jobs.do_in_sweep if hydra.mode == RunMode.MULTIRUN else jobs.do_alone
+        do(planning.plan_checked(settings, levels))
     except Exception as error:
         if hydra.mode == RunMode.MULTIRUN:
             raise
         end_with(error)
-    if hydra.mode == RunMode.MULTIRUN:
-        jobs.do_in_sweep(plan)
 
 
 def end_with(error: Exception) -> NoReturn:

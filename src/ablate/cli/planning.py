@@ -51,7 +51,7 @@ class Plan:
 
 
 def plan(cfg: DictConfig, choices: Mapping[str, Any], where: Sequence[Path] = ()) -> Plan:
-    """Resolve every `auto`; return the settings with name, fingerprint and folder.
+    """Check the settings of a composed configuration and return the plan of its run, see `plan_checked`.
 
     >>> from ablate.cli.figure import composing
     >>> with composing(catalog.folders()) as compose:
@@ -64,7 +64,18 @@ def plan(cfg: DictConfig, choices: Mapping[str, Any], where: Sequence[Path] = ()
     Raises:
         UserError: a setting that has no default is missing, or a value is refused.
     """
-    settings, levels = checked(cfg, choices, where)
+    return plan_checked(*checked(cfg, choices, where))
+
+
+def plan_checked(settings: dict[str, Any], levels: dict[str, str]) -> Plan:
+    """Resolve every `auto` in checked settings; return them with name, fingerprint and folder.
+
+    Args:
+        settings, levels: what `composition.checked` returns; the settings are changed.
+
+    Raises:
+        UserError: a value is refused.
+    """
     defaults = catalog.default_levels()
     settings["device"] = hardware.resolve_device(settings["device"])
     settings["precision"] = hardware.resolve_precision(settings["precision"], settings["device"])
