@@ -5,7 +5,7 @@ from typing import Any
 
 from ablate.judging import Mechanism
 from ablate.judging.judge import mechanism
-from ablate.report.verdicts import mechanism as shown
+from ablate.report.notes import mechanism as shown
 from ablate.study.claim import Claim
 
 CLAIM = Claim(

@@ -6,10 +6,11 @@ import pytest
 from scipy import stats
 
 from ablate.judging import Trained
+from ablate.report.notes import failed
 from ablate.report.page_level import FAMILY_ALONE, ONE_BUDGET, headline, page_level, summarize
 from ablate.report.phrases import OUTCOME_STYLES
 from ablate.report.terminal import verdict_line
-from ablate.report.verdicts import answer, failed, verdict_table
+from ablate.report.verdicts import answer, verdict_table
 
 
 @pytest.fixture

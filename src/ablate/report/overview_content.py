@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ablate.report.notes import mechanism
 from ablate.report.page_level import AGREEMENTS, CONTRADICTIONS, DIFFERENCES
 from ablate.report.phrases import plural
 from ablate.report.provenance import Progress
-from ablate.report.verdicts import VerdictRow, mechanism
+from ablate.report.verdicts import VerdictRow
 from ablate.study.results import Results
 
 if TYPE_CHECKING:

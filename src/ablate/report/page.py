@@ -8,12 +8,13 @@ from ablate.report import arm_plots, effect_plots
 from ablate.report.content import StudyContent, study_content
 from ablate.report.curves import band, pair_tables
 from ablate.report.markdown import to_markdown
+from ablate.report.notes import failed
 from ablate.report.page_level import cost_sentence, exact_sentence
 from ablate.report.provenance import Rows
 from ablate.report.rendering import render
 from ablate.report.table import study_rows, write_text
 from ablate.report.tensorboard import link_study, write_arm_board
-from ablate.report.verdicts import count_outcomes, failed
+from ablate.report.verdicts import count_outcomes
 from ablate.study.results import Results
 from ablate.tables import comma_separated
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from ablate.report.notes import failed
 from ablate.report.phrases import OUTCOME_STYLES, probability
-from ablate.report.verdicts import failed
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ablate.report.notes import failed
 from ablate.report.provenance import REMADE, records_of, unsound
 from ablate.report.table import arm_rows
-from ablate.report.verdicts import VerdictRow, answer, failed, verdict_table
+from ablate.report.verdicts import VerdictRow, answer, verdict_table
 from ablate.study.manifest import coinciding, same_runs
 from ablate.study.results import Results
 from ablate.tables import aligned

@@ -1,0 +1,164 @@
+"""What to know when reading a verdict: what restricts or weakens it, what was measured, and what to do next."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ablate.report.phrases import (
+    Unit,
+    of_runs,
+    plural,
+    unit_of,
+)
+from ablate.report.provenance import command_with
+from ablate.study.claim import Claim
+from ablate.study.results import Results
+from ablate.training.identity import flatten
+
+if TYPE_CHECKING:
+    from ablate.judging import Judgement, Mechanism
+
+
+# Parts of train/loss in addition to the cross-entropy; the L2 penalty is the optimizer's weight decay and not in it.
+# Parts of train/loss in addition to the cross-entropy; the L2 penalty is the optimizer's weight decay and not in it.
+IN_THE_LOSS = ("regularizer.l1_activation", "regularizer.label_smoothing")
+
+
+@dataclass(frozen=True)
+class Note:
+    """What to know when reading a verdict.
+
+    Args:
+        text: a sentence.
+        kind: "warning" for what weakens the verdict, "step" for what to do, "remark" otherwise.
+        command: the command line to type, "" where there is none.
+    """
+
+    text: str
+    kind: str = "remark"
+    command: str = ""
+
+
+def failed(judgement: "Judgement") -> str:
+    """Return how many runs failed, e.g. "0 of 6 against 1 of 6 failed, at most 39 % against 58 % with 95 %".
+
+    "" where the metric does not depend on training. Equal sides are shown once.
+    """
+    sides = list(dict.fromkeys((side.failed, side.total, side.at_most) for side in judgement.trained))
+    if not sides:
+        return ""
+    counts = " against ".join(f"{count} of {total}" for count, total, _ in sides)
+    return f"{counts} failed, at most {' against '.join(f'{100 * most:.0f} %' for *_, most in sides)} with 95 %"
+
+
+def sensitivity(key: str) -> str:
+    """Return the mark of a verdict that depends on the tuned setting `key`."""
+    return "lr-sensitive" if key == "optimizer.lr" else f"sensitive to {key}"
+
+
+def notes(results: Results, judgement: "Judgement") -> list[Note]:
+    """Return what to know when reading a verdict."""
+    study, claim = results.study, judgement.claim
+    found = [Note(judgement.reason, "warning")] if judgement.reason else []
+    found += [Note(why) for why in judgement.unread]
+    found += conditions(judgement)
+    if judgement.value_sensitive and study.tuning:
+        key = study.tuning.key
+        found.append(Note(f"{sensitivity(key)}: another answer with one arm at a neighbouring {key}", "warning"))
+    if judgement.edges and claim.form != "identity" and not claim.metric.startswith("initial/"):
+        cure = "widen study.tuning.values" if study.tuning else "a better one may be outside"
+        arms = ", ".join(dict.fromkeys(judgement.edges))
+        found.append(Note(f"best {study.nuisance} on the edge of the grid: {arms}; {cure}", "warning"))
+    if judgement.outcome == "inconclusive":
+        found.append(further(results, judgement))
+    if claim.metric == "train/loss" and (keys := differing_penalties(results, claim)):
+        found.append(
+            Note(
+                f"train/loss holds what {', '.join(keys)} adds to it, which the two sides do not share; "
+                "train/cross_entropy is without it",
+                "warning",
+            )
+        )
+    if judgement.mechanisms:
+        found.append(Note("measured: " + "; ".join(mechanism(claim, m) for m in judgement.mechanisms)))
+    if claim.note:
+        found.append(Note(claim.note))
+    return found
+
+
+def differing_penalties(results: Results, claim: Claim) -> list[str]:
+    """Return the keys in which the arms of a claim differ, of those that change the training loss itself."""
+    cells = claim.cells()
+    arms = [arm for arm in results.arms if any(cell.items() <= arm.axes.items() for cell in cells)]
+    settings = [dict(flatten((arm.chosen or arm.planned.variants[0]).settings)) for arm in arms]
+    return [key for key in IN_THE_LOSS if len({own.get(key) or 0 for own in settings}) > 1]
+
+
+def conditions(judgement: "Judgement") -> list[Note]:
+    """Return the restrictions of a verdict: to nets that train, to these images, or no verdict at all."""
+    from ablate.statistics import seeds_to_exclude
+
+    found, share = [], judgement.failure_share
+    if judgement.outcome.endswith("if trained") and share is not None:
+        why = (
+            f"for nets that train: it would not hold if {100 * share:g} % of the runs failed, which these seeds do not"
+        )
+        found.append(
+            Note(
+                f"{why} exclude ({failed(judgement)}); {seeds_to_exclude(share)} without a failure would",
+                "warning",
+            )
+        )
+    elif judgement.stands_to is not None and judgement.stands_to < max(
+        (side.at_most for side in judgement.trained if side.failed < side.total), default=0.0
+    ):
+        line = f"it holds if up to {100 * judgement.stands_to:.0f} % of the runs failed; the seeds leave more open"
+        found.append(Note(f"{line} ({failed(judgement)})"))
+    elif judgement.outcome == "neither trains":
+        found.append(
+            Note("no run of either side is clearly above guessing, so that there is nothing to compare", "warning")
+        )
+    elif judgement.outcome == "inconclusive" and any(0 < side.failed < side.total for side in judgement.trained):
+        line = "some runs failed and others did not: Student's t and the exact sign-flip test would both have to decide"
+        found.append(Note(f"{line} ({failed(judgement)})", "warning"))
+    if judgement.num_images is not None:
+        found.append(
+            Note(f"the same trained nets evaluated in two ways: decided over {judgement.num_images:,} test images")
+        )
+    if judgement.spread is not None:
+        machines = plural(judgement.num_machines or 1, "machine")
+        line = f"{spread(judgement, unit_of(judgement.claim))} over {plural(judgement.num_seeds, 'run')} on {machines}"
+        found.append(Note(f"{line}; more seeds are not more machines, so a cost in seconds gets no verdict"))
+    return found
+
+
+def spread(judgement: "Judgement", unit: Unit) -> str:
+    """Return the least and the greatest value of a cost in seconds, "" of everything else."""
+    return "" if judgement.spread is None else "from {} to {}".format(*(unit.effect(v) for v in judgement.spread))
+
+
+def mechanism(claim: Claim, found: "Mechanism") -> str:
+    """Return a diagnostic of both sides, e.g. "saturation/mean 0.91 against 0.02 (2 of 3 runs)".
+
+    A claim about a value has one side only.
+    """
+    known = (found.treatment, found.control) if claim.value is None else (found.treatment,)
+    runs = found.runs or ((0, 0),) * len(known)
+    sides = (
+        "–" if value is None else f"{value:.3g}{of_runs(*counts)}" for value, counts in zip(known, runs, strict=False)
+    )
+    return f"{found.metric} {' against '.join(sides)}"
+
+
+def further(results: Results, judgement: "Judgement") -> Note:
+    """Return what would decide an inconclusive claim."""
+    if judgement.num_images is not None:
+        return Note("more test images would have to decide it (data.test_size), not more seeds", "step")
+    if judgement.further_seeds is None:
+        return Note("no number of further seeds within reach is expected to decide it", "step")
+    seeds = f"about {plural(judgement.further_seeds, 'further seed')} would decide it"
+    if results.look >= results.study.looks:
+        looks = plural(results.study.looks, "declared look")
+        return Note(
+            f"{seeds}, but the {looks} at the data {'is' if results.study.looks == 1 else 'are'} used up", "step"
+        )
+    return Note(f"{seeds}:", "step", command_with(results, f"extra_seeds={judgement.further_seeds}"))
