@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from ablate.judging import Judgement, Mechanism
+from ablate.judging import Judgement
 from ablate.report.content import study_content
 from ablate.report.effect_plots import strip
 from ablate.report.markdown import to_markdown, verdict_rows
@@ -17,33 +17,6 @@ def test_the_answer_counts_outcomes(tuned_study, tmp_path):
 
 def texts(verdict):
     return [f"{note.kind}: {note.text} {note.command}".strip() for note in verdict.notes]
-
-
-def test_notes_say_what_weakens_a_verdict_and_what_to_do(tuned_study, tmp_path):
-    results, judgements = tuned_study(tmp_path)
-    first, second, _, fourth, _ = verdict_table(results, judgements)
-    assert texts(first) == [
-        "warning: best optimizer.lr on the edge of the grid: activation=sigmoid; widen study.tuning.values"
-    ]
-    assert texts(second) == ["warning: lr-sensitive: another answer with one arm at a neighbouring optimizer.lr"]
-    assert texts(fourth)[0] == ("step: about 7 further seeds would decide it: ablate study=activation extra_seeds=7")
-    assert texts(fourth)[1].startswith("remark: At this budget")
-
-
-def test_a_sensitive_verdict_names_another_tuned_setting(tuned_study, tmp_path):
-    results, judgements = tuned_study(tmp_path)
-    tuning = replace(results.study.tuning, key="optimizer.momentum")
-    results = replace(results, study=replace(results.study, tuning=tuning))
-    assert texts(verdict_table(results, judgements)[1])[0].startswith("warning: sensitive to optimizer.momentum:")
-
-
-def test_no_seeds_are_offered_when_the_looks_are_used_up(tuned_study, tmp_path):
-    results, judgements = tuned_study(tmp_path)
-    results = replace(results, manifest=replace(results.manifest, looks=[6, 9]))
-    note = texts(verdict_table(results, judgements)[3])[0]
-    assert "the 2 declared looks at the data are used up" in note and "extra_seeds" not in note
-    undecidable = replace(judgements[3], further_seeds=None)
-    assert "no number of further seeds" in texts(verdict_table(results, [undecidable])[0])[0]
 
 
 def test_numbers_are_in_points_or_factors_and_what_is_unknown_is_left_out(tuned_study, tmp_path):
@@ -69,18 +42,6 @@ def test_a_claim_without_numbers_has_its_reason(tuned_study, tmp_path):
     assert (found.effect, found.interval, found.slug) == ("", "", "incomplete")
     assert texts(found) == ["warning: 3 runs are missing"]
     assert [what for what, _ in found.numbers] == ["least effect that matters", "pairs of seeds"]
-
-
-def test_a_claim_about_a_value_shows_one_side(tuned_study, tmp_path):
-    results, judgements = tuned_study(tmp_path)
-    measured = Mechanism(metric="saturation/mean", treatment=0.914, control=None)
-    claim = replace(judgements[0].claim, control={}, value=0.5)
-    alone = replace(judgements[0], claim=claim, mechanisms=[measured])
-    beside = replace(judgements[0], mechanisms=[replace(measured, control=0.02)])
-    assert [texts(found)[-1] for found in verdict_table(results, [alone, beside])] == [
-        "remark: measured: saturation/mean 0.914",
-        "remark: measured: saturation/mean 0.914 against 0.02",
-    ]
 
 
 def test_fewer_pairs_than_seeds_say_so(tuned_study, undone, tmp_path):
