@@ -17,6 +17,7 @@ A boolean is not a number, and text is not a boolean.
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -27,16 +28,16 @@ from ablate.errors import UserError
 REFUSED: Any = object()
 
 
-class Rule:
+class Rule(ABC):
     """A rule for a value."""
 
+    @abstractmethod
     def accept(self, value: Any) -> Any:
         """Return the accepted value (1e2 as 100 for a whole number), or `REFUSED`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def describe(self) -> str:
         """Return the text that follows "must be" in a message."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
