@@ -4,7 +4,6 @@ import errno
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -211,20 +210,3 @@ def test_notice_is_a_warning_and_stays_out_of_workers(monkeypatch: pytest.Monkey
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         notice("hello")
-
-
-def test_error_of_the_system_in_a_thread_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    for error, line in ((OSError(errno.ENOSPC, "full"), 1), (ValueError("bug"), 3)):
-
-        def fail(error: Exception = error) -> None:
-            raise error
-
-        hook, threading.excepthook = threading.excepthook, console._show_of_thread
-        try:
-            thread = threading.Thread(target=fail)
-            thread.start()
-            thread.join()
-        finally:
-            threading.excepthook = hook
-        shown = capsys.readouterr().err.splitlines()
-        assert (len(shown) == 1) if line == 1 else any("Traceback" in one for one in shown)

@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -7,7 +9,7 @@ from torch import nn
 from ablate.diagnostics.track import Track
 from ablate.training.loop import Callback
 from ablate.training.start import start
-from ablate.training.tensorboard import TensorBoard, first_filters, tile
+from ablate.training.tensorboard import TensorBoard, first_filters, leave_writer_errors, tile
 
 
 class StopAt(Callback):
@@ -133,3 +135,17 @@ def test_what_is_measured_is_shown_from_the_start(make_run, board):
     observer = board()
     start(make_run(), observer.folder, [track, observer])
     assert [(e.step, e.value) for e in read(observer.folder).Scalars("count/images")] == [(0, 16), (8, 16), (12, 16)]
+
+
+@pytest.mark.parametrize(("module", "printed"), [("tensorboard.summary.writer", False), ("mine", True)])
+def test_an_error_in_the_event_writers_thread_is_left_to_its_next_call(module, printed, capsys, monkeypatch):
+    """The next call of the writer raises it again; other threads are shown as Python shows them."""
+
+    def fail():
+        raise OSError(28, "No space left on device")
+
+    thread = type("Writer", (threading.Thread,), {"__module__": module})(target=fail)
+    monkeypatch.setattr(threading, "excepthook", leave_writer_errors)
+    thread.start()
+    thread.join()
+    assert ("No space left" in capsys.readouterr().err) == printed

@@ -3,10 +3,9 @@
 import logging
 import os
 import sys
-import threading
 import warnings
 
-from ablate.errors import Notice, explain
+from ablate.errors import Notice
 
 BROKEN_PIPE = 141
 """Exit status of a command whose reader has ended: 128 + SIGPIPE, as a shell shows it."""
@@ -27,16 +26,7 @@ def prepare() -> None:
             print(f"ablate: {message}", file=file or sys.stderr)
 
     warnings.showwarning = show
-    threading.excepthook = _show_of_thread
     logging.getLogger("matplotlib").addFilter(_is_not_about_folders)
-
-
-def _show_of_thread(args: threading.ExceptHookArgs) -> None:
-    """Print a system error in a thread, such as TensorBoard's on a full disk, in one line."""
-    if isinstance(args.exc_value, OSError) and args.exc_value.errno is not None:
-        print(f"ablate: {explain(args.exc_value)}", file=sys.stderr)
-    else:
-        threading.__excepthook__(args)
 
 
 def _is_not_about_folders(record: logging.LogRecord) -> bool:

@@ -1,8 +1,8 @@
 """State of modules that a checkpoint does not hold, and that a resumed run would lose.
 
 A checkpoint holds parameters, buffers, and what `get_extra_state` of a module returns: on resuming, its
-`set_extra_state` receives that. State kept elsewhere in a module (`self.num_calls += 1`) has its first value again
-after a resume.
+`set_extra_state` receives that. State kept elsewhere in a module (`self.num_calls += 1`) is reset to its initial
+value by a resume.
 """
 
 import copy
