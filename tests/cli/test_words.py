@@ -1,5 +1,6 @@
 """A mistake on the command line ends with status 2 and one line that names it and its correction."""
 
+import logging
 import os
 import shlex
 import subprocess
@@ -180,11 +181,20 @@ REFUSED = [
 
 
 @pytest.fixture
-def command(monkeypatch, tmp_path, capsys):
+def logging_kept():
+    """Hydra sets the level and the handlers of the root logger; later tests in this process must not inherit them."""
+    root = logging.getLogger()
+    level, handlers = root.level, [*root.handlers]
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path, capsys, logging_kept):
     """A function (command line) -> status, what it printed, what it said as an error; in this process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    monkeypatch.setattr("logging.raiseExceptions", False)  # Hydra's handlers keep the streams of earlier tests
 
     def go(line):
         monkeypatch.setattr(sys, "argv", ["ablate", *shlex.split(line)])
