@@ -79,6 +79,9 @@ def test_a_clear_claim_ends_after_the_first_look(folder):
     assert found.outcome.startswith("supported") and found.look == 1 and not open_claims(results)
     assert (folder / "runs.csv").read_text().count("finished") == 6
     assert "to do" not in (folder / "runs.csv").read_text()
+    page = report.write_report(results, [found]).with_suffix(".md").read_text()
+    assert "at look 1 of 3, and no further seeds were needed; an effect that is decided early is too large" in page
+    assert "declared at 3, 6, 9 seeds; 1 decided at look 1" in page
 
 
 def test_an_unclear_claim_gets_all_declared_looks(folder, capsys):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ablate.report.page_level import DIFFERENCES
 from ablate.report.phrases import (
     Unit,
     of_runs,
@@ -158,6 +159,8 @@ def at_look(results: Results, judgement: "Judgement") -> Note:
     assert judgement.look is not None and judgement.num_looks is not None
     if judgement.outcome != "inconclusive":
         rest = ", and no further seeds were needed" if judgement.look < judgement.num_looks else ""
+        if rest and judgement.outcome in DIFFERENCES:
+            rest += "; an effect that is decided early is too large on average"
         return Note(f"at look {judgement.look} of {judgement.num_looks}{rest}")
     return further(results, judgement)
 
