@@ -10,10 +10,11 @@ import argparse
 import re
 from pathlib import Path
 
+from ablate.judging import collect
 from ablate.report import report_collection
 from ablate.study.collection import Collection, read_collection
 from ablate.study.manifest import Manifest
-from ablate.study.results import Results, collect, missing_runs
+from ablate.study.results import Results, missing_runs
 
 
 def commits(results: list[Results]) -> list[str]:

@@ -58,3 +58,19 @@ def test_a_wrong_vectorisation_would_be_noticed(calibrate: ModuleType, monkeypat
         patch.setattr(calibrate.special, "stdtr", lambda df, t: np.full_like(t, 0.2))
         with pytest.raises(AssertionError):
             calibrate.outcomes(d, 0.0)
+
+
+def test_wrong_looks_would_be_noticed(calibrate: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    d = np.random.default_rng(0).normal(1.0, 1, (10, 16, 3))
+    found = calibrate.looked_at(d, 0.5)
+    assert set(found.seeds.ravel().tolist()) == {8, 12, 16} and found.decided.any() and not found.decided.all()
+    with monkeypatch.context() as patch:
+        patch.setattr(calibrate, "steps_down", lambda p, left, levels: p < 0.05)  # no correction for the family
+        with pytest.raises(AssertionError):
+            calibrate.looked_at(d, 0.5)
+
+
+def test_a_budget_takes_whole_looks_of_the_claim_that_is_nearest(calibrate: ModuleType) -> None:
+    d = np.random.default_rng(1).standard_normal((50, 16, 3))
+    reach = calibrate.by_budget(d, 0.0, 2)
+    assert (reach.sum(axis=1) <= 3 + 2).all() and reach.max() == 3 and reach.min() == 1

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ablate.errors import UserError
 from ablate.sweep.request import check_swept, collection_of, named_studies, plain_sweep
 
 STUDY = "base: [net=micro]\ngrids: [{product: {activation: [relu, tanh]}}]\nseeds: 2\nprofiles: {full: {seeds: 5}}\n"
@@ -64,3 +65,11 @@ def test_what_is_swept_makes_other_runs():
         check_swept(key, f"{key}=1,2")
     with pytest.raises(ValueError, match=r"output_dir says how or where .* all of output_dir=a,b would be the same"):
         check_swept("output_dir", "output_dir=a,b")
+
+
+def test_declared_looks_take_the_place_of_those_of_the_file(conf):
+    where, given = conf(one=f"{STUDY}looks: 2\n"), "seeds={from: 4, to: 8, looks: 3}"
+    (request,) = named_studies("one", None, [given, "minutes=20"], [], where)
+    assert request.study.schedule == [4, 6, 8] and request.study.looks == 3 and request.study.minutes == 20
+    with pytest.raises(UserError, match=r"`study.looks` must be that of `study.seeds`, 3, got 2"):
+        named_studies("one", None, [given, "looks=2"], [], where)

@@ -106,10 +106,9 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
         UserError: no folder, or one that holds no study.
     """
     from ablate import report
-    from ablate.judging import judge
+    from ablate.judging import collect, judge
     from ablate.study.collection import read_collection
     from ablate.study.manifest import read_manifest
-    from ablate.study.results import collect
 
     if not words:
         raise UserError("`ablate report` needs the folder of a study, e.g. outputs/studies/activation-1a2b3c4d")

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from ablate.judging.effects import (
 from ablate.judging.evidence import Evidence, gather
 from ablate.judging.image_interval import Reader, interval_over_images, read_predictions
 from ablate.judging.judgement import Judgement, Mechanism, Trained
+from ablate.judging.looks import Looked, replay
 from ablate.judging.selection import Selection, axes_text
 from ablate.statistics import (
     Outcome,
@@ -40,9 +42,11 @@ from ablate.study.results import ArmResult, Results
 def judge(results: Results, generator_seed: int = 0) -> list[Judgement]:
     """Return one judgement per claim, in the study's order, of a study that may be unfinished.
 
-    The claims of a family are decided together at the study's alpha, divided over its looks. Claims that cannot be
-    decided stay in their family, so that its size does not depend on what has been run; identities need no test and
-    are in none. Besides `results`, it reads the predictions of runs whose test accuracies are compared.
+    The claims of a family are decided together at the study's alpha, divided over its looks. Where these are declared
+    with their seeds, each claim is judged at the look that decided it, or at its last complete one (`looks.replay`).
+    Claims that cannot be decided stay in their family, so that its size does not depend on what has been run;
+    identities need no test and are in none. Besides `results`, it reads the predictions of runs whose test accuracies
+    are compared.
 
     Args:
         results: of the study.
@@ -53,6 +57,9 @@ def judge(results: Results, generator_seed: int = 0) -> list[Judgement]:
     """
     study = results.study
     read = functools.cache(read_predictions)
+    if study.schedule:
+        views = [results.at(num_seeds) for num_seeds in study.schedule]
+        return [at_look(looked, views, generator_seed, read) for looked in replay(results, read).values()]
     evidence = {claim.name: gather(claim, results, read) for claim in study.asked}
     comparisons = {name: found.comparison for name, found in evidence.items()}
     verdicts: dict[str, Verdict] = {}
@@ -63,6 +70,22 @@ def judge(results: Results, generator_seed: int = 0) -> list[Judgement]:
         decided = decide(known, alpha=study.alpha, look=results.look, num_looks=study.looks)
         verdicts |= {claim.name: verdict for claim, verdict in zip(members, decided, strict=True)}
     return [conclude(found, verdicts.get(name), results, generator_seed, read) for name, found in evidence.items()]
+
+
+def at_look(looked: Looked, views: Sequence[Results], generator_seed: int, read: Reader) -> Judgement:
+    """Return the judgement of a claim at its look; `views` are the results at each declared look."""
+    view = views[looked.look - 1]
+    found = conclude(looked.evidence, looked.verdict, view, generator_seed, read)
+    seeds = None if looked.next_look is None else len(views[looked.next_look - 1].study.seeds)
+    return replace(
+        found,
+        look=looked.look,
+        num_looks=len(views),
+        planned_seeds=len(view.study.seeds),
+        next_look=looked.next_look,
+        next_seeds=seeds,
+        missing=looked.missing,
+    )
 
 
 def conclude(

@@ -103,6 +103,12 @@ class Judgement:
         num_images: test images that decided the claim, where they are the replicates; None where seeds are.
         spread: least and greatest value of a metric in seconds over the runs, in the unit of the estimate.
         num_machines: number of machines on which these runs were made.
+        look, num_looks: at which declared look the claim was judged, from 1, and their number; None where the study
+            does not declare the seeds of its looks.
+        planned_seeds: number of seeds of that look.
+        next_look, next_seeds: the look whose runs the open claim needs now, and its number of seeds; None where it
+            needs no further ones.
+        missing: which of these runs are missing.
     """
 
     claim: Claim
@@ -140,3 +146,9 @@ class Judgement:
     num_images: int | None = None
     spread: tuple[float, float] | None = None
     num_machines: int | None = None
+    look: int | None = None
+    num_looks: int | None = None
+    planned_seeds: int | None = None
+    next_look: int | None = None
+    next_seeds: int | None = None
+    missing: str = ""

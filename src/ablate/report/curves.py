@@ -163,7 +163,8 @@ def pair_table(results: Results, a: str, b: str, rows: list[str], columns: list[
         return None
     complete = {cell: sum(found) / len(found) for cell, found in scores.items() if len(found) == len(settings)}
     means = [[complete.get((row, column)) for column in columns] for row in rows]
-    runs = of_runs(sum(len(arm.records) for arm in results.arms), len(results.arms) * len(results.study.seeds))
+    planned = sum(len(results.seeds_of(arm)) for arm in results.arms)
+    runs = of_runs(sum(len(arm.records) for arm in results.arms), planned)
     return PairTable(
         row_axis=a, column_axis=b, rows=rows, columns=columns, means=means, num_arms=len(settings), runs=runs
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ablate.report.page_level import DIFFERENCES
 from ablate.report.phrases import (
     Unit,
     of_runs,
@@ -68,7 +69,9 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
         cure = "widen study.tuning.values" if study.tuning else "a better one may be outside"
         arms = ", ".join(dict.fromkeys(judgement.edges))
         found.append(Note(f"best {study.nuisance} on the edge of the grid: {arms}; {cure}", "warning"))
-    if judgement.outcome == "inconclusive":
+    if judgement.look:
+        found.append(at_look(results, judgement))
+    elif judgement.outcome == "inconclusive":
         found.append(further(results, judgement))
     if claim.metric == "train/loss" and (keys := differing_penalties(results, claim)):
         found.append(
@@ -147,6 +150,24 @@ def mechanism(claim: Claim, found: "Mechanism") -> str:
         "–" if value is None else f"{value:.3g}{of_runs(*counts)}" for value, counts in zip(known, runs, strict=False)
     )
     return f"{found.metric} {' against '.join(sides)}"
+
+
+def at_look(results: Results, judgement: "Judgement") -> Note:
+    """Return at which declared look a claim was judged, and what follows."""
+    if judgement.next_look:
+        return Note(f"open: {next_look(judgement)} ({judgement.missing}):", "step", command_with(results))
+    assert judgement.look is not None and judgement.num_looks is not None
+    if judgement.outcome != "inconclusive":
+        rest = ", and no further seeds were needed" if judgement.look < judgement.num_looks else ""
+        if rest and judgement.outcome in DIFFERENCES:
+            rest += "; an effect that is decided early is too large on average"
+        return Note(f"at look {judgement.look} of {judgement.num_looks}{rest}")
+    return further(results, judgement)
+
+
+def next_look(judgement: "Judgement") -> str:
+    """Return which look an open claim needs next, e.g. "look 2 of 4, at 8 seeds, is next"."""
+    return f"look {judgement.next_look} of {judgement.num_looks}, at {judgement.next_seeds} seeds, is next"
 
 
 def further(results: Results, judgement: "Judgement") -> Note:

@@ -17,7 +17,6 @@ from ablate.report.terminal import unusable_lines, verdict_line
 from ablate.report.verdicts import answer, verdict_row, verdict_table
 from ablate.study.collection import Collection, others
 from ablate.study.manifest import Manifest, read_manifest
-from ablate.study.results import collect
 from ablate.tables import comma_separated
 
 
@@ -51,7 +50,7 @@ def report_collection(collection: Collection, studies: Sequence[tuple[Manifest, 
     Returns:
         The text for the terminal, and the path of the first page.
     """
-    from ablate.judging import judge
+    from ablate.judging import collect, judge
 
     judged = [(found, judge(found)) for found in (collect(manifest, folder) for manifest, folder in studies)]
     for results, judgements in judged:
@@ -144,7 +143,7 @@ def at_other_budgets(
     Returns:
         {(study, claim): its verdicts there}, and one line for each study that could not be read, with the reason.
     """
-    from ablate.judging import judge
+    from ablate.judging import collect, judge
 
     found: dict[tuple[str, str], list[Elsewhere]] = defaultdict(list)
     names = {results.study.name for results, _ in judged}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ablate.report.notes import mechanism
 from ablate.report.page_level import AGREEMENTS, CONTRADICTIONS, DIFFERENCES
 from ablate.report.phrases import plural
-from ablate.report.provenance import Progress
+from ablate.report.provenance import Progress, number_of_seeds
 from ablate.report.verdicts import VerdictRow
 from ablate.study.results import Results
 
@@ -128,7 +128,7 @@ class Part:
     @property
     def size(self) -> str:
         """How many arms and seeds it has."""
-        return f"{plural(len(self.results.arms), 'arm')} × {plural(len(self.results.study.seeds), 'seed')}"
+        return f"{plural(len(self.results.arms), 'arm')} × {number_of_seeds(self.results)}"
 
 
 def same(one: str, other: str) -> bool:

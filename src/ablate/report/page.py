@@ -25,7 +25,7 @@ CSV_CLAIM = ("name", "text", "form", "metric", "smallest_effect", "at_least", "f
 CSV_NUMBERS = (
     "outcome", "reason", "treatment", "control", "treatment_mean", "control_mean", "estimate", "low", "high", "level",
     "p", "p_adjusted", "equivalence_p", "equivalence_p_adjusted", "num_seeds", "further_seeds", "sign_flip_p",
-    "sign_flip_smallest_p", "improvement", "value_sensitive", "budget", "num_images", "failed",
+    "sign_flip_smallest_p", "improvement", "value_sensitive", "budget", "num_images", "failed", "look", "next_look",
 )  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def page_level(judged: Judged) -> PageLevel:
 
     tested = [(results, j) for results, judgements in judged for j in judgements if j.claim.is_tested]
     keys = [(results.study.name, j.claim.name) for results, j in tested]
-    differ = false_discovery([over_looks(results, j.p) for results, j in tested])
+    differ = false_discovery([over_looks(results, j) for results, j in tested])
     agree = false_discovery([agreement_p(results, j) for results, j in tested])
     q = {
         key: float(agree[i] if rests_on_agreement(j) else differ[i])
@@ -88,16 +88,32 @@ def page_level(judged: Judged) -> PageLevel:
     )
 
 
-def over_looks(results: Results, p: float | None) -> float:
-    """Return a p value times the declared looks (Bonferroni); 1 where there is none, as the claim still counts."""
-    return 1.0 if p is None else min(1.0, p * results.study.looks)
+def over_looks(results: Results, judgement: "Judgement") -> float:
+    """Return the p value of a difference over all declared looks; 1 where there is none, as the claim still counts."""
+    return 1.0 if judgement.p is None else p_over_looks(results, judgement, judgement.p)
 
 
 def agreement_p(results: Results, judgement: "Judgement") -> float:
     """Return the p value of equivalence over all looks; the adjusted one where only that is known."""
     if judgement.equivalence_p is None:
         return 1.0 if judgement.equivalence_p_adjusted is None else judgement.equivalence_p_adjusted
-    return over_looks(results, judgement.equivalence_p)
+    return p_over_looks(results, judgement, judgement.equivalence_p, sides=2)
+
+
+def p_over_looks(results: Results, judgement: "Judgement", p: float, sides: int = 1) -> float:
+    """Return the least error level over all looks at which p rejects; without declared seeds p times the looks.
+
+    Args:
+        results: of the study.
+        judgement: gives the look.
+        p: two-sided, or one-sided where `sides` is 2.
+        sides: by which p and the error level are multiplied.
+    """
+    from ablate.statistics import over_looks as least_level
+
+    if judgement.look is None:
+        return min(1.0, p * results.study.looks)
+    return float(least_level(min(1.0, sides * p), judgement.look, results.study.schedule)) / sides
 
 
 def rests_on_agreement(judgement: "Judgement") -> bool:

@@ -67,7 +67,7 @@ def progress(results: Results) -> Progress:
     tuned = [(variant, i, arm) for arm in arms for i, variant in enumerate(arm.planned.variants)]
     return Progress(
         done=len({(arm.identity, seed) for arm in arms for seed in arm.records}),
-        planned=len({arm.identity for arm in arms}) * len(study.seeds),
+        planned=len({(arm.identity, seed) for arm in arms for seed in results.seeds_of(arm)}),
         tuning_done=len({(v.fingerprint, seed) for v, i, arm in tuned if arm.tuning for seed in arm.tuning[i]}),
         tuning_planned=len({variant.fingerprint for variant, _, _ in tuned}) * len(study.tuning_seeds),
         failed=len({(arm.planned.identity, seed) for arm in arms for seed in arm.failures}),
@@ -85,13 +85,14 @@ def records_of(results: Results) -> list[Record]:
 
 def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[str, str]]:
     """Return (what, value) of what all verdicts hold for: budget, seeds, tuning, error level."""
-    study, seeds = results.study, results.study.seeds
+    study = results.study
+    seeds = max((results.seeds_of(arm) for arm in results.arms), key=len, default=study.seeds)
     budgets = list(dict.fromkeys(judgement.budget for judgement in judgements if judgement.budget))
     consecutive = seeds == list(range(seeds[0], seeds[0] + len(seeds))) and len(seeds) > 2
     listed = f"{seeds[0]} to {seeds[-1]}" if consecutive else ", ".join(map(str, seeds))
     rows = [
         ("Budget", "; ".join(budgets) or budget(results)),
-        ("Arms and seeds", f"{plural(len(results.arms), 'arm')} × {plural(len(seeds), 'seed')} ({listed})"),
+        ("Arms and seeds", f"{plural(len(results.arms), 'arm')} × {number_of_seeds(results)} ({listed})"),
     ]
     rows += [("Same runs", same_runs(labels)) for labels in coinciding(arm.planned for arm in results.arms)]
     if study.tuning:
@@ -106,10 +107,32 @@ def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[s
         rows.append(("Tuning", "none: every arm runs with the settings it was given"))
     if study.only:
         rows.append(("Claims", f"only {', '.join(study.only)}; the study's other claims were not tested"))
-    if judgements:
+    if judgements and study.schedule:
+        rows.append(("Error level", f"{study.alpha:g} a family of claims (Holm) over all looks"))
+        rows.append(("Looks", looks_taken(study.schedule, judgements)))
+    elif judgements:
         looks = f"look {results.look} of {study.looks}"
         rows.append(("Error level", f"{study.alpha:g} a family of claims (Holm) over all looks; this is {looks}"))
     return rows
+
+
+def number_of_seeds(results: Results) -> str:
+    """Return how many report seeds the arms have, e.g. "5 seeds", or "4 to 12 seeds" where they differ."""
+    numbers = [len(results.seeds_of(arm)) for arm in results.arms] or [len(results.study.seeds)]
+    least, most = min(numbers), max(numbers)
+    return plural(most, "seed") if least == most else f"{least} to {most} seeds"
+
+
+def looks_taken(schedule: Sequence[int], judgements: "Sequence[Judgement]") -> str:
+    """Return the declared looks, at which of them the claims were decided, and which claims are open."""
+    tested = [j for j in judgements if j.claim.is_tested]
+    decided = Counter(j.look for j in tested if not j.next_look and j.outcome not in ("inconclusive", "incomplete"))
+    parts = [f"{decided[look]} decided at look {look}" for look in range(1, len(schedule) + 1) if decided[look]]
+    if ended := sum(j.outcome == "inconclusive" and not j.next_look for j in tested):
+        parts.append(f"{ended} undecided after the last look")
+    if names := [j.claim.name for j in tested if j.next_look]:
+        parts.append(f"{len(names)} open: {', '.join(names)}")
+    return f"declared at {', '.join(map(str, schedule))} seeds; {', '.join(parts) or 'no claim is tested'}"
 
 
 def as_tuned_before(fixed: Fixed, labels: Sequence[str]) -> str:

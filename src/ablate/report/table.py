@@ -2,7 +2,7 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ablate.config.overrides import text
@@ -59,10 +59,10 @@ def arm_labels(records: Iterable[Record]) -> dict[str, str]:
     return labels
 
 
-def arm_rows(records: Sequence[Record], num_seeds: int = 0) -> list[list[str]]:
+def arm_rows(records: Sequence[Record], planned: Mapping[str, int] | None = None) -> list[list[str]]:
     """Return the head and one row per arm, best test accuracy first.
 
-    Where fewer than `num_seeds` runs have finished, the row says "2 of 3".
+    Where fewer runs have finished than are `planned`, by fingerprint, the row says "2 of 3".
 
     Accuracies are means over seeds in percent; "std" is the standard deviation (n - 1) of test accuracy over seeds;
     training accuracy is measured at inference with the final weights. A diverged run counts as guessing; "not finite"
@@ -74,7 +74,7 @@ def arm_rows(records: Sequence[Record], num_seeds: int = 0) -> list[list[str]]:
         arms[record.fingerprint][record.seed] = record
     runs = {fingerprint: list(by_seed.values()) for fingerprint, by_seed in arms.items()}
     best_first = sorted(runs, key=lambda f: (-mean_percent(runs[f], "test/accuracy"), labels[f]))
-    return [["arm", *HEAD], *([labels[key], *cells(runs[key], num_seeds)] for key in best_first)]
+    return [["arm", *HEAD], *([labels[key], *cells(runs[key], (planned or {}).get(key, 0))] for key in best_first)]
 
 
 def study_rows(results: Results) -> list[list[str]]:
@@ -97,7 +97,17 @@ def study_rows(results: Results) -> list[list[str]]:
 def shown_rows(results: Results) -> list[list[str]]:
     """Return `study_rows` for display: an arm with missing runs has "2 of 3" seeds."""
     head, *rows = study_rows(results)
-    return [head, *([row[0], of_seeds(int(row[1]), len(results.study.seeds)), *row[2:]] for row in rows)]
+    planned = {arm.label: len(results.seeds_of(arm)) for arm in results.arms}
+    return [head, *([row[0], of_seeds(int(row[1]), planned[row[0]]), *row[2:]] for row in rows)]
+
+
+def planned_by_fingerprint(results: Results) -> dict[str, int]:
+    """Return the number of report runs that each chosen variant needs, by fingerprint."""
+    planned: dict[str, int] = {}
+    for arm in (arm for arm in results.arms if arm.chosen is not None):
+        assert arm.chosen is not None
+        planned[arm.chosen.fingerprint] = max(planned.get(arm.chosen.fingerprint, 0), len(results.seeds_of(arm)))
+    return planned
 
 
 def of_seeds(known: int, planned: int) -> str:

@@ -43,7 +43,7 @@ def link_study(results: Results, folder: Path) -> None:
         f"{name}/seed-{seed}": results.output_dir / arm.chosen.folder / f"seed-{seed}"
         for name, arm in zip(names, results.arms, strict=True)
         if arm.chosen is not None
-        for seed in results.study.seeds
+        for seed in results.seeds_of(arm)
     }
     link_runs(folder / "tensorboard", {name: run for name, run in runs.items() if run.is_dir()})
 
@@ -60,7 +60,7 @@ def write_arm_board(results: Results, judgements: "Sequence[Judgement]", folder:
     names = folder_names([STUDY_RUN, *(arm.label for arm in arms)])[1:]
     hparams = varying_hparams(arms)
     for name, arm, own in zip(names, arms, hparams, strict=True):
-        write_arm(board / name, name, arm, own, len(results.study.seeds))
+        write_arm(board / name, name, arm, own, len(results.seeds_of(arm)))
     write_study(board / STUDY_RUN, results, judgements, hparams)
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ablate.report.notes import failed
+from ablate.report.notes import failed, next_look
 from ablate.report.provenance import REMADE, records_of, unsound
-from ablate.report.table import arm_rows
+from ablate.report.table import arm_rows, planned_by_fingerprint
 from ablate.report.verdicts import VerdictRow, answer, verdict_table
 from ablate.study.manifest import coinciding, same_runs
 from ablate.study.results import Results
@@ -21,7 +21,7 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
     The table holds finished runs only.
     """
     records = records_of(results)
-    parts = [aligned(arm_rows(records, len(results.study.seeds)))] if records else ["no run has finished yet"]
+    parts = [aligned(arm_rows(records, planned_by_fingerprint(results)))] if records else ["no run has finished yet"]
     notes = [same_runs(labels) for labels in coinciding(arm.planned for arm in results.arms)]
     if lines := [*notes, *unsound(results)]:
         parts.append("\n".join(lines))
@@ -48,6 +48,8 @@ def verdict_line(verdict: VerdictRow) -> str:
     more = f"  ({judgement.reason})" if judgement.reason else ""
     if any(side.failed for side in judgement.trained) or judgement.outcome.endswith("if trained"):
         more += f"  ({failed(judgement)})"
-    if judgement.further_seeds:
+    if judgement.next_look and judgement.look:
+        more += f"  (open: {next_look(judgement)})"
+    elif judgement.further_seeds:
         more += f"  (about {judgement.further_seeds} more seeds would decide)"
     return f"{verdict.marked}: {judgement.claim.text}{shown}{more}"

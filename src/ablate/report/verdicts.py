@@ -89,6 +89,7 @@ def verdict_row(results: Results, judgement: "Judgement", number: int) -> Verdic
     """Return the row of one judgement."""
     unit = unit_of(judgement.claim)
     effect = "" if judgement.estimate is None else unit.effect(judgement.estimate)
+    planned = judgement.planned_seeds or len(results.study.seeds)
     return VerdictRow(
         judgement=judgement,
         number=number,
@@ -97,8 +98,8 @@ def verdict_row(results: Results, judgement: "Judgement", number: int) -> Verdic
         interval=spread(judgement, unit) or unit.interval(judgement.low, judgement.high),
         ours=" ".join(part for part in (effect, means(judgement)) if part),
         notes=notes(results, judgement),
-        seeds=of_seeds(judgement.num_seeds, len(results.study.seeds)),
-        numbers=numbers(judgement, unit, len(results.study.seeds)),
+        seeds=of_seeds(judgement.num_seeds, planned),
+        numbers=numbers(judgement, unit, planned),
         at_values=at_values(results, judgement, unit),
     )
 
@@ -163,6 +164,7 @@ def numbers(judgement: "Judgement", unit: Unit, num_seeds: int) -> list[tuple[st
             f"{100 * (judgement.improvement or 0):.0f} % of pairs",
             judgement.improvement,
         ),
+        ("look", f"{judgement.look} of {judgement.num_looks}", judgement.look),
         ("pairs of seeds", of_seeds(judgement.num_seeds, num_seeds), judgement.num_seeds),
         ("runs that failed", failed(judgement).replace(" failed", ""), failed(judgement) or None),
     ]

@@ -24,6 +24,7 @@ from ablate.statistics.power import (
     seeds_needed,
     verdict_probabilities,
 )
+from ablate.statistics.sequential import Looks, holm_at_look, look_levels, over_looks
 from ablate.statistics.verdicts import Comparison, Direction, Outcome, Verdict, decide
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Identity",
     "Improvement",
     "Interval",
+    "Looks",
     "MeanEffect",
     "Outcome",
     "RankEffect",
@@ -58,11 +60,14 @@ __all__ = [
     "guarded_effect",
     "hit_difference",
     "holm",
+    "holm_at_look",
     "identity",
     "image_differences",
     "improvement",
     "look_alpha",
+    "look_levels",
     "mean_effect",
+    "over_looks",
     "rank_effect",
     "ratio",
     "seeds_needed",

@@ -23,6 +23,7 @@ from ablate.statistics.failures import Exposure
 from ablate.statistics.families import holm, look_alpha
 from ablate.statistics.guarded import GuardedEffect
 from ablate.statistics.power import MAX_SEEDS, seeds_needed
+from ablate.statistics.sequential import Looks, holm_at_look
 
 # Two seeds sometimes agree by chance, whatever the spread: equivalence needs a third.
 MIN_SEEDS_OF_EQUIVALENCE = 3
@@ -119,6 +120,8 @@ class Verdict:
         equivalence_p_adjusted: the same, adjusted for the family and the looks.
         seeds_needed: total number of seeds that would decide an inconclusive claim; None where it is not known, or too
             large (MAX_SEEDS).
+        differs: whether Holm's test of the nulls rejects the claim's; the verdict needs the smallest effect as well.
+        agrees: whether Holm's test of equivalence rejects.
     """
 
     outcome: Outcome
@@ -130,6 +133,8 @@ class Verdict:
     equivalence_p: float
     equivalence_p_adjusted: float
     seeds_needed: int | None
+    differs: bool = False
+    agrees: bool = False
 
     @property
     def further_seeds(self) -> int | None:
@@ -143,6 +148,7 @@ def decide(
     alpha: float = 0.05,
     look: int = 1,
     num_looks: int = 1,
+    declared: Looks | None = None,
     power: float = 0.8,
     plan: bool = True,
 ) -> list[Verdict]:
@@ -164,6 +170,8 @@ def decide(
         alpha: error level of the family over all looks, in (0, 0.5).
         look: which look at the growing data this is, from 1.
         num_looks: looks declared before the first run.
+        declared: where the numbers of seeds of all looks are declared, these, and what earlier looks of the family have
+            rejected; it takes the place of `num_looks`, and `comparisons` are the claims that this look tests.
         power: probability with which `seeds_needed` seeds decide, in (0, 1).
         plan: whether to compute `seeds_needed`, which takes most of the time.
 
@@ -186,12 +194,17 @@ def decide(
         )
     if not 0 < power < 1:
         raise ValueError(f"`power` must lie in (0, 1), got {power}; 0.8 is customary")
-    spent = look_alpha(alpha, look, num_looks)
+    spent = look_alpha(alpha, look, len(declared.seeds) if declared else num_looks)
     if not comparisons:
         return []
     p = [c.effect.p_value(c.null) for c in comparisons]
     equivalence_p = [_equivalence_p(c) for c in comparisons]
-    differ, agree = holm(p, spent), holm(equivalence_p, spent)
+    if declared is None:
+        differ, agree, factor = holm(p, spent), holm(equivalence_p, spent), num_looks
+    else:
+        left = declared.num_claims - declared.num_different, declared.num_claims - declared.num_equivalent
+        differ, factor = holm_at_look(p, alpha, look, declared.seeds, left[0]), 1
+        agree = holm_at_look(equivalence_p, alpha, look, declared.seeds, left[1], one_sided=True)
     verdicts = []
     for i, c in enumerate(comparisons):
         error, equivalence_error = float(differ.alphas[i]), float(agree.alphas[i])
@@ -204,11 +217,13 @@ def decide(
                 comparison=c,
                 interval=interval,
                 p=p[i],
-                p_adjusted=min(1.0, float(differ.adjusted[i]) * num_looks),
+                p_adjusted=min(1.0, float(differ.adjusted[i]) * factor),
                 equivalence_interval=equivalence_interval,
                 equivalence_p=equivalence_p[i],
-                equivalence_p_adjusted=min(1.0, float(agree.adjusted[i]) * num_looks),
+                equivalence_p_adjusted=min(1.0, float(agree.adjusted[i]) * factor),
                 seeds_needed=_seeds_needed(c, error, equivalence_error, power) if plan and inconclusive else None,
+                differs=bool(differ.rejected[i]),
+                agrees=bool(agree.rejected[i]),
             )
         )
     return verdicts

@@ -73,7 +73,8 @@ class Manifest:
         overrides: changes of every arm from the command line.
         command: the command line that started the study.
         arms: in the study's order.
-        looks: number of report seeds at each look so far, the present one last.
+        looks: number of report seeds at each look so far, the present one last; where the study declares them
+            beforehand, of all its looks.
     """
 
     schema: int = SCHEMA_VERSION

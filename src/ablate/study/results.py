@@ -2,8 +2,8 @@
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ablate.errors import UserError
@@ -45,6 +45,7 @@ class ArmResult:
         failures: by seed, the last line of a failed run's error; report and tuning runs.
         refused: by folder of the run, relative to the output folder, why the record in it is not this arm's; such a run
             is missing.
+        seeds: report seeds that it needs now; None for all of the study's.
     """
 
     planned: PlannedArm
@@ -53,6 +54,7 @@ class ArmResult:
     tuning: list[dict[int, Record]] = field(default_factory=list)
     failures: dict[int, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    seeds: list[int] | None = None
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -105,6 +107,24 @@ class Results:
     def look(self) -> int:
         """Which look this is, from 1."""
         return len(self.manifest.looks)
+
+    def seeds_of(self, arm: ArmResult) -> list[int]:
+        """Return the report seeds that an arm needs now."""
+        return self.study.seeds if arm.seeds is None else arm.seeds
+
+    def with_seeds(self, needed: Mapping[str, int]) -> "Results":
+        """Return the results in which each arm has so many seeds, by its label, and no records of others."""
+        arms = []
+        for arm in self.arms:
+            seeds = self.study.seeds[: needed[arm.label]]
+            records = {seed: arm.records[seed] for seed in seeds if seed in arm.records}
+            arms.append(replace(arm, seeds=seeds, records=records))
+        return replace(self, arms=arms)
+
+    def at(self, num_seeds: int) -> "Results":
+        """Return the results of the study's first seeds alone, as a study with a fixed number of seeds has them."""
+        trimmed = self.with_seeds({arm.label: num_seeds for arm in self.arms})
+        return replace(trimmed, study=replace(self.study, seeds=self.study.seeds[:num_seeds]))
 
 
 def metric_value(record: Record | None, metric: str) -> float:
@@ -234,7 +254,7 @@ def missing_runs(results: Results) -> Iterator[Job]:
         Job(label=arm.label, variant=arm.chosen, seed=seed)
         for seed in study.seeds
         for arm in results.arms
-        if arm.chosen is not None and seed not in arm.records
+        if arm.chosen is not None and seed not in arm.records and seed in results.seeds_of(arm)
     ]
     for job in jobs:
         if job.folder not in seen:
@@ -242,11 +262,15 @@ def missing_runs(results: Results) -> Iterator[Job]:
             yield job
 
 
-def write_runs(manifest: Manifest, folder: Path) -> None:
+def write_runs(manifest: Manifest, folder: Path, seeds: Mapping[str, Sequence[int]] | None = None) -> None:
     """Write runs.csv: every run of the study with its state, found from the files in the run's folder.
 
     States: finished (diverged runs too), failed, begun (a checkpoint or at least a configuration is there), to do; and
     not chosen for the report runs of an arm whose tuning is not finished.
+
+    Args:
+        manifest, folder: of the study.
+        seeds: by label of the arm, the report seeds that it needs now; by default all of the study's.
     """
     results = collect(manifest, folder)
     rows = [["arm", "value", "seed", "state", "folder"]]
@@ -257,7 +281,8 @@ def write_runs(manifest: Manifest, folder: Path) -> None:
             for variant, records in zip(arm.planned.variants, known, strict=True)
             for seed in results.study.tuning_seeds
         ]
-        runs += [(arm.chosen, seed, seed in arm.records) for seed in results.study.seeds]
+        needed = results.study.seeds if seeds is None else seeds[arm.label]
+        runs += [(arm.chosen, seed, seed in arm.records) for seed in needed]
         for variant, seed, finished in runs:
             place = f"{variant.folder}/seed-{seed}" if variant else ""
             value = "" if variant is None or variant.value is None else str(variant.value)

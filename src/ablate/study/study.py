@@ -8,7 +8,7 @@ A study file (conf/study/*.yaml) holds
       - zip: {optimizer.lr: [0.1, 0.2], trainer.batch_size: [64, 128]}
       - leave_one_out: {normalization: [batch, none], augmentation: [crop_flip, none]}   [default, ablated]
       - add_one_in: {normalization: [batch, none], augmentation: [crop_flip, none]}
-    seeds: 5                                   a number, or a list
+    seeds: 5                                   a number, a list, or {from: 4, to: 16, looks: 4}, see `study.seeds`
     tuning: {key: optimizer.lr, values: [0.01, 0.1], seeds: 3, metric: val/accuracy}     or null
     fixed: {key: optimizer.lr, values: {activation=tanh: 0.03}, source: where they are from}     instead, or null
     alpha: 0.05                                error level of each family of claims, over all looks
@@ -16,6 +16,7 @@ A study file (conf/study/*.yaml) holds
     looks: 2                                   how often verdicts may be drawn: 1 + how often seeds may be added
     claims: {name: {...}}                      see `Claim`; or a list of files in conf/claim, each {name: {...}, ...}
                                                and, unless it says otherwise, a family of its own
+    minutes: 20                                with declared looks: take those that end in time, and the first always
     seconds_a_run: 5                           on one core, to say beforehand how long it will take
     profiles: {full: {base: [...], seeds: 10}} profile=full puts these in the place of the above; {full: {like: NAME}}
 
@@ -33,6 +34,7 @@ from ablate.config import schema
 from ablate.config.overrides import from_yaml, key_of, over, text
 from ablate.errors import UserError
 from ablate.study.claim import Axes, Claim
+from ablate.study.seeds import read_seeds
 
 # Tuning runs have seeds of their own, so that no score that chose a value is used to judge it.
 TUNING_SEED = 1_000_000
@@ -117,6 +119,9 @@ class Arm:
 class Study:
     """See the module; `name` is the file's stem, `title` and `source` its first comment lines.
 
+    `schedule` holds the number of seeds at each declared look, and `seeds` all seeds of the last; it is empty where
+    every arm has all seeds from the beginning. `minutes` is how long a command may take for further looks.
+
     `only` names the claims to judge, with their arms; by default all. The error level of a family is still shared by
     all its claims, so that asking for one alone makes no verdict easier to reach.
 
@@ -140,6 +145,8 @@ class Study:
     only: list[str] = field(default_factory=list)
     profile: str = ""
     seconds_a_run: float | None = None
+    schedule: list[int] = field(default_factory=list)
+    minutes: float | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds or min(self.seeds) < 0:
@@ -153,6 +160,11 @@ class Study:
         if not 0 < self.failure_share < 1:
             raise UserError(
                 f"`study.failure_share` must lie in (0, 1), got {self.failure_share}; 0.1 is one failing run in ten"
+            )
+        if self.schedule and self.looks != len(self.schedule):
+            raise UserError(
+                f"`study.looks` must be that of `study.seeds`, {len(self.schedule)}, got {self.looks}; drop it, or "
+                "give study.looks=null"
             )
         if self.looks < 1:
             raise UserError(f"`study.looks` must be at least 1, got {self.looks}")
@@ -273,8 +285,9 @@ def parse(name: str, content: Mapping[str, Any], title: str = "", source: str = 
     """
     given = {"claims": {}, **{key: value for key, value in content.items() if value is not None}}
     parts = schema.check_place(given, "study")
-    if isinstance(parts.get("seeds"), int):
-        parts["seeds"] = list(range(parts["seeds"]))
+    if "seeds" in parts:
+        parts["seeds"], schedule = read_seeds(parts["seeds"])
+        parts |= {"schedule": schedule, "looks": parts.get("looks", len(schedule))} if schedule else {}
     for key, kind in (("tuning", Tuning), ("fixed", Fixed)):
         if key in parts:
             parts[key] = _build(kind, f"study.{key}", "", parts[key])

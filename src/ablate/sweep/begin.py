@@ -18,7 +18,7 @@ from ablate.training.identity import is_unscientific
 # What decides the verdicts but not the runs: fixed before the first run.
 DECIDING = ("claims", "alpha", "failure_share", "looks")
 PROSE = ("text", "source", "published", "note", "explained_by", "figure", "file")
-ESTIMATE = "seconds_a_run"  # how long a run takes; decides nothing
+TIMES = ("seconds_a_run", "minutes")  # how long a run and the further looks take; decide nothing
 Started = tuple[Manifest, Path]  # of a study, and its folder
 
 
@@ -38,7 +38,7 @@ def study_folder(output_dir: Path, study: Study, definition: dict[str, Any], ove
     """
     base = [override for override in definition.get("base", []) if not is_unscientific(key_of(override))]
     meant = sorted(override for override in overrides if not is_unscientific(key_of(override)))
-    runs = {key: value for key, value in definition.items() if key not in (*DECIDING, ESTIMATE)}
+    runs = {key: value for key, value in definition.items() if key not in (*DECIDING, *TIMES)}
     content = {"definition": {**runs, "base": base}, "overrides": meant}
     name = safe_name(study.name, 80, repeat=False).strip("_,.")
     return output_dir / "studies" / named_folder(name, content)
@@ -72,6 +72,11 @@ def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool
         raise UserError(f"`extra_seeds` must be at least 0, got {extra_seeds}")
     if extra_seeds:
         study = manifest.study()
+        if study.schedule:
+            raise UserError(
+                f"`extra_seeds` is for a fixed number of seeds, and study {study.name} declares all its looks "
+                f"({', '.join(map(str, study.schedule))} seeds); leave it out"
+            )
         unfinished = known is None or next(missing_runs(collect(manifest, folder)), None) is not None
         added = [b - a for a, b in itertools.pairwise(manifest.looks)]
         if unfinished and added[-1:] == [extra_seeds]:
@@ -166,5 +171,5 @@ def begin_manifest(
         overrides=list(overrides),
         command=command,
         arms=arms,
-        looks=[len(study.seeds)],
+        looks=study.schedule or [len(study.seeds)],
     )

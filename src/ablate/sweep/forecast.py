@@ -1,11 +1,13 @@
 """What is printed before a study begins: its arms, which runs are done, and how long the others will take."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from ablate.judging.looks import most_seeds
 from ablate.judging.selection import unmeasured_runs
 from ablate.study.manifest import coinciding, same_runs
 from ablate.study.results import Results, missing_runs
+from ablate.study.study import Study
 from ablate.tables import clock
 
 
@@ -13,7 +15,7 @@ def study_overview(results: Results, *, with_arms: bool = True) -> str:
     """Return a study's arms, seeds and tuning, and how many runs are done, arm by arm if asked for."""
     study = results.study
     profile = f" profile={study.profile}" if study.profile else ""
-    lines = [f"study {study.name}{profile}: {len(results.arms)} arms, {len(study.seeds)} seeds each"]
+    lines = [f"study {study.name}{profile}: {len(results.arms)} arms, {seeds_each(study)}"]
     lines += [same_runs(labels) for labels in coinciding(arm.planned for arm in results.arms)]
     if study.tuning:
         tuning = study.tuning
@@ -29,7 +31,7 @@ def study_overview(results: Results, *, with_arms: bool = True) -> str:
     for arm in results.arms if with_arms else ():
         planned = len(arm.tuning) * len(study.tuning_seeds)
         tuned = f", {sum(map(len, arm.tuning))} of {planned} tuning" if study.tuning else ""
-        lines.append(f"  {arm.label}: {len(arm.records)} of {len(study.seeds)} runs done{tuned}")
+        lines.append(f"  {arm.label}: {len(arm.records)} of {len(results.seeds_of(arm))} runs done{tuned}")
     if anew := sum(1 for _ in unmeasured_runs(results)):
         lines.append(f"{anew} finished runs did not measure what a claim is about, and will be trained again")
     return "\n".join(lines)
@@ -38,28 +40,58 @@ def study_overview(results: Results, *, with_arms: bool = True) -> str:
 def forecast(studies: Sequence[Results], num_workers: int) -> str:
     """Return how many runs of all studies are left, shared ones counted once, and about how long they take.
 
+    Where a study declares looks, the range is from the runs of the present looks to those of all looks of open claims.
     A study's runs are assumed to take the mean time of its finished ones, or, if there are none, the time on one core
     that its file gives.
     """
+    least = runs_left(studies)
+    most = runs_left([found.with_seeds(most_seeds(found)) if found.study.schedule else found for found in studies])
+    if not most.runs:
+        return "no run is left"
+    shown = f"{least.runs} to {most.runs} runs left" if most.runs > least.runs else f"{most.runs} runs left"
+    if not most.timed:
+        return f"{shown}; how long one takes is not known yet"
+    unknown = f", and {most.runs - most.timed} of unknown length" if most.timed < most.runs else ""
+    times = list(dict.fromkeys(clock(left.seconds / num_workers) for left in (least, most)))
+    return f"{shown}: about {' to '.join(times)}, {num_workers} at once{unknown}"
+
+
+class Left(NamedTuple):
+    """How many runs are left, of how many of them the time is known, and that time in seconds on one worker."""
+
+    runs: int
+    timed: int
+    seconds: float
+
+
+def runs_left(studies: Sequence[Results]) -> Left:
+    """Return how many runs of all studies are left, shared ones counted once."""
     known: set[Any] = set()
     num_runs, num_timed, seconds = 0, 0, 0.0
     for results in studies:
         runs: set[Any] = {job.folder for job in missing_runs(results)}
         # The value of these arms is not known yet; arms of equal variants will have the same.
-        runs |= {(arm.identity, seed) for arm in results.arms if arm.chosen is None for seed in results.study.seeds}
+        runs |= {(arm.identity, seed) for arm in results.arms if arm.chosen is None for seed in results.seeds_of(arm)}
         left = len(runs - known)
         known |= runs
         num_runs += left
         if each := seconds_a_run(results):
             num_timed += left
             seconds += left * each
-    if not num_runs:
-        return "no run is left"
-    runs_left = f"{num_runs} runs left"
-    if not num_timed:
-        return f"{runs_left}; how long one takes is not known yet"
-    unknown = f", and {num_runs - num_timed} of unknown length" if num_timed < num_runs else ""
-    return f"{runs_left}: about {clock(seconds / num_workers)}, {num_workers} at once{unknown}"
+    return Left(num_runs, num_timed, seconds)
+
+
+def seeds_each(study: Study) -> str:
+    """Return how many seeds the arms get, and at how many the looks are declared.
+
+    >>> seeds_each(Study(name="s", seeds=[0, 1, 2]))
+    '3 seeds each'
+    """
+    if not study.schedule:
+        return f"{len(study.seeds)} seeds each"
+    first, last = study.schedule[0], study.schedule[-1]
+    minutes = f", further looks as long as {study.minutes:g} minutes allow" if study.minutes else ""
+    return f"{first} to {last} seeds each (looks at {', '.join(map(str, study.schedule))}{minutes})"
 
 
 def seconds_a_run(results: Results) -> float | None:

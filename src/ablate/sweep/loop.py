@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +15,13 @@ from filelock import FileLock, Timeout
 
 from ablate.config.overrides import text
 from ablate.errors import Unusable, UserError
+from ablate.judging import collect
 from ablate.judging.selection import unmeasured_runs
+from ablate.study import results as study_results
 from ablate.study.manifest import Variant
-from ablate.study.results import Job, Results, collect, missing_runs, read_failure, read_own, state_of, write_runs
+from ablate.study.results import Job, Results, missing_runs, read_failure, read_own, state_of, write_runs
 from ablate.sweep.begin import Started
+from ablate.sweep.budget import Budget
 from ablate.sweep.progress import ProgressPrinter
 from ablate.training.directory import set_aside
 from ablate.training.identity import measures
@@ -31,7 +34,9 @@ MAX_LOSSES = 2  # how often a run is launched again whose worker ended without a
 Launch = Callable[[list[Job], bool, bool], None]
 
 
-def do_runs(studies: Sequence[Started], launch: Launch, rerun: bool = False) -> tuple[list[Results], dict[str, str]]:
+def do_runs(
+    studies: Sequence[Started], launch: Launch, rerun: bool = False, budget: Budget | None = None
+) -> tuple[list[Results], dict[str, str]]:
     """Launch missing runs until none is missing; return the results and {folder: last line of its error} of failures.
 
     A run that studies share is done once. A run that failed is not tried again in this call. A worker that is killed
@@ -43,6 +48,7 @@ def do_runs(studies: Sequence[Started], launch: Launch, rerun: bool = False) -> 
         launch: (jobs, wait, rerun) does the jobs and returns when they are over, failed or not; with `wait`, it waits
             for a run that another process is doing; with `rerun`, it does a finished one anew.
         rerun: first do all runs again, the finished ones too.
+        budget: the time for looks after the first; by default open claims take all that are declared.
     """
     folder = studies[0][1]
     output_dir = folder.parent.parent
@@ -57,22 +63,27 @@ def do_runs(studies: Sequence[Started], launch: Launch, rerun: bool = False) -> 
     launched: set[str] = set()
     measured: set[str] = set()
     num_idle = 0  # batches in a row in which nothing began
+    granted = None if budget is None else budget.granted
+    seeds: dict[Path, int] = {}
     while True:
-        results = collect_all(studies)
+        results = collect_all(studies, granted)
         if set_aside_refused(results):
-            results = collect_all(studies)
+            results = collect_all(studies, granted)
         jobs = [job for job in each_once(results, missing_runs) if job.folder not in failed]
         jobs = [job for job in jobs if not losses[job.folder]] or jobs[:1]
         if not jobs:
             unmeasured = each_once(results, unmeasured_runs)
             jobs = [job for job in unmeasured if job.folder not in measured | failed.keys()]
             if not jobs:
+                if budget and grant_looks(budget, studies, failed):
+                    continue
                 write_all(studies)
-                return results, failed
+                return (collect_all(studies) if budget else results), failed
             print(f"{len(jobs)} finished runs did not measure what a claim is about: trained again, the old ones kept")
             do_batch(jobs, studies, launch, failed, rerun=True)
             measured |= {job.folder for job in jobs}
             continue
+        say_who_goes_on(results, seeds)
         wait = any(job.folder in launched for job in jobs)  # the first time, a run of another process is skipped
         launched |= {job.folder for job in jobs}
         before = {job.folder: state_of(output_dir / job.folder) for job in jobs}
@@ -98,9 +109,30 @@ def edited_meanwhile(variant: Variant, folder: Path) -> str:
     return f"{what} while the study was running; undo the change to go on" if what else ""
 
 
-def collect_all(studies: Sequence[Started]) -> list[Results]:
-    """Read the records of each study."""
-    return [collect(manifest, folder) for manifest, folder in studies]
+def collect_all(studies: Sequence[Started], granted: Mapping[Path, Mapping[str, int]] | None = None) -> list[Results]:
+    """Read the records of each study; `granted` are the looks that it may take, by default all, see `Budget`."""
+    return [
+        collect(manifest, folder, None if granted is None else granted.get(folder, {})) for manifest, folder in studies
+    ]
+
+
+def grant_looks(budget: Budget, studies: Sequence[Started], failed: Mapping[str, str]) -> bool:
+    """Grant the looks that fit into the budget and print their claims; return whether there are any."""
+    everything = [study_results.collect(manifest, folder) for manifest, folder in studies]
+    names = budget.grant(everything, failed.keys())
+    if names:
+        print(f"next look of {', '.join(names)}")
+    return bool(names)
+
+
+def say_who_goes_on(studies: Sequence[Results], known: dict[Path, int]) -> None:
+    """Print how many arms of a study get further seeds, when their number grows after a look; `known` is updated."""
+    for results in (found for found in studies if found.study.schedule):
+        numbers = [len(results.seeds_of(arm)) for arm in results.arms]
+        most = max(numbers)
+        if most > known.get(results.folder, results.study.schedule[0]):
+            print(f"study {results.study.name}: {numbers.count(most)} of {len(numbers)} arms go on to {most} seeds")
+        known[results.folder] = most
 
 
 def set_aside_refused(results: Sequence[Results]) -> int:
@@ -167,7 +199,11 @@ def measures_by_folder(results: Sequence[Results]) -> dict[str, list[str]]:
 def write_all(studies: Sequence[Started]) -> None:
     """Write every study's runs.csv."""
     for manifest, folder in studies:
-        write_runs(manifest, folder)
+        seeds = None
+        if manifest.study().schedule:
+            results = collect(manifest, folder)
+            seeds = {arm.label: results.seeds_of(arm) for arm in results.arms}
+        write_runs(manifest, folder, seeds)
 
 
 def do_batch(

@@ -54,6 +54,7 @@ def named_studies(
     found = []
     for part in names:
         content = patch(with_profile(part, read_study(files[part]), profile, files), changes)
+        content = with_looks_of_seeds(content, changes)
         found.append((part, with_claims(part, content, claim_files)))
     if names != [name]:
         found = without_idle(found)
@@ -66,6 +67,18 @@ def named_studies(
         study = parse(part, definition, *catalog.caption(files[part])).with_overrides(overrides)
         requests.append(Request(study, definition, list(overrides)))
     return requests
+
+
+def with_looks_of_seeds(content: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """Return the content of a study file without its `looks` where a change declares them with the seeds.
+
+    >>> with_looks_of_seeds({"seeds": {"from": 4, "to": 8, "looks": 3}, "looks": 2}, ["seeds={from: 4, ...}"])
+    {'seeds': {'from': 4, 'to': 8, 'looks': 3}}
+    """
+    given = {change.partition("=")[0] for change in changes}
+    if "seeds" not in given or "looks" in given or not isinstance(content.get("seeds"), dict):
+        return content
+    return {key: value for key, value in content.items() if key != "looks"}
 
 
 def collection_of(name: str, profile: str | None, command: str, where: Sequence[Path]) -> Collection | None:

@@ -19,6 +19,7 @@ from ablate.study.manifest import Variant, check_validated, plan_arms
 from ablate.study.results import Job, Results
 from ablate.study.study import Study
 from ablate.sweep.begin import Started, begin_all, begin_manifest, study_folder
+from ablate.sweep.budget import Budget, open_claims
 from ablate.sweep.forecast import forecast, study_overview
 from ablate.sweep.loop import Launch, collect_all, do_runs, measures_by_folder
 from ablate.sweep.machine import Machine, in_turn
@@ -64,6 +65,11 @@ def check_requests(requests: Sequence[Request], check: Callable[[Sequence[str]],
     Raises:
         UserError: something is refused; the arm is named.
     """
+    if any(study.minutes for study, _, _ in requests) and not any(study.schedule for study, _, _ in requests):
+        raise UserError(
+            f"`study.minutes` says how long further looks may take, and study {requests[0].study.name} declares none; "
+            "declare them with study.seeds={from: 4, to: 16, looks: 4}"
+        )
     for study, _, _ in requests:
         check_claims(study)
         tuned = [tuning_override(study, value) for value in study.tuning.values] if study.tuning else []
@@ -97,8 +103,12 @@ def do_studies(
         return {}
     collection = begin_collection(studies, options)  # before the runs, so that an unfinished one is reported too
     launch = launcher(submit, options, machine, measures_by_folder(results))
-    results, failed = do_runs(studies, launch, rerun=options.rerun)
+    minutes = max((study.minutes or 0.0 for study, _, _ in requests), default=0.0)
+    budget = Budget(minutes, machine.num_workers) if minutes else None
+    results, failed = do_runs(studies, launch, rerun=options.rerun, budget=budget)
     conclude(studies, results, collection, failed, options)
+    if budget and (names := [name for found in results for name in open_claims(found)]):
+        print(f"\nopen after study.minutes={minutes:g}: {', '.join(names)}; the same command goes on")
     return failed
 
 
