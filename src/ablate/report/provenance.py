@@ -108,8 +108,15 @@ def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[s
         rows.append(("Claims", f"only {', '.join(study.only)}; the study's other claims were not tested"))
     if judgements:
         looks = f"look {results.look} of {study.looks}"
+        rows.append(("Registered", registration_of(results)))
         rows.append(("Error level", f"{study.alpha:g} a family of claims (Holm) over all looks; this is {looks}"))
     return rows
+
+
+def registration_of(results: Results) -> str:
+    """Return when the study's plan was registered, and its hash."""
+    registration = results.manifest.registration
+    return registration.sentence() if registration else "no: an earlier version of ablate began this study"
 
 
 def as_tuned_before(fixed: Fixed, labels: Sequence[str]) -> str:
