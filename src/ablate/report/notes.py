@@ -90,7 +90,9 @@ def known_before(judgement: "Judgement") -> list[str]:
     """Return why a claim is post hoc, and how many of its runs had finished before it was registered."""
     found = [f"post hoc: {judgement.post_hoc}"] if judgement.post_hoc else []
     if judgement.finished_before:
-        found.append("{:,} of {:,} runs were finished before the plan was registered".format(*judgement.finished_before))
+        found.append(
+            "{:,} of {:,} runs were finished before the plan was registered".format(*judgement.finished_before)
+        )
     return found
 
 

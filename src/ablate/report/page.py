@@ -26,7 +26,8 @@ CSV_CLAIM = ("name", "text", "form", "metric", "smallest_effect", "at_least", "f
 CSV_NUMBERS = (
     "outcome", "reason", "treatment", "control", "treatment_mean", "control_mean", "estimate", "low", "high", "level",
     "p", "p_adjusted", "equivalence_p", "equivalence_p_adjusted", "num_seeds", "further_seeds", "sign_flip_p",
-    "sign_flip_smallest_p", "improvement", "value_sensitive", "budget", "num_images", "failed", "post_hoc", "finished_before",
+    "sign_flip_smallest_p", "improvement", "value_sensitive", "budget", "num_images", "failed",
+    "post_hoc", "finished_before",
 )  # fmt: skip
 
 
@@ -73,7 +74,9 @@ def to_html(results: Results, judgements: "Sequence[Judgement]", content: StudyC
         "report.html",
         **vars(content),
         counts=count_outcomes(judgements),
-        exact="; ".join(s for s in (cost_sentence(judgements), exact_sentence(judgements), post_hoc_sentence(judgements)) if s),
+        exact="; ".join(
+            s for s in (cost_sentence(judgements), exact_sentence(judgements), post_hoc_sentence(judgements)) if s
+        ),
         strips={v.number: Markup(effect_plots.strip(v)) for v in verdicts if v.judgement.differences},
         forest=Markup(effect_plots.forest(verdicts)),
         rails=arm_rails(results, content.arms),

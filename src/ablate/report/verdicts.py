@@ -65,6 +65,11 @@ class VerdictRow:
         return f"{self.style.symbol} {self.judgement.outcome}{self.post_hoc}"
 
     @property
+    def symbol(self) -> str:
+        """The outcome's symbol, with an asterisk where the claim is post hoc."""
+        return f"{self.style.symbol}{'*' if self.judgement.post_hoc else ''}"
+
+    @property
     def post_hoc(self) -> str:
         """The mark of a claim that was not made before its runs, "" for others."""
         return ", post hoc" if self.judgement.post_hoc else ""

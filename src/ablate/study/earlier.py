@@ -26,7 +26,7 @@ from ablate.study.verdict_file import Looked, looks_at
 from ablate.training.record import RECORD_NAME
 
 # Parts of a plan that decide no verdict, or that are compared in another way.
-COMPARED_OTHERWISE = ("study", "profile", "arms", "seeds", "minutes", "claims", "only", PROGRAM)
+COMPARED_OTHERWISE = ("study", "profile", "arms", "seeds", "claims", "only", PROGRAM)
 SENTENCE = "text"
 
 
@@ -131,7 +131,8 @@ def examine(manifest: Manifest, studies: Sequence[Earlier], output_dir: Path, no
         cells = fingerprints_of(claim, manifest)
         mine = set(study.seeds)
         sharing = [other for other in studies if mine & set(other.seeds) and any(c & other.fingerprints for c in cells)]
-        same = [other for other in sharing if changes(plan, other.plan, claim.name) == []]
+        whole = [other for other in sharing if all(c & other.fingerprints for c in cells)]
+        same = [other for other in whole if changes(plan, other.plan, claim.name) == []]
         kept = [s for s in same if s.registration and claim.name not in s.registration.post_hoc]
         since = min((other.date for other in kept), default=now)
         if since < now:
@@ -141,10 +142,13 @@ def examine(manifest: Manifest, studies: Sequence[Earlier], output_dir: Path, no
         reasons = [claim.post_hoc]
         reasons += [other.registration.post_hoc.get(claim.name, "") for other in same if other.registration]
         had: dict[int, str] = {}  # number of seeds of an earlier look -> study
+        told: list[list[str] | None] = []  # what differs in earlier studies; the first of several is named
         for other in sharing:
             if other not in same:
-                seen = set(other.judged(since)) & mine
-                reasons.append(_why(claim, plan, other, cells) if seen else "")
+                what = changes(plan, other.plan, claim.name)
+                if set(other.judged(since)) & mine and what not in told:
+                    told.append(what)
+                    reasons.append(_why(what, other, cells))
                 continue
             judged = other.judged(now)
             if set(judged) <= mine:
@@ -188,8 +192,9 @@ def changes(mine: Mapping[str, Any], other: Mapping[str, Any], name: str) -> lis
     keys = (mine.keys() | other.keys()) - set(COMPARED_OTHERWISE)
     pairs |= differing({key: other.get(key) for key in sorted(keys)}, {key: mine.get(key) for key in sorted(keys)})
     found = [f"{_named(key)} {_shown(then)} in {{}}, {_shown(now)} here" for key, (then, now) in pairs.items()]
-    if _family(claims, claim) != _family(others, there):
-        sizes = len(_family(others, there)), len(_family(claims, claim))
+    mates, theirs_mates = _mates(claims, claim), _mates(others, there)
+    if mates != theirs_mates:
+        sizes = len(theirs_mates) + 1, len(mates) + 1
         same_size = "other claims in its family in {} than here"
         found.append(same_size if len(set(sizes)) == 1 else "family of {} claims in {{}}, of {} here".format(*sizes))
     return found
@@ -208,9 +213,9 @@ def _content(claim: Claim) -> dict[str, Any]:
     return {key: value for key, value in vars(claim).items() if key not in left_out}
 
 
-def _family(claims: Mapping[str, Claim], claim: Claim) -> list[str]:
-    """Return the tested claims that share the error level of a claim, in a form that can be compared."""
-    members = [other for other in claims.values() if other.family == claim.family and other.is_tested]
+def _mates(claims: Mapping[str, Claim], claim: Claim) -> list[str]:
+    """Return the other tested claims that share the error level of a claim, in a form that can be compared."""
+    members = (o for o in claims.values() if o.family == claim.family and o.is_tested and o.name != claim.name)
     return sorted(str(sorted(_content(member).items())) for member in members)
 
 
@@ -223,11 +228,16 @@ def _shown(value: Any) -> str:
     return "none" if value is None else text.replace("{", "{{").replace("}", "}}")
 
 
-def _why(claim: Claim, plan: Mapping[str, Any], other: Earlier, cells: Sequence[frozenset[str]]) -> str:
-    """Return why a claim is post hoc although `other` had judged runs of it, "" where it is not."""
-    found = changes(plan, other.plan, claim.name)
-    if found:
-        first, *more = found
+def _why(what: Sequence[str] | None, other: Earlier, cells: Sequence[frozenset[str]]) -> str:
+    """Return why a claim is post hoc of which `other` had judged runs, "" if it is not.
+
+    Args:
+        what: differs, see `changes`.
+        other: the earlier study.
+        cells: fingerprints of the claim's cells.
+    """
+    if what:
+        first, *more = what
         return "; ".join([first.format(other), *(line.replace("in {}", "there").format() for line in more)])
     seen = sum(bool(cell & other.fingerprints) for cell in cells)
     return f"a new claim over runs that {other} had judged" if seen >= min(2, len(cells)) else ""

@@ -16,8 +16,8 @@ from ablate.study.claim import Axes, Claim
 from ablate.study.study import Study
 from ablate.training.identity import NUMERICS_VERSION
 
-# For readers, or replaced by the fingerprints of the arms: not in the plan.
-NOT_PLANNED = ("title", "source", "base", "grids", "seconds_a_run")
+# Not in the plan: for readers, a budget that decides no verdict, or replaced by the fingerprints of the arms.
+NOT_PLANNED = ("title", "source", "base", "grids", "minutes", "seconds_a_run")
 FOR_READERS = ("name", "source", "published", "note", "post_hoc", "explained_by", "figure", "file")
 # In the plan even at their defaults; all other fields are left out there, so that a new option changes no plan.
 ALWAYS = ("seeds", "alpha", "looks", "failure_share", "tuning", "text", "form", "metric", "smallest_effect", "family")

@@ -70,7 +70,8 @@ def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool
             if (now := deciding(manifest, key, free)) != (then := deciding(known, key, free)):
                 raise UserError(
                     f"{folder} was begun with other {key} ({changes(then, now)}), and what is claimed is fixed "
-                    "before the first run; undo the change, or copy the study under another name (its runs are shared)"
+                    "before the first run; undo the change, or copy the study under another name: its runs are shared, "
+                    "and claims that are changed after these were judged are marked as post hoc"
                 )
         manifest = replace(manifest, looks=known.looks, registration=known.registration)
     if extra_seeds < 0:
