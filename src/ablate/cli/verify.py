@@ -8,6 +8,7 @@ from pathlib import Path
 from ablate.config import catalog
 from ablate.errors import UserError
 from ablate.judging.verification import Checked, Verification, verify_study
+from ablate.report.pages import PAGES_NAME, changed_pages
 from ablate.report.phrases import plural
 from ablate.storage.archive import archives_in, is_archive, unpack
 from ablate.study.claim import Claim
@@ -45,6 +46,10 @@ def verified(folder: Path, where: Sequence[Path]) -> Iterator[Verification]:
         with tempfile.TemporaryDirectory(prefix="ablate-verify-") as name:
             unpack(folder, Path(name))
             yield from verified(Path(name), where)
+            if (pages := Path(name) / PAGES_NAME).exists():
+                problems = changed_pages(folder.parent, pages)
+                files = [Checked(what="pages", problems=problems)] if problems else []
+                yield Verification(folder=folder, title=f"pages beside {folder.name}", files=files, is_study=False)
         return
     studies = studies_in(folder.resolve())
     for study in studies:
@@ -105,7 +110,7 @@ def declared_claims(folder: Path, where: Sequence[Path]) -> dict[str, Claim] | N
 def lines(found: Verification) -> list[str]:
     """Return the title, and a line for each claim and for each file with a problem."""
     checked = [*found.files, *found.claims]
-    return [found.title, *(f"  {line(item)}" for item in checked)]
+    return [found.title, *(f"  {line(item)}" for item in checked or [Checked(what="all")])]
 
 
 def line(item: Checked) -> str:
@@ -128,4 +133,5 @@ def total(found: Sequence[Verification]) -> str:
     checked = f"{plural(records, 'record')} and {plural(predictions, 'file')} of predictions checked"
     counts = f"{len(claims) - num_wrong} ok, {num_wrong} different"
     wrong = f", and {plural(num_files, 'file')} with a problem" if num_files else ""
-    return f"{plural(len(found), 'study', 'studies')}, {plural(len(claims), 'claim')}: {counts}{wrong}; {checked}"
+    num_studies = sum(verification.is_study for verification in found)
+    return f"{plural(num_studies, 'study', 'studies')}, {plural(len(claims), 'claim')}: {counts}{wrong}; {checked}"

@@ -51,6 +51,7 @@ class Verification:
         files: those files with problems, the manifest and the registration among them.
         num_records: records whose checksum was checked.
         num_predictions: files of predictions that were compared with their records.
+        is_study: false where it is about the pages of studies.
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class Verification:
     files: list[Checked] = field(default_factory=list)
     num_records: int = 0
     num_predictions: int = 0
+    is_study: bool = True
 
     @property
     def is_ok(self) -> bool:
