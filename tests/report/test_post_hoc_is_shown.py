@@ -51,7 +51,7 @@ def test_the_reports_of_the_study_show_the_mark_the_reason_and_the_registration(
 
 
 def test_the_page_of_a_collection_shows_them_too(judged):
-    results, judgements = judged
+    results, _ = judged
     write_manifest(results.manifest, results.folder)
     fields = {"name": "lecture", "title": "", "source": "", "profile": "", "command": ""}
     collection = Collection(**fields, folders=[results.folder.name])
@@ -65,12 +65,11 @@ def test_the_page_of_a_collection_shows_them_too(judged):
         assert results.manifest.registration.sha256 in output
         assert "✓*" in output
         assert "* post hoc: chosen or changed after its runs had been judged" in output
-        assert "1 measured: 1 inconclusive" in output.replace("? ", "") or "1 measured:" in output
         assert "1 post hoc: 1 supported" in output
 
 
 def test_post_hoc_claims_are_counted_apart(judged):
-    results, judgements = judged
+    _, judgements = judged
     assert answer(judgements) == "1 inconclusive; 1 post hoc: 1 supported"
     assert headline([judged], page_level([judged]), {}) == {"inconclusive": 1}
     unmarked = [replace(judgements[0], post_hoc=""), judgements[1]]

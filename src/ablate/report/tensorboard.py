@@ -19,6 +19,7 @@ from ablate.config.overrides import text
 from ablate.report.curves import averaged_over, band, history
 from ablate.report.links import folder_names, link_runs
 from ablate.report.markdown import verdict_rows
+from ablate.report.notes import known_before
 from ablate.report.provenance import progress, records_of, registration_of, unsound
 from ablate.report.verdicts import answer, verdict_table
 from ablate.study.results import ArmResult, Results
@@ -180,7 +181,8 @@ def write_study(
         if judgements:
             rows = verdict_rows(verdict_table(results, judgements))
             add(writer, text_summary("registration", registration_of(results)))
-            add(writer, text_summary("verdicts", markdown([row[:5] for row in rows])))
+            known = [f"- {number}: {line}" for number, j in enumerate(judgements, 1) for line in known_before(j)]
+            add(writer, text_summary("verdicts", "\n".join([markdown([row[:5] for row in rows]), "", *known])))
     finally:
         writer.close()
 
