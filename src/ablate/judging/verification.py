@@ -19,6 +19,7 @@ from ablate.training.record import Record
 
 REL_TOLERANCE = 1e-6  # other versions of numpy and other processors differ in the last digits
 ABS_TOLERANCE = 1e-9
+MOST_SHOWN = 4  # differences of one claim
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,11 +240,13 @@ def against_stored(judgement: Any, stored: VerdictFile) -> list[str]:
     if there is None:
         return [f"{VERDICTS_NAME} has no such claim"]
     now = as_plain(judgement)
-    return [
+    found = [
         f"{key} is {_short(there[key])} in {VERDICTS_NAME}, {_short(now[key])} recomputed"
         for key in now
         if key in there and not alike(there[key], now[key])
     ]
+    more = len(found) - MOST_SHOWN
+    return [*found[:MOST_SHOWN], f"{more} more values differ"] if more > 1 else found
 
 
 def against_file(registered: Claim, declared: Claim | None) -> list[str]:
@@ -278,5 +281,5 @@ def alike(one: Any, other: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = f"{value:.6g}" if isinstance(value, float) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -181,8 +181,8 @@ def write_study(
         if judgements:
             rows = verdict_rows(verdict_table(results, judgements))
             add(writer, text_summary("registration", registration_of(results)))
-            known = [f"- {number}: {line}" for number, j in enumerate(judgements, 1) for line in known_before(j)]
-            add(writer, text_summary("verdicts", "\n".join([markdown([row[:5] for row in rows]), "", *known])))
+            reasons = [f"- {number}: {line}" for number, j in enumerate(judgements, 1) for line in known_before(j)]
+            add(writer, text_summary("verdicts", "\n".join([markdown([row[:5] for row in rows]), "", *reasons])))
     finally:
         writer.close()
 
