@@ -93,6 +93,9 @@ def test_a_page_is_verified_with_the_records_packed_beside_it(output_dir, tmp_pa
     assert (pages / "records.tar.gz").read_bytes() == first
     shutil.move(output_dir, tmp_path / "away")
     assert verify_command([str(pages)], WHERE)
+    assert (
+        "pages beside records.tar.gz\n  ok       files: unchanged\n2 studies, 2 claims: 2 ok" in capsys.readouterr().out
+    )
     (pages / "README.md").write_text("# Other verdicts\n")
     assert not verify_command([str(pages / "records.tar.gz")], WHERE)
     assert "pages: README.md is not the page that was packed with these records" in capsys.readouterr().out

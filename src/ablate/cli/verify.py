@@ -110,7 +110,7 @@ def declared_claims(folder: Path, where: Sequence[Path]) -> dict[str, Claim] | N
 def lines(found: Verification) -> list[str]:
     """Return the title, and a line for each claim and for each file with a problem."""
     checked = [*found.files, *found.claims]
-    return [found.title, *(f"  {line(item)}" for item in checked or [Checked(what="all")])]
+    return [found.title, *(f"  {line(item)}" for item in checked or [Checked(what="files", verdict="unchanged")])]
 
 
 def line(item: Checked) -> str:

@@ -100,7 +100,7 @@ def register(manifest: Manifest, folder: Path) -> Manifest:
         given = {claim.name: claim.post_hoc for claim in manifest.study().claims if claim.post_hoc}
         marks = {**given, **manifest.registration.post_hoc}
         return replace(manifest, registration=replace(manifest.registration, post_hoc=marks))
-    earlier, unread = earlier_studies(manifest, folder)
+    earlier, unread = earlier_studies(manifest, folder) if manifest.study().asked else ([], [])
     for line in unread:
         print(line, file=sys.stderr)
     found = examine(manifest, earlier, folder.parent.parent)
