@@ -31,6 +31,7 @@ usage: ablate [KEY=VALUE ...]                train one net; other keys: defaults
        ablate study=NAME [profile=NAME] [KEY=VALUE ...]
                                              run a study: runs, verdicts, report
        ablate report FOLDER                  write the report of a study
+       ablate verify FOLDER                  check verdicts against the records
        ablate figure NAME [KEY=VALUE ...]    compute and draw a figure
        ablate list [GROUP ...]               describe levels, studies, recipes
 
@@ -154,7 +155,16 @@ def figure_command(words: Sequence[str], where: Sequence[Path]) -> None:
     figure.figure_command(expand(words, where), where)
 
 
-SUBCOMMANDS = {"list": list_levels, "report": write_report, "figure": figure_command}
+def verify(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate verify FOLDER ...`: see `ablate.cli.verify`; ends with status 1 where something differs."""
+    from ablate.cli.verify import verify_command
+
+    if not verify_command(words, where):
+        console.flush()
+        sys.exit(1)
+
+
+SUBCOMMANDS = {"list": list_levels, "report": write_report, "verify": verify, "figure": figure_command}
 
 
 def compose_and_train() -> None:

@@ -109,6 +109,8 @@ class Judgement:
         next_look, next_seeds: the look whose runs the open claim needs now, and its number of seeds; None where it
             needs no further ones.
         missing: which of these runs are missing.
+        post_hoc: why the claim does not count as made before its runs, "" where it does.
+        finished_before: (runs that had finished when the claim was registered, runs of the claim); None where none had.
     """
 
     claim: Claim
@@ -152,3 +154,5 @@ class Judgement:
     next_look: int | None = None
     next_seeds: int | None = None
     missing: str = ""
+    post_hoc: str = ""
+    finished_before: tuple[int, int] | None = None

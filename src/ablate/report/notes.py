@@ -60,6 +60,7 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
     """Return what to know when reading a verdict."""
     study, claim = results.study, judgement.claim
     found = [Note(judgement.reason, "warning")] if judgement.reason else []
+    found += [Note(line, "warning") for line in known_before(judgement)]
     found += [Note(why) for why in judgement.unread]
     found += conditions(judgement)
     if judgement.value_sensitive and study.tuning:
@@ -85,6 +86,16 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
         found.append(Note("measured: " + "; ".join(mechanism(claim, m) for m in judgement.mechanisms)))
     if claim.note:
         found.append(Note(claim.note))
+    return found
+
+
+def known_before(judgement: "Judgement") -> list[str]:
+    """Return why a claim is post hoc, and how many of its runs had finished before it was registered."""
+    found = [f"post hoc: {judgement.post_hoc}"] if judgement.post_hoc else []
+    if judgement.finished_before:
+        found.append(
+            "{:,} of {:,} runs were finished before the plan was registered".format(*judgement.finished_before)
+        )
     return found
 
 

@@ -107,6 +107,8 @@ def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[s
         rows.append(("Tuning", "none: every arm runs with the settings it was given"))
     if study.only:
         rows.append(("Claims", f"only {', '.join(study.only)}; the study's other claims were not tested"))
+    if judgements:
+        rows.append(("Registered", registration_of(results)))
     if judgements and study.schedule:
         rows.append(("Error level", f"{study.alpha:g} a family of claims (Holm) over all looks"))
         rows.append(("Looks", looks_taken(study.schedule, judgements)))
@@ -133,6 +135,12 @@ def looks_taken(schedule: Sequence[int], judgements: "Sequence[Judgement]") -> s
     if names := [j.claim.name for j in tested if j.next_look]:
         parts.append(f"{len(names)} open: {', '.join(names)}")
     return f"declared at {', '.join(map(str, schedule))} seeds; {', '.join(parts) or 'no claim is tested'}"
+
+
+def registration_of(results: Results) -> str:
+    """Return when the study's plan was registered, and its hash."""
+    registration = results.manifest.registration
+    return registration.sentence() if registration else "no: an earlier version of ablate began this study"
 
 
 def as_tuned_before(fixed: Fixed, labels: Sequence[str]) -> str:

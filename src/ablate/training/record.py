@@ -52,6 +52,7 @@ class Record:
         sources: the code that the settings name outside the program, see `sources.Source`; its text is kept beside
             the record, in sources/<path>.
         predictions: SHA-256 of predictions.npz, to detect a damaged file or one of another run; "" if unknown.
+        date: when the run finished, see `storage.dates`; "" in records of earlier versions.
     """
 
     schema: int = SCHEMA_VERSION
@@ -69,6 +70,7 @@ class Record:
     environment: dict[str, Any]
     sources: list[dict[str, Any]] = field(default_factory=list)
     predictions: str = ""
+    date: str = ""
 
     @property
     def non_finite(self) -> float:
