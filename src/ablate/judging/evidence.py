@@ -17,7 +17,6 @@ from ablate.judging.image_interval import (
 from ablate.judging.incomplete import why_missing, why_unusable
 from ablate.judging.selection import Selection, select, why_not_comparable
 from ablate.judging.trained import (
-    depends_on_training,
     exposure,
     failures_of,
     guessing,
@@ -25,7 +24,7 @@ from ablate.judging.trained import (
     which_trained,
 )
 from ablate.statistics import Comparison, Failures
-from ablate.study.claim import Claim
+from ablate.study.claim import Claim, depends_on_training
 from ablate.study.results import ArmResult, Results
 
 

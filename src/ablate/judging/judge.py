@@ -9,6 +9,7 @@ import numpy as np
 
 from ablate.errors import Unusable
 from ablate.judging import tuning
+from ablate.judging.controls import restrict
 from ablate.judging.effects import (
     Scores,
     bounds,
@@ -34,6 +35,7 @@ from ablate.statistics import (
 )
 from ablate.statistics.effects import FloatArray
 from ablate.study.claim import Claim
+from ablate.study.control import Control
 from ablate.study.results import ArmResult, Results
 
 
@@ -42,7 +44,9 @@ def judge(results: Results, generator_seed: int = 0) -> list[Judgement]:
 
     The claims of a family are decided together at the study's alpha, divided over its looks. Claims that cannot be
     decided stay in their family, so that its size does not depend on what has been run; identities need no test and
-    are in none. Besides `results`, it reads the predictions of runs whose test accuracies are compared.
+    are in none. A positive control is decided by itself, at the same alpha over the same looks, and the claims that
+    depend on it get a verdict only if it is supported, see `controls.restrict`. Besides `results`, it reads the
+    predictions of runs whose test accuracies are compared.
 
     Args:
         results: of the study.
@@ -62,7 +66,21 @@ def judge(results: Results, generator_seed: int = 0) -> list[Judgement]:
         known = [comparisons.get(claim.name) or comparison_of(claim, mean_effect([math.nan])) for claim in members]
         decided = decide(known, alpha=study.alpha, look=results.look, num_looks=study.looks)
         verdicts |= {claim.name: verdict for claim, verdict in zip(members, decided, strict=True)}
-    return [conclude(found, verdicts.get(name), results, generator_seed, read) for name, found in evidence.items()]
+    controls = [judge_control(control, results, generator_seed, read) for control in study.asked_controls]
+    return [
+        restrict(conclude(found, verdicts.get(name), results, generator_seed, read), controls)
+        for name, found in evidence.items()
+    ]
+
+
+def judge_control(control: Control, results: Results, generator_seed: int, read: Reader) -> Judgement:
+    """Return the judgement of a positive control, a family of its own."""
+    found = gather(control, results, read)
+    verdict = None
+    if control.is_tested:
+        comparison = found.comparison or comparison_of(control, mean_effect([math.nan]))
+        (verdict,) = decide([comparison], alpha=results.study.alpha, look=results.look, num_looks=results.study.looks)
+    return conclude(found, verdict, results, generator_seed, read)
 
 
 def conclude(

@@ -66,8 +66,9 @@ class Judgement:
     Args:
         claim: the claim.
         outcome: "supported", "contradicted", "no difference", each of them also "... if trained"; "neither trains",
-            "inconclusive", "incomplete", "not comparable"; "measured" of a metric in seconds, which gets no verdict.
-        reason: why a claim is incomplete or not comparable; "" otherwise.
+            "inconclusive", "incomplete", "not comparable"; "measured" of a metric in seconds, which gets no verdict;
+            "not interpretable at this budget" where a positive control has not come out.
+        reason: why a claim is incomplete, not comparable or not interpretable; "" otherwise.
         treatment, control: labels of the arms that are compared; of a trend the last and the first of its order.
         treatment_mean, control_mean: means of the metric over complete pairs (of a ratio: geometric means); None where
             there are none, or a threshold was never reached.
@@ -103,6 +104,7 @@ class Judgement:
         num_images: test images that decided the claim, where they are the replicates; None where seeds are.
         spread: least and greatest value of a metric in seconds over the runs, in the unit of the estimate.
         num_machines: number of machines on which these runs were made.
+        controls: judgements of the positive controls that the claim depends on.
     """
 
     claim: Claim
@@ -140,3 +142,4 @@ class Judgement:
     num_images: int | None = None
     spread: tuple[float, float] | None = None
     num_machines: int | None = None
+    controls: "list[Judgement]" = field(default_factory=list)

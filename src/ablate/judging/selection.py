@@ -65,18 +65,18 @@ def check_claims(study: Study) -> None:
         ablate.errors.UserError: claim 'relu' finds no arm with activation=gelu; the axes are activation: relu, tanh
     """
     arms = study.arms()
-    for claim in study.asked:
+    for claim in study.statements:
         for metric in (claim.metric, *claim.explained_by):
             measure = MEASURED.fullmatch(metric)
             if not SCORE.fullmatch(metric) and (not measure or measure[1] in NO_MEASURE):
                 raise UserError(
-                    f"claim {claim.name!r}: `metric` and `explained_by` must be train, train_eval, val or test with "
-                    "/loss or /accuracy, or train/cross_entropy, or epochs_to/train/accuracy/THRESHOLD or "
+                    f"{claim.kind} {claim.name!r}: `metric` and `explained_by` must be train, train_eval, val or test "
+                    "with /loss or /accuracy, or train/cross_entropy, or epochs_to/train/accuracy/THRESHOLD or "
                     "best/train/accuracy, or the same of val, or a diagnostic "
                     f"such as saturation/mean or initial/saturation/mean, got {metric!r}"
                 )
         if mismatch := select(claim, arms).mismatch:
-            raise UserError(f"claim {claim.name!r}: {mismatch}")
+            raise UserError(f"{claim.kind} {claim.name!r}: {mismatch}")
 
 
 def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
@@ -85,20 +85,20 @@ def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
     Raises:
         UserError: names the claim, the threshold or the diagnostic, and what there is.
     """
-    for claim in study.asked:
+    for claim in study.statements:
         if measure := measure_of(claim.metric):
             known = [(arm, measures(arm.variants[0].settings)) for arm in arms]
             if lacking := [(arm, names) for arm, names in known if measure not in names]:
                 runs, of = _lacking([arm for arm, _ in lacking], arms)
                 raise UserError(
-                    f"claim {claim.name!r}: {runs} measures {measure}; diagnostics.measure{of} is "
+                    f"{claim.kind} {claim.name!r}: {runs} measures {measure}; diagnostics.measure{of} is "
                     f"{', '.join(lacking[0][1]) or 'empty'}"
                 )
         for arm in arms if any(metric.startswith("initial/") for metric in (claim.metric, *claim.explained_by)) else ():
             if not arm.variants[0].settings.get("diagnostics", {}).get("at_start", True):
                 raise UserError(
-                    f"claim {claim.name!r} is about a measurement before the first step, and diagnostics.at_start is "
-                    "false; set it to true"
+                    f"{claim.kind} {claim.name!r} is about a measurement before the first step, and "
+                    "diagnostics.at_start is false; set it to true"
                 )
         threshold = claim.metric.rpartition("/")[2]
         if not claim.metric.startswith("epochs_to/"):
@@ -107,7 +107,7 @@ def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
         if lacking := [(arm, watched) for arm, watched in watching if threshold not in watched]:
             runs, of = _lacking([arm for arm, _ in lacking], arms)
             raise UserError(
-                f"claim {claim.name!r}: {runs} watches for {claim.metric}; trainer.thresholds{of} are "
+                f"{claim.kind} {claim.name!r}: {runs} watches for {claim.metric}; trainer.thresholds{of} are "
                 f"{', '.join(lacking[0][1]) or 'empty'}"
             )
 
@@ -123,7 +123,7 @@ def unmeasured_runs(results: Results) -> Iterator[Job]:
     A run whose settings asked for it and whose record lacks it is not among them: a rerun would not help.
     """
     seen: set[str] = set()
-    for claim in results.study.asked:
+    for claim in results.study.statements:
         measure = measure_of(claim.metric)
         cells = select(claim, results.arms).cells if measure else []
         for arm in (arm for cell in cells for arm in cell):
@@ -166,7 +166,7 @@ def select(claim: Claim, arms: Sequence[A]) -> Selection[A]:
         >>> [[arm.label for arm in cell] for cell in found.cells]
         [['relu'], ['tanh']]
     """
-    where = f"claim {claim.name!r}"
+    where = f"{claim.kind} {claim.name!r}"
     if claim.form == "interaction" and (claim.factor in claim.treatment or claim.factor in claim.control):
         raise UserError(f"{where}: `factor` {claim.factor} must not be in `treatment` or `control`, `order` has it")
     specs = claim.cells()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ablate.judging.effects import Scores, is_accuracy, weights
 from ablate.statistics import Exposure, Failures
-from ablate.study.claim import Claim
+from ablate.study.claim import Claim, depends_on_training
 from ablate.training.record import Record
 
 IntArray = NDArray[np.int_]
@@ -26,19 +26,7 @@ IntArray = NDArray[np.int_]
 NUM_DEVIATIONS = 3.0  # condition 1
 SHARE_OF_RANGE = 0.05  # condition 2
 SHARE_OF_MEDIAN = 0.5  # condition 3
-# Metrics that are measured before training or without it: failed runs do not change them.
-UNTRAINED = ("initial/", "algebra/", "activation_cost/", "autoencoder/")
 SCORES = ("train/", "train_eval/", "val/", "test/", "best/", "epochs_to/")
-
-
-def depends_on_training(metric: str) -> bool:
-    """Return whether a metric is measured on trained nets.
-
-    Example:
-        >>> depends_on_training("test/accuracy"), depends_on_training("initial/saturation/mean")
-        (True, False)
-    """
-    return not metric.startswith(UNTRAINED)
 
 
 def guessing(labels: IntArray | None) -> float:

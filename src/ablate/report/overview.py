@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ablate.errors import UserError
+from ablate.report.controls import control_lines
 from ablate.report.overview_content import DECIDED, Elsewhere, Entry, Part
 from ablate.report.overview_markdown import to_markdown
 from ablate.report.page import csv_rows, write_report
@@ -34,6 +35,7 @@ def collection_summary(judged: Judged, summary: str = "") -> str:
         title = (results.study.title or results.study.name) + (f" ({state.sentence()})" * (not state.is_complete))
         lines = [
             *unsound(results),
+            *control_lines(judgements),
             *map(verdict_line, verdict_table(results, judgements)),
             *unusable_lines(results, judgements),
         ]

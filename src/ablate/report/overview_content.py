@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ablate.report.controls import control_lines
 from ablate.report.notes import mechanism
 from ablate.report.page_level import AGREEMENTS, CONTRADICTIONS, DIFFERENCES
 from ablate.report.phrases import plural
 from ablate.report.provenance import Progress
 from ablate.report.verdicts import VerdictRow
+from ablate.study.claim import depends_on_training
 from ablate.study.results import Results
 
 if TYPE_CHECKING:
@@ -90,8 +92,6 @@ class Entry:
     @property
     def is_confirmed(self) -> bool:
         """Whether a second budget agrees, or none is needed, as for what is measured before training."""
-        from ablate.judging.trained import depends_on_training
-
         judgement = self.verdict.judgement
         alike = any(same(e.verdict.judgement.outcome, judgement.outcome) for e in self.elsewhere)
         return alike or not depends_on_training(judgement.claim.metric)
@@ -124,6 +124,11 @@ class Part:
         """The budget of all verdicts, "" where they do not share one."""
         found = {judgement.budget for judgement in self.judgements}
         return found.pop() if len(found) == 1 else ""
+
+    @property
+    def controls(self) -> list[str]:
+        """A line per positive control of the study."""
+        return control_lines(self.judgements)
 
     @property
     def size(self) -> str:

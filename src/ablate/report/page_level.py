@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ablate.report.phrases import OUTCOME_STYLES, plural
+from ablate.study.control import NOT_INTERPRETABLE
 from ablate.study.results import Results
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ FAMILY_ALONE = "decided by their family alone"
 ONE_BUDGET = "contradicted at one budget only"
 RULE = (
     "The headline counts a verdict where the claim's family decides it (Holm) and its q value over this whole page is "
-    "at most the error level, and a contradiction about trained nets only where a second budget agrees; exact "
-    "statements are counted apart."
+    "at most the error level, and a contradiction about trained nets only where a second budget agrees; what is not "
+    "interpretable at this budget is in no count, and exact statements are counted apart."
 )
 
 
@@ -40,7 +41,7 @@ class PageLevel:
         num_families: families of claims that are tested.
         num_tests: claims that are tested.
         expected: families with a false difference to be expected at this look if no claim had any effect, at most.
-        q: of each claim that is tested, the q value of the test that its verdict rests on.
+        q: of each claim that is tested and interpretable, the q value of the test that its verdict rests on.
         num_differences: decided differences whose q is at most alpha.
     """
 
@@ -69,11 +70,12 @@ def page_level(judged: Judged) -> PageLevel:
 
     tested = [(results, j) for results, judgements in judged for j in judgements if j.claim.is_tested]
     keys = [(results.study.name, j.claim.name) for results, j in tested]
-    differ = false_discovery([over_looks(results, j.p) for results, j in tested])
+    differ = false_discovery([difference_p(results, j) for results, j in tested])
     agree = false_discovery([agreement_p(results, j) for results, j in tested])
     q = {
         key: float(agree[i] if rests_on_agreement(j) else differ[i])
         for i, (key, (_, j)) in enumerate(zip(keys, tested, strict=True))
+        if j.outcome != NOT_INTERPRETABLE
     }
     alpha = min((results.study.alpha for results, _ in judged), default=0.05)
     families = {(results.study.name, j.claim.family): results for results, j in tested}
@@ -93,8 +95,21 @@ def over_looks(results: Results, p: float | None) -> float:
     return 1.0 if p is None else min(1.0, p * results.study.looks)
 
 
+def difference_p(results: Results, judgement: "Judgement") -> float:
+    """Return the p value of a difference over all looks; 1 for a claim that a control leaves without a verdict.
+
+    Such a claim still counts as a test, so that controls make no other claim easier to decide.
+    """
+    return 1.0 if judgement.outcome == NOT_INTERPRETABLE else over_looks(results, judgement.p)
+
+
 def agreement_p(results: Results, judgement: "Judgement") -> float:
-    """Return the p value of equivalence over all looks; the adjusted one where only that is known."""
+    """Return the p value of equivalence over all looks; the adjusted one where only that is known.
+
+    It is 1 for a claim that a control leaves without a verdict, see `difference_p`.
+    """
+    if judgement.outcome == NOT_INTERPRETABLE:
+        return 1.0
     if judgement.equivalence_p is None:
         return 1.0 if judgement.equivalence_p_adjusted is None else judgement.equivalence_p_adjusted
     return over_looks(results, judgement.equivalence_p)
@@ -117,6 +132,18 @@ def exact_sentence(judgements: "Sequence[Judgement]") -> str:
     return f"{hold + fail + sum(exact.values())} exact: {', '.join(parts)}"
 
 
+def uninterpretable_sentence(judgements: "Sequence[Judgement]") -> str:
+    """Return how many claims are not interpretable at this budget, "" where none is; they count in no tally."""
+    count = sum(j.outcome == NOT_INTERPRETABLE for j in judgements)
+    return f"{plural(count, 'claim')} {NOT_INTERPRETABLE}, not counted" if count else ""
+
+
+def apart_sentence(judgements: "Sequence[Judgement]") -> str:
+    """Return what stands apart from the counts of verdicts: what is not interpretable, costs, and exact statements."""
+    parts = (uninterpretable_sentence(judgements), cost_sentence(judgements), exact_sentence(judgements))
+    return "; ".join(part for part in parts if part)
+
+
 def cost_sentence(judgements: "Sequence[Judgement]") -> str:
     """Return how many costs in seconds are reported, "" where there is none."""
     count = sum(j.claim.is_timed for j in judgements)
@@ -135,7 +162,7 @@ def headline(judged: Judged, level: PageLevel, confirmed: Mapping[Key, bool]) ->
     for results, judgements in judged:
         for j in judgements:
             key = (results.study.name, j.claim.name)
-            if not j.claim.is_tested:
+            if not j.claim.is_tested or j.outcome == NOT_INTERPRETABLE:
                 continue
             if j.outcome in (*DIFFERENCES, *AGREEMENTS) and level.q.get(key, 1.0) > level.alpha:
                 counted[FAMILY_ALONE] += 1
@@ -153,15 +180,14 @@ def summarize(judged: Judged, confirmed: Mapping[Key, bool]) -> dict[str, Any]:
         judged, confirmed: see `headline`.
 
     Returns:
-        counts: {outcome: claims} of the headline; exact: a sentence on costs and identities; text: all in one sentence;
+        counts: {outcome: claims} of the headline; exact: see `apart_sentence`; text: all in one sentence;
         measured: how many claims a test decides; rule, errors: a sentence or two each; seen: the
         outcomes that occur on the page.
     """
     level = page_level(judged)
     found = headline(judged, level, confirmed)
     counts = {name: found[name] for name in dict.fromkeys((*OUTCOME_STYLES, *found)) if found.get(name)}
-    apart = (cost_sentence(all_of(judged)), exact_sentence(all_of(judged)))
-    exact, measured = "; ".join(s for s in apart if s), sum(found.values())
+    exact, measured = apart_sentence(all_of(judged)), sum(found.values())
     listed = ", ".join(f"{count} {name}" for name, count in counts.items())
     return {
         "counts": counts,

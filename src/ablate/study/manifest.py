@@ -199,7 +199,7 @@ def check_validated(study: Study, arms: Sequence[PlannedArm]) -> None:
         UserError: names the arm and what needs them: the tuning, or the claim about val/...
     """
     needs = ["`study.tuning`"] if study.tuning else []
-    about = {claim.name: (claim.metric, *claim.explained_by) for claim in study.asked}
+    about = {claim.name: (claim.metric, *claim.explained_by) for claim in study.statements}
     needs += [f"claim {n!r}" for n, metrics in about.items() if any(map(VALIDATED.match, metrics))]
     for arm in arms:
         if needs and any(variant.settings["data"].get("val_size") == 0 for variant in arm.variants):

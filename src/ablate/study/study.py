@@ -16,6 +16,7 @@ A study file (conf/study/*.yaml) holds
     looks: 2                                   how often verdicts may be drawn: 1 + how often seeds may be added
     claims: {name: {...}}                      see `Claim`; or a list of files in conf/claim, each {name: {...}, ...}
                                                and, unless it says otherwise, a family of its own
+    controls: {name: {...}}                    what has to come out before claims get a verdict, see `Control`
     seconds_a_run: 5                           on one core, to say beforehand how long it will take
     profiles: {full: {base: [...], seeds: 10}} profile=full puts these in the place of the above; {full: {like: NAME}}
 
@@ -33,6 +34,7 @@ from ablate.config import schema
 from ablate.config.overrides import from_yaml, key_of, over, text
 from ablate.errors import UserError
 from ablate.study.claim import Axes, Claim
+from ablate.study.control import Control, check_controls
 
 # Tuning runs have seeds of their own, so that no score that chose a value is used to judge it.
 TUNING_SEED = 1_000_000
@@ -137,6 +139,7 @@ class Study:
     failure_share: float = 0.1
     looks: int = 1
     claims: list[Claim] = field(default_factory=list)
+    controls: list[Control] = field(default_factory=list)
     only: list[str] = field(default_factory=list)
     profile: str = ""
     seconds_a_run: float | None = None
@@ -164,6 +167,7 @@ class Study:
         what = "tuning" if self.tuning else "fixed"
         if self.nuisance and any(self.nuisance in axes for grid in self.grids for axes in grid.values()):
             raise UserError(f"`{what}.key` {self.nuisance} is an axis of the grids too; drop it from one of them")
+        check_controls(self.controls, self.claims)
         known = [claim.name for claim in self.claims]
         if any(name not in known for name in self.only):
             raise UserError(f"`study.only` must name claims of study {self.name} ({', '.join(known)}), got {self.only}")
@@ -172,6 +176,16 @@ class Study:
     def asked(self) -> list[Claim]:
         """The claims to judge; the others still count in their families."""
         return [claim for claim in self.claims if not self.only or claim.name in self.only]
+
+    @property
+    def asked_controls(self) -> list[Control]:
+        """The controls that claims to judge depend on."""
+        return [control for control in self.controls if any(map(control.concerns, self.asked))]
+
+    @property
+    def statements(self) -> list[Claim]:
+        """The claims to judge and the controls that they depend on: what needs runs."""
+        return [*self.asked, *self.asked_controls]
 
     @property
     def nuisance(self) -> str:
@@ -207,7 +221,7 @@ class Study:
         if unknown := (self.fixed.values if self.fixed else {}).keys() - {arm.label for arm in arms}:
             there = ", ".join(repr(arm.label) for arm in arms)
             raise UserError(f"`fixed.values` names no arm of study {self.name}: {min(unknown)!r}; there are {there}")
-        cells = [cell.items() for claim in self.asked for cell in claim.cells()] if self.only else []
+        cells = [cell.items() for each in self.statements for cell in each.cells()] if self.only else []
         return [arm for arm in arms if not self.only or any(cell <= arm.axes.items() for cell in cells)]
 
     def _at_fixed_value(self, arm: Arm) -> Arm:
@@ -275,12 +289,13 @@ def parse(name: str, content: Mapping[str, Any], title: str = "", source: str = 
     parts = schema.check_place(given, "study")
     if isinstance(parts.get("seeds"), int):
         parts["seeds"] = list(range(parts["seeds"]))
-    for key, kind in (("tuning", Tuning), ("fixed", Fixed)):
+    for key, part in (("tuning", Tuning), ("fixed", Fixed)):
         if key in parts:
-            parts[key] = _build(kind, f"study.{key}", "", parts[key])
+            parts[key] = _build(part, f"study.{key}", "", parts[key])
     parts["claims"] = [
         _build(Claim, "claim", f"claim {key!r}", {"name": key, **value}) for key, value in parts["claims"].items()
     ]
+    parts["controls"] = [_build_control(key, value) for key, value in parts.get("controls", {}).items()]
     return Study(name=name, title=title, source=source, **parts)
 
 
@@ -289,8 +304,16 @@ def shallow(study: Study) -> dict[str, Any]:
     return {f.name: getattr(study, f.name) for f in fields(study)}
 
 
-def _build(kind: type, place: str, title: str, content: Mapping[str, Any]) -> Any:
-    checked = schema.check_place(content, place, title)
+def _build_control(name: str, content: Mapping[str, Any]) -> Control:
+    """Return a control: it has the keys of a claim and those of its own."""
+    title = f"control {name!r}"
+    own = schema.check_place({key: content[key] for key in content if key == "claims"}, "control", title)
+    shared = {key: value for key, value in content.items() if key not in own}
+    return _build(Control, "claim", title, {"name": name, **shared}, own)
+
+
+def _build(kind: type, place: str, title: str, content: Mapping[str, Any], own: Mapping[str, Any] | None = None) -> Any:
+    checked = schema.check_place(content, place, title) | dict(own or {})
     needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
     if missing := [key for key in needed if key not in checked]:
         raise UserError(f"{title or place}: `{missing[0]}` must be given, got {', '.join(checked) or 'no key'} alone")

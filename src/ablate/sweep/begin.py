@@ -16,7 +16,7 @@ from ablate.training.directory import agree_on_folder
 from ablate.training.identity import is_unscientific
 
 # What decides the verdicts but not the runs: fixed before the first run.
-DECIDING = ("claims", "alpha", "failure_share", "looks")
+DECIDING = ("claims", "controls", "alpha", "failure_share", "looks")
 PROSE = ("text", "source", "published", "note", "explained_by", "figure", "file")
 ESTIMATE = "seconds_a_run"  # how long a run takes; decides nothing
 Started = tuple[Manifest, Path]  # of a study, and its folder
@@ -137,7 +137,7 @@ def share_folders(planned: "Sequence[Started]", place: Callable[[Path, str], Pat
 def deciding(manifest: Manifest, key: str) -> Any:
     """Return a part of a study's definition without the text for readers (`PROSE`)."""
     value = manifest.definition.get(key)
-    if key != "claims" or not value:
+    if key not in ("claims", "controls") or not value:
         return value
     return {name: {k: v for k, v in claim.items() if k not in PROSE} for name, claim in value.items()}
 
