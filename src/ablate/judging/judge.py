@@ -9,6 +9,7 @@ import numpy as np
 
 from ablate.errors import Unusable
 from ablate.judging import tuning
+from ablate.judging.confounders import confounders
 from ablate.judging.controls import restrict
 from ablate.judging.effects import (
     Scores,
@@ -22,7 +23,7 @@ from ablate.judging.effects import (
 from ablate.judging.evidence import Evidence, gather
 from ablate.judging.image_interval import Reader, interval_over_images, read_predictions
 from ablate.judging.judgement import Judgement, Mechanism, Trained
-from ablate.judging.selection import Selection, axes_text
+from ablate.judging.selection import Selection, apart, axes_text
 from ablate.statistics import (
     Outcome,
     Verdict,
@@ -99,6 +100,8 @@ def conclude(
     fields: dict[str, Any] = {"outcome": evidence.obstacle, "reason": evidence.reason}
     fields |= name_sides(claim, evidence.selection)
     fields["mechanisms"] = [mechanism(claim, metric, cells, len(study.seeds)) for metric in claim.explained_by]
+    if len(evidence.selection.specs) == 2 and evidence.obstacle != "not comparable":
+        fields["confounders"] = confounders(claim, cells, apart(*evidence.selection.specs))
     if evidence.scores is not None:
         fields |= summarize(claim, evidence.scores)
     cell_labels = labels_of_cells(claim, evidence.selection)
@@ -124,9 +127,11 @@ def conclude(
     if study.tuning is not None and evidence.obstacle != "not comparable":
         fields["at_values"] = tuning.at_values(claim, cells, study)
         fields["value_sensitive"] = tuning.value_sensitive(claim, cells, study)
-        fields["edges"] = tuning.edges(cells)
+        fields["edges"] = tuning.edges(cells, study)
     if study.fixed is not None:
         fields["edges"] = [arm.label for cell in cells for arm in cell if arm.label in study.fixed.edges]
+        if evidence.obstacle != "not comparable":
+            fields["value_sensitive"] = tuning.known_sensitive(claim, cells, study.fixed)
     return Judgement(claim=claim, budget=budget_of([arm for cell in cells for arm in cell]), **fields)
 
 

@@ -9,6 +9,7 @@ from ablate.config.overrides import text
 from ablate.errors import UserError
 from ablate.study.claim import Axes, Claim
 from ablate.study.manifest import PlannedArm, same_runs
+from ablate.study.metrics import is_computed
 from ablate.study.results import ArmResult, Job, Results
 from ablate.study.study import Study
 from ablate.study.undeclared import undeclared
@@ -68,11 +69,12 @@ def check_claims(study: Study) -> None:
     for claim in study.statements:
         for metric in (claim.metric, *claim.explained_by):
             measure = MEASURED.fullmatch(metric)
-            if not SCORE.fullmatch(metric) and (not measure or measure[1] in NO_MEASURE):
+            if not is_score(metric) and (not measure or measure[1] in NO_MEASURE):
                 raise UserError(
                     f"{claim.kind} {claim.name!r}: `metric` and `explained_by` must be train, train_eval, val or test "
                     "with /loss or /accuracy, or train/cross_entropy, or epochs_to/train/accuracy/THRESHOLD or "
-                    "best/train/accuracy, or the same of val, or a diagnostic "
+                    "best/train/accuracy, or the same of val, or gap/accuracy, reaches/test/accuracy/NUMBER or "
+                    "at/train/cross_entropy/NUMBER/val/accuracy, or a diagnostic "
                     f"such as saturation/mean or initial/saturation/mean, got {metric!r}"
                 )
         if mismatch := select(claim, arms).mismatch:
@@ -137,6 +139,11 @@ def unmeasured_runs(results: Results) -> Iterator[Job]:
                     yield job
 
 
+def is_score(metric: str) -> bool:
+    """Return whether a metric is a score, recorded or computed from scores, and not a diagnostic."""
+    return bool(SCORE.fullmatch(metric)) or is_computed(metric)
+
+
 def measure_of(metric: str) -> str:
     """Return the name of the diagnostic that a metric belongs to, "" for a score.
 
@@ -145,7 +152,7 @@ def measure_of(metric: str) -> str:
         ('saturation', '')
     """
     found = MEASURED.fullmatch(metric)
-    return "" if SCORE.fullmatch(metric) or found is None else found[1]
+    return "" if is_score(metric) or found is None else found[1]
 
 
 def select(claim: Claim, arms: Sequence[A]) -> Selection[A]:
@@ -198,7 +205,7 @@ def why_not_comparable(selection: Selection[ArmResult], tuned: str = "") -> str:
         return selection.mismatch
     first, *others = zip(selection.specs, selection.cells, strict=True)
     for spec, cell in others:
-        declared = _apart(spec, first[0])
+        declared = apart(spec, first[0])
         for mine, other in zip(first[1], cell, strict=True):
             a, b = mine.planned.variants[0], other.planned.variants[0]
             if a.fingerprint == b.fingerprint:
@@ -210,6 +217,12 @@ def why_not_comparable(selection: Selection[ArmResult], tuned: str = "") -> str:
     return ""
 
 
+def apart(mine: Axes, other: Axes) -> set[str]:
+    """Return the axes in which two cells differ."""
+    keys = mine.keys() | other.keys()
+    return {key for key in keys if (key in mine, mine.get(key)) != (key in other, other.get(key))}
+
+
 def axes_text(axes: Axes) -> str:
     """Return values of axes as they are written on the command line.
 
@@ -218,12 +231,6 @@ def axes_text(axes: Axes) -> str:
         'activation=relu optimizer.lr=0.1'
     """
     return " ".join(f"{key}={text(value)}" for key, value in axes.items())
-
-
-def _apart(mine: Axes, other: Axes) -> set[str]:
-    """Return the axes in which two cells differ."""
-    keys = mine.keys() | other.keys()
-    return {key for key in keys if (key in mine, mine.get(key)) != (key in other, other.get(key))}
 
 
 def _rest(arm: HasAxes, named: Collection[str]) -> str:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ablate.judging.effects import Scores, is_accuracy, weights
 from ablate.statistics import Exposure, Failures
 from ablate.study.claim import Claim, depends_on_training
+from ablate.study.metrics import GAP
 from ablate.training.record import Record
 
 IntArray = NDArray[np.int_]
@@ -113,6 +114,7 @@ def exposure(claim: Claim, scores: Scores, failures: Sequence[Failures], guess: 
         return Exposure()
     if not is_accuracy(claim.metric) or claim.form == "ratio":
         return Exposure(is_known=False)
-    losses = np.maximum(scores.values.mean(axis=(1, 2)) - guess, 0.0)
+    failed = 0.0 if claim.metric == GAP else guess  # a net that guesses does so on training images too
+    losses = np.maximum(scores.values.mean(axis=(1, 2)) - failed, 0.0)
     moves = share * losses * weights(claim, len(losses)) * np.array(open_cells)
     return Exposure(down=float(moves[moves > 0].sum()), up=float(-moves[moves < 0].sum()))

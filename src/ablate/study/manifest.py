@@ -20,7 +20,9 @@ from ablate.training.sources import Source, edited, keep
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 2
-VALIDATED = re.compile("((epochs_to|best)/)?val/")  # metrics of validation images
+VALIDATED = re.compile(
+    "((epochs_to|best|reaches|at/train/cross_entropy/[0-9.]+)/)?val/"
+)  # metrics of validation images
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,9 @@ A study file (conf/study/*.yaml) holds
       - leave_one_out: {normalization: [batch, none], augmentation: [crop_flip, none]}   [default, ablated]
       - add_one_in: {normalization: [batch, none], augmentation: [crop_flip, none]}
     seeds: 5                                   a number, or a list
-    tuning: {key: optimizer.lr, values: [0.01, 0.1], seeds: 3, metric: val/accuracy}     or null
-    fixed: {key: optimizer.lr, values: {activation=tanh: 0.03}, source: where they are from}     instead, or null
+    tuning: {key: optimizer.lr, values: [0.01, 0.1], seeds: 3, metric: val/accuracy, rule: best}     or null
+    fixed: {key: optimizer.lr, values: {activation=tanh: 0.03}, source: where they are from}     instead, or null;
+                                               `shared: 0.03` is the value of the arms that `values` does not name
     alpha: 0.05                                error level of each family of claims, over all looks
     failure_share: 0.1                         share of runs that may fail unseen: what verdicts stand for, or exclude
     looks: 2                                   how often verdicts may be drawn: 1 + how often seeds may be added
@@ -33,6 +34,7 @@ from typing import Any
 from ablate.config import schema
 from ablate.config.overrides import from_yaml, key_of, over, text
 from ablate.errors import UserError
+from ablate.study.choice import RULES
 from ablate.study.claim import Axes, Claim
 from ablate.study.control import Control, check_controls
 
@@ -52,14 +54,18 @@ class Tuning:
         values: at least two, in increasing order.
         seeds: how many tuning seeds, at least 3; report runs use others.
         metric: what is maximized, a key of `Record.metrics` that starts with val/.
+        rule: "best" or "one_standard_error", see `choice.choose_place`; fixed before the first run, like the values.
     """
 
     key: str
     values: list[Any]
     seeds: int = MIN_TUNING_SEEDS
     metric: str = "val/accuracy"
+    rule: str = "best"
 
     def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise UserError(f"`tuning.rule` must be one of {', '.join(RULES)}, got {self.rule!r}")
         if len(self.values) < 2 or sorted(self.values) != self.values:
             raise UserError(f"`tuning.values` must be at least two, in increasing order, got {self.values}")
         if self.seeds < MIN_TUNING_SEEDS:
@@ -77,19 +83,27 @@ class Fixed:
 
     Args:
         key: the setting, e.g. optimizer.lr.
-        values: by label of the arm; the others have the value of the base.
+        values: by label of the arm.
+        shared: value of the arms that `values` does not name, tuned for another arm or study, which `source` names;
+            None: they have the value of the base.
         source: which tuning runs chose the values.
         budget: at which they were tuned; "" for the study's own.
-        edges: labels of the arms whose value was the first or the last that was tried.
+        edges: labels of the arms for which a better value may be outside those that were tried.
+        sensitive: names of the claims that the tuning runs answer otherwise with one arm at a neighbouring value, see
+            `judging.tuning.value_sensitive`.
     """
 
     key: str
-    values: dict[str, Any]
+    values: dict[str, Any] = field(default_factory=dict)
+    shared: Any = None
     source: str = ""
     budget: str = ""
     edges: list[str] = field(default_factory=list)
+    sensitive: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if not self.values and self.shared is None:
+            raise UserError("`fixed` must have `values` of arms, or a value that they have `shared`, got neither")
         if unknown := [label for label in self.edges if label not in self.values]:
             raise UserError(f"`fixed.edges` must be labels of `fixed.values`, got {unknown[0]!r}")
 
@@ -169,6 +183,8 @@ class Study:
             raise UserError(f"`{what}.key` {self.nuisance} is an axis of the grids too; drop it from one of them")
         check_controls(self.controls, self.claims)
         known = [claim.name for claim in self.claims]
+        if unknown := [name for name in (self.fixed.sensitive if self.fixed else ()) if name not in known]:
+            raise UserError(f"`fixed.sensitive` must name claims of study {self.name}, got {unknown[0]!r}")
         if any(name not in known for name in self.only):
             raise UserError(f"`study.only` must name claims of study {self.name} ({', '.join(known)}), got {self.only}")
 
@@ -225,10 +241,11 @@ class Study:
         return [arm for arm in arms if not self.only or any(cell <= arm.axes.items() for cell in cells)]
 
     def _at_fixed_value(self, arm: Arm) -> Arm:
-        if self.fixed is None or arm.label not in self.fixed.values:
+        value = self.fixed.values.get(arm.label, self.fixed.shared) if self.fixed else None
+        if self.fixed is None or value is None:
             return arm
         kept = [override for override in arm.overrides if key_of(override) != self.fixed.key]
-        return Arm(axes=arm.axes, overrides=(*kept, f"{self.fixed.key}={text(self.fixed.values[arm.label])}"))
+        return Arm(axes=arm.axes, overrides=(*kept, f"{self.fixed.key}={text(value)}"))
 
     def with_overrides(self, overrides: Sequence[str]) -> "Study":
         """Return the study with `overrides` in place of those of its base with the same keys.
