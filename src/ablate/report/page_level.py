@@ -22,12 +22,15 @@ Key = tuple[str, str]  # names of the study and of the claim
 
 DIFFERENCES = ("supported", "supported if trained", "contradicted", "contradicted if trained")
 AGREEMENTS = ("no difference", "no difference if trained")
+SUPPORTS = ("supported", "supported if trained")
 CONTRADICTIONS = ("contradicted", "contradicted if trained")
 FAMILY_ALONE = "decided by their family alone"
 ONE_BUDGET = "contradicted at one budget only"
+FLIPPED = "supported here and contradicted at another budget"
 RULE = (
     "The headline counts a verdict where the claim's family decides it (Holm) and its q value over this whole page is "
-    "at most the error level, and a contradiction about trained nets only where a second budget agrees; what is not "
+    "at most the error level, a contradiction about trained nets only where a second budget agrees, and a support only "
+    "where no other budget contradicts it; what is not "
     "interpretable at this budget is in no count, and exact statements are counted apart."
 )
 
@@ -156,7 +159,8 @@ def headline(judged: Judged, level: PageLevel, confirmed: Mapping[Key, bool]) ->
     Args:
         judged: the results and judgements of each study.
         level: error rates of the page.
-        confirmed: for each contradiction whether a second budget agrees; a claim that is not listed needs none.
+        confirmed: whether other budgets leave a claim's verdict in the headline, see `Entry.is_confirmed`; a claim that
+            is not listed needs none.
     """
     counted: Counter[str] = Counter()
     for results, judgements in judged:
@@ -168,6 +172,8 @@ def headline(judged: Judged, level: PageLevel, confirmed: Mapping[Key, bool]) ->
                 counted[FAMILY_ALONE] += 1
             elif j.outcome in CONTRADICTIONS and not confirmed.get(key, True):
                 counted[ONE_BUDGET] += 1
+            elif j.outcome in SUPPORTS and not confirmed.get(key, True):
+                counted[FLIPPED] += 1
             else:
                 counted[j.outcome] += 1
     return dict(counted)

@@ -122,8 +122,8 @@ class Run:
         if behind := batch_norms_behind_dropout(net):
             warnings.warn(
                 f"dropout stands before batch norm ({', '.join(behind)}): its running variance is that of training "
-                "with dropped units, which is larger than at inference; put dropout behind the last batch norm, or take "
-                "normalization=none (Li et al. 2019, arXiv:1801.05134; ablate figure dropout_before_batch_norm)",
+                "with dropped units, which is larger than at inference; put dropout behind the last batch norm, or "
+                "take normalization=none (Li et al. 2019, arXiv:1801.05134; ablate figure dropout_before_batch_norm)",
                 Notice,
                 stacklevel=2,
             )
