@@ -151,3 +151,25 @@ def test_a_ratio_at_equal_values_is_a_factor(make_results) -> None:
 def test_an_identity_is_not_called_sensitive(make_results) -> None:
     found = judge_curves(make_results, [0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4], form="identity", tolerance=1.0)
     assert (found.outcome, found.value_sensitive) == ("supported", None)
+
+
+def test_a_claim_that_earlier_tuning_runs_call_sensitive_is_so_at_fixed_values(make_results) -> None:
+    labels = ["activation=relu", "activation=tanh"]
+    sides = {"treatment": {"activation": "relu"}, "control": {"activation": "tanh"}}
+    claim = {"text": "A claim.", "form": "greater", "smallest_effect": 0.05, **sides}
+
+    def judged(fixed: dict[str, Any], **changes: Any) -> Any:
+        definition = {
+            "grids": [{"product": {"activation": ["relu", "tanh"]}}],
+            "seeds": 3,
+            "claims": {"it": {**claim, **changes}},
+            "fixed": {"key": "optimizer.lr", **fixed},
+        }
+        (found,) = judge(make_results(definition, lambda axes, seed, value: {"test/accuracy": 0.5, "m/x": 0.5}))
+        return found.value_sensitive
+
+    own = dict.fromkeys(labels, 0.1)
+    assert judged({"values": own, "sensitive": ["it"]}) is True
+    assert judged({"values": own}) is False
+    assert judged({"values": {labels[0]: 0.1}, "shared": 0.2}) is None  # one arm was never tuned
+    assert judged({"values": own, "sensitive": ["it"]}, metric="m/x") is None

@@ -155,7 +155,9 @@ def test_markdown_and_csv_hold_the_same(lecture):
     text = (folder / "report.md").read_text()
     assert "**7 measured: 3 supported, 1 no difference, 2 inconclusive, 1 contradicted at one budget only**" in text
     assert "| Which activation function trains best? | ✓ ? | 1 supported, 1 inconclusive |" in text
-    assert "| C05 | ReLU is better than tanh (`ablate figure activation_zoo`) | ✓ supported |" in text
+    assert (
+        "| C05 | ReLU is better than tanh (`ablate figure activation_zoo`) | ✓ supported, at one budget only |" in text
+    )
     assert "saturation/mean 0.914 against 0.02" in text and " of test/loss |" in text
     with (folder / "verdicts.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -194,7 +196,10 @@ def contradicted(small_study, tmp_path):
 
 @pytest.mark.parametrize(
     ("means", "remark", "symbol"),
-    [(AGAINST, "also at micro, 2000 images of cifar10, 30 epochs", "✗"), (WITH, "at one budget only", "✓")],
+    [
+        (AGAINST, "tested at 2 budgets: also at micro, 2000 images of cifar10, 30 epochs", "✗"),
+        (WITH, "tested at 2 budgets: flips at micro, 2000 images of cifar10, 30 epochs: supported", "✓"),
+    ],
 )
 def test_other_budgets_are_shown(contradicted, small_study, means, remark, symbol, tmp_path):
     collection, judged, folder = contradicted
@@ -213,7 +218,7 @@ def test_other_budgets_are_shown(contradicted, small_study, means, remark, symbo
     assert f"| ✗ contradicted, {remark} |" in text and f"| {symbol} micro, 2000 images of cifar10, 30 epochs: " in text
 
 
-def test_what_is_not_decided_at_another_budget_is_not_shown(contradicted, small_study, tmp_path):
+def test_what_is_incomplete_at_another_budget_is_not_shown(contradicted, small_study, tmp_path):
     collection, judged, folder = contradicted
     tied([(store(small_study(tmp_path, AGAINST, num_seeds=5, num_epochs=30, digest="87654321")), [])], profile="full")
     page = page_of(write_overview(collection, judged, folder)).text

@@ -25,19 +25,48 @@ def entry_of(tuned_study, tmp_path):
 @pytest.mark.parametrize(
     ("outcome", "others", "remark"),
     [
-        ("supported", [], ""),
-        ("supported", ["supported if trained"], "also at budget 0"),
-        ("supported", ["contradicted"], "flips at budget 0: contradicted"),
+        ("supported", [], "at one budget only"),
+        ("supported", ["supported if trained"], "tested at 2 budgets: also at budget 0"),
+        ("supported", ["contradicted"], "tested at 2 budgets: flips at budget 0: contradicted"),
+        ("supported", ["inconclusive"], "tested at 2 budgets: undecided at budget 0"),
+        ("no difference", ["supported"], "tested at 2 budgets: flips at budget 0: supported"),
         ("contradicted", [], "at one budget only"),
-        ("contradicted", ["supported"], "at one budget only"),
-        ("contradicted", ["contradicted", "supported"], "also at budget 0"),
+        ("contradicted", ["supported"], "tested at 2 budgets: flips at budget 0: supported"),
+        (
+            "contradicted",
+            ["contradicted", "supported"],
+            "tested at 3 budgets: also at budget 0; flips at budget 1: supported",
+        ),
         ("inconclusive", ["supported"], ""),
     ],
 )
-def test_a_remark_names_budgets_that_agree_and_that_flip(entry_of, outcome, others, remark):
-    entry = entry_of(outcome, others)
-    assert entry.remark == remark
-    assert entry.is_confirmed == any(same(outcome, other) for other in others)
+def test_a_remark_counts_budgets_and_names_those_that_agree_and_that_flip(entry_of, outcome, others, remark):
+    assert entry_of(outcome, others).remark == remark
+
+
+@pytest.mark.parametrize(
+    ("outcome", "others", "stays"),
+    [
+        ("contradicted", [], False),
+        ("contradicted", ["supported", "inconclusive"], False),
+        ("contradicted", ["contradicted if trained"], True),
+        ("supported", [], True),
+        ("supported", ["inconclusive"], True),
+        ("supported", ["supported", "contradicted"], False),
+        ("supported if trained", ["contradicted if trained"], False),
+        ("no difference", ["supported"], True),
+    ],
+)
+def test_supports_are_held_to_other_budgets_as_contradictions_are(entry_of, outcome, others, stays):
+    assert entry_of(outcome, others).is_confirmed == stays
+
+
+def test_what_is_measured_before_training_needs_no_second_budget(entry_of):
+    entry = entry_of("contradicted", [])
+    claim = replace(entry.verdict.judgement.claim, metric="initial/saturation/mean")
+    entry = replace(entry, verdict=replace(entry.verdict, judgement=replace(entry.verdict.judgement, claim=claim)))
+    assert entry.remark == ""
+    assert entry.is_confirmed
 
 
 def test_trained_or_not_outcomes_are_the_same():

@@ -7,7 +7,7 @@ from scipy import stats
 
 from ablate.judging import Trained
 from ablate.report.notes import failed
-from ablate.report.page_level import FAMILY_ALONE, ONE_BUDGET, headline, page_level, summarize
+from ablate.report.page_level import FAMILY_ALONE, FLIPPED, ONE_BUDGET, headline, page_level, summarize
 from ablate.report.phrases import OUTCOME_STYLES
 from ablate.report.terminal import verdict_line
 from ablate.report.verdicts import answer, verdict_table
@@ -52,6 +52,8 @@ def test_the_headline_wants_family_page_and_second_budget(judged):
     assert headline(judged, level, {}) == {"supported": 2, "contradicted": 1, "no difference": 1, "inconclusive": 1}
     alone = headline(judged, level, {key(judged, 1): False})
     assert "contradicted" not in alone and alone[ONE_BUDGET] == 1
+    flipped = headline(judged, level, {key(judged, 0): False})
+    assert flipped["supported"] == 1 and flipped[FLIPPED] == 1
     weak = [(results, [replace(judgements[0], p=0.03), *judgements[1:]])]
     found = headline(weak, page_level(weak), {})
     # What the first loses, the others' q values pay for too.

@@ -1,16 +1,20 @@
 """The scripts around the lecture: which values tuning chose, and a report that can be committed."""
 
+import csv
 import importlib.util
 from pathlib import Path
 
 import pytest
 
+from ablate.config import catalog
 from ablate.config.overrides import from_yaml
 from ablate.judging import judge
 from ablate.report import write_overview, write_report
 from ablate.study.collection import Collection, write_collection
+from ablate.study.files import read_study, with_profile
 from ablate.study.results import collect, missing_runs
 from ablate.sweep.begin import begin
+from ablate.sweep.request import named_studies
 from builders.studies import BEST, TUNING, finish, manifest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,23 +49,54 @@ def test_tuned_values_are_printed_in_the_format_of_a_study_file(load, folder):
         script.tuned(folder)
     do_all(plan, folder)
     (results,) = script.tuned(folder)
-    found = from_yaml(script.block(results, "tuning.csv", within=0.0))["fixed"]
+    found = from_yaml(script.block(script.fixed([results], "tuning.csv"), "s"))["fixed"]
     assert found == {
         "key": "lr",
         "source": "tuning.csv",
         "values": {"activation=relu": 0.2, "activation=tanh": 0.1},
         "edges": ["activation=relu", "activation=tanh"],  # of a grid of two
     }
-    # The best of relu is 0.2, by as much as BEST says; with so much to spare the smaller rate will do.
-    spare = BEST["relu", 0.2] - 0.5
-    near, nearer = (from_yaml(script.block(results, "", within=spare + by))["fixed"] for by in (-1e-6, 1e-6))
-    assert near["values"]["activation=relu"] == 0.2
-    assert nearer["values"]["activation=relu"] == 0.1
-    assert [script.middle(list(range(n))) for n in (1, 2, 3, 4)] == [0, 0, 1, 1]
-    rows = script.rows(results, within=0.0)
+    rows = script.rows(results)
     assert len(rows) == 2 * 2 * 3
     assert rows[0] == ["s", "activation=relu", "lr", "0.1", "1000000", "0.5000", ""]
     assert sum(row[-1] == "yes" for row in rows) == 6
+
+
+def fixed_here():
+    """(study, profile, its `fixed`) of every committed study whose rates come from its own rows of the table."""
+    files = catalog.levels(catalog.folders(), "study")
+    for name, path in files.items():
+        for profile in read_study(path).get("profiles") or {}:
+            fixed = with_profile(name, read_study(path), profile, files).get("fixed") or {}
+            if fixed.get("source") == "docs/lecture/tuning.csv" and not fixed.get("budget"):
+                yield name, profile, fixed
+
+
+@pytest.mark.parametrize(("name", "profile", "fixed"), list(fixed_here()))
+def test_the_studies_have_what_the_table_of_tuning_runs_says(load, name, profile, fixed):
+    script = load("fix_rates")
+    (request,) = named_studies(name, profile, [], [], catalog.folders())
+    said = script.fixed(script.read_table(ROOT / "docs/lecture/tuning.csv", request.study), "")
+    labels = {arm.label for arm in request.study.arms()}
+    assert fixed["values"] == {label: value for label, value in said["values"].items() if label in labels}
+    assert set(fixed.get("edges", [])) == {label for label in said["edges"] if label in labels}
+    assert set(fixed.get("sensitive", [])) == set(said.get("sensitive", []))
+
+
+def test_three_studies_are_held_to_the_table():
+    found = {(name, profile) for name, profile, _ in fixed_here()}
+    assert found == {("initialization", "quick"), ("preprocessing", "quick"), ("activation_max_pool", "quick")}
+
+
+def test_the_table_marks_what_the_rule_chooses(load):
+    script = load("fix_rates")
+    with (ROOT / "docs/lecture/tuning.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for name in ("initialization", "preprocessing", "activation_max_pool"):
+        (request,) = named_studies(name, "quick", [], [], catalog.folders())
+        said = script.fixed(script.read_table(ROOT / "docs/lecture/tuning.csv", request.study), "")["values"]
+        marked = {(row["arm"], from_yaml(row["value"])) for row in rows if row["study"] == name and row["chosen"]}
+        assert marked == set(said.items())
 
 
 def test_a_report_that_is_kept_links_to_its_own_pages(load, folder, tmp_path):

@@ -165,7 +165,9 @@ def test_fixed_values_are_those_of_their_arms():
     with pytest.raises(ValueError, match="set one of them to null"):
         parse("s", {"fixed": FIXED, "tuning": {"key": "lr", "values": [1, 2]}})
     with pytest.raises(ValueError, match=r"`fixed\.key` a is an axis"):
-        parse("s", {"grids": [{"product": {"a": [1]}}], "fixed": {"key": "a", "values": {}}})
+        parse("s", {"grids": [{"product": {"a": [1]}}], "fixed": {"key": "a", "shared": 1}})
+    with pytest.raises(ValueError, match="or a value that they have `shared`, got neither"):
+        parse("s", {"fixed": {"key": "lr"}})
 
 
 def test_only_keeps_the_claims_that_are_named_and_their_arms():
@@ -186,3 +188,14 @@ def test_a_metric_that_no_run_records_is_refused_before_the_first_run():
     study = parse("s", {"grids": [{"product": {"a": [1, 2]}}], "claims": {"c": {**CLAIM, "metric": "test/acuracy"}}})
     with pytest.raises(ValueError, match=r"claim 'c': `metric`.*'test/acuracy'"):
         check_claims(study)
+
+
+def test_a_shared_value_is_that_of_all_arms_without_their_own():
+    fixed = {"key": "lr", "values": {"a=1": 0.3}, "shared": 0.2}
+    study = parse("s", {"base": ["lr=0.1"], "grids": [{"product": {"a": [1, 2]}}], "fixed": fixed})
+    assert [arm.overrides for arm in study.arms()] == [("a=1", "lr=0.3"), ("a=2", "lr=0.2")]
+
+
+def test_sensitive_claims_are_claims_of_the_study():
+    with pytest.raises(ValueError, match=r"`fixed.sensitive` must name claims of study s, got 'c'"):
+        parse("s", {"fixed": {"key": "lr", "shared": 0.1, "sensitive": ["c"]}})

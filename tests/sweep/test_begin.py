@@ -72,3 +72,12 @@ def test_a_changed_estimate_is_no_other_study(tmp_path):
     study = parse("s", {})
     folders = {study_folder(tmp_path, study, {"seeds": 2, "seconds_a_run": s}, []) for s in (None, 1, 2)}
     assert len(folders) == 1
+
+
+def test_controls_are_fixed_before_the_first_run(folder):
+    sides = {"treatment": {"activation": "relu"}, "control": {"activation": "tanh"}}
+    control = {"text": "ReLU wins.", "form": "greater", "smallest_effect": 0.1, **sides}
+    begin(manifest(controls={"it": control}), folder)
+    begin(manifest(controls={"it": {**control, "text": "ReLU is better."}}), folder)  # text for readers only
+    with pytest.raises(ValueError, match=r"begun with other controls \(it: smallest_effect: 0.2 now, 0.1 then\)"):
+        begin(manifest(controls={"it": {**control, "smallest_effect": 0.2}}), folder)

@@ -17,7 +17,6 @@ from ablate.judging.image_interval import (
 from ablate.judging.incomplete import why_missing, why_unusable
 from ablate.judging.selection import Selection, select, why_not_comparable
 from ablate.judging.trained import (
-    depends_on_training,
     exposure,
     failures_of,
     guessing,
@@ -25,7 +24,7 @@ from ablate.judging.trained import (
     which_trained,
 )
 from ablate.statistics import Comparison, Failures
-from ablate.study.claim import Claim
+from ablate.study.claim import Claim, depends_on_training
 from ablate.study.results import ArmResult, Results
 
 
@@ -75,7 +74,9 @@ def gather(claim: Claim, results: Results, read: Reader = read_predictions) -> E
         return Evidence(claim=claim, selection=selection, obstacle="incomplete", reason=str(error))
     labels = labels_of([arm for cell in cells for arm in cell], results.output_dir, read)
     failures = []
-    if depends_on_training(claim.metric):
+    # Whether a number is reached is an outcome itself: a run that fails does not reach it.
+    is_share = claim.metric.startswith("reaches/")
+    if depends_on_training(claim.metric) and not is_share:
         failures = [failures_of([which_trained(arm.records, labels) for arm in cell]) for cell in cells]
     found = Evidence(claim=claim, selection=selection, scores=scores, failures=failures)
     if reason := why_missing(cells, results.study) or why_unusable(claim, cells, scores):
@@ -98,7 +99,9 @@ def compare(evidence: Evidence, results: Results, labels: IntArray | None, read:
             effect = image_effect(hits, null_of(claim))
             comparison = comparison_of(claim, effect, neither_trains=neither)
             return replace(evidence, comparison=comparison, num_images=hits[0].shape[1])
-    is_mixture = any(f.is_mixture for f in failures)
+    # Shares are far from normal, so that the exact sign flips have to agree: for a value of 0.5 and for a difference
+    # of shares these are the exact binomial tests.
+    is_mixture = any(f.is_mixture for f in failures) or claim.metric.startswith("reaches/")
     effect = effect_of(claim, scores, resolution(claim, scores, num_images(claim, cells, labels)), is_mixture)
     exposed = exposure(claim, scores, failures, guessing(labels), study.failure_share)
     return replace(evidence, comparison=comparison_of(claim, effect, exposed, neither))

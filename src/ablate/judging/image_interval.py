@@ -16,6 +16,7 @@ from ablate.statistics import Effect, guarded_effect, hit_difference, image_diff
 from ablate.statistics.description import MAX_EXACT_SEEDS
 from ablate.storage.integrity import read_bytes
 from ablate.study.claim import DIFFERENCE_FORMS, Claim
+from ablate.study.metrics import GAP
 from ablate.study.results import ArmResult
 from ablate.training.record import PREDICTIONS_NAME
 
@@ -90,7 +91,7 @@ def labels_of(arms: Sequence[ArmResult], output_dir: Path, read: Reader) -> IntA
 
 def num_images(claim: Claim, cells: Sequence[Sequence[ArmResult]], labels: IntArray | None) -> int | None:
     """Return how many images the claim's metric is measured on, the least over the arms; None where not known."""
-    split = claim.metric.removeprefix("best/").partition("/")[0]
+    split = "test" if claim.metric == GAP else claim.metric.removeprefix("best/").partition("/")[0]
     if split == "test" and labels is not None:
         return len(labels)
     settings = [(arm.chosen or arm.planned.variants[0]).settings.get("data", {}) for cell in cells for arm in cell]

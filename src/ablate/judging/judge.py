@@ -10,6 +10,8 @@ import numpy as np
 
 from ablate.errors import Unusable
 from ablate.judging import tuning
+from ablate.judging.confounders import confounders
+from ablate.judging.controls import restrict
 from ablate.judging.effects import (
     Scores,
     bounds,
@@ -23,7 +25,7 @@ from ablate.judging.evidence import Evidence, gather
 from ablate.judging.image_interval import Reader, interval_over_images, read_predictions
 from ablate.judging.judgement import Judgement, Mechanism, Trained
 from ablate.judging.looks import Looked, replay
-from ablate.judging.selection import Selection, axes_text
+from ablate.judging.selection import Selection, apart, axes_text
 from ablate.statistics import (
     Outcome,
     Verdict,
@@ -36,6 +38,7 @@ from ablate.statistics import (
 )
 from ablate.statistics.effects import FloatArray
 from ablate.study.claim import Claim
+from ablate.study.control import Control
 from ablate.study.registration import Registration
 from ablate.study.results import ArmResult, Results
 
@@ -46,8 +49,9 @@ def judge(results: Results, generator_seed: int = 0) -> list[Judgement]:
     The claims of a family are decided together at the study's alpha, divided over its looks. Where these are declared
     with their seeds, each claim is judged at the look that decided it, or at its last complete one (`looks.replay`).
     Claims that cannot be decided stay in their family, so that its size does not depend on what has been run;
-    identities need no test and are in none. Besides `results`, it reads the predictions of runs whose test accuracies
-    are compared.
+    identities need no test and are in none. A positive control is decided by itself, at the same alpha over the same
+    looks, and the claims that depend on it get a verdict only if it is supported, see `controls.restrict`. Besides
+    `results`, it reads the predictions of runs whose test accuracies are compared.
 
     Args:
         results: of the study.
@@ -60,7 +64,9 @@ def judge(results: Results, generator_seed: int = 0) -> list[Judgement]:
     read = functools.cache(read_predictions)
     if study.schedule:
         views = [results.at(num_seeds) for num_seeds in study.schedule]
-        return [at_look(looked, views, generator_seed, read) for looked in replay(results, read).values()]
+        found = {name: at_look(at, views, generator_seed, read) for name, at in replay(results, read).items()}
+        own = [found[control.name] for control in study.asked_controls]
+        return [restrict(found[claim.name], own) for claim in study.asked]
     evidence = {claim.name: gather(claim, results, read) for claim in study.asked}
     comparisons = {name: found.comparison for name, found in evidence.items()}
     verdicts: dict[str, Verdict] = {}
@@ -70,7 +76,21 @@ def judge(results: Results, generator_seed: int = 0) -> list[Judgement]:
         known = [comparisons.get(claim.name) or comparison_of(claim, mean_effect([math.nan])) for claim in members]
         decided = decide(known, alpha=study.alpha, look=results.look, num_looks=study.looks)
         verdicts |= {claim.name: verdict for claim, verdict in zip(members, decided, strict=True)}
-    return [conclude(found, verdicts.get(name), results, generator_seed, read) for name, found in evidence.items()]
+    controls = [judge_control(control, results, generator_seed, read) for control in study.asked_controls]
+    return [
+        restrict(conclude(found, verdicts.get(name), results, generator_seed, read), controls)
+        for name, found in evidence.items()
+    ]
+
+
+def judge_control(control: Control, results: Results, generator_seed: int, read: Reader) -> Judgement:
+    """Return the judgement of a positive control, a family of its own."""
+    found = gather(control, results, read)
+    verdict = None
+    if control.is_tested:
+        comparison = found.comparison or comparison_of(control, mean_effect([math.nan]))
+        (verdict,) = decide([comparison], alpha=results.study.alpha, look=results.look, num_looks=results.study.looks)
+    return conclude(found, verdict, results, generator_seed, read)
 
 
 def at_look(looked: Looked, views: Sequence[Results], generator_seed: int, read: Reader) -> Judgement:
@@ -105,6 +125,8 @@ def conclude(
     fields: dict[str, Any] = {"outcome": evidence.obstacle, "reason": evidence.reason}
     fields |= name_sides(claim, evidence.selection)
     fields["mechanisms"] = [mechanism(claim, metric, cells, len(study.seeds)) for metric in claim.explained_by]
+    if len(evidence.selection.specs) == 2 and evidence.obstacle != "not comparable":
+        fields["confounders"] = confounders(claim, cells, apart(*evidence.selection.specs))
     if evidence.scores is not None:
         fields |= summarize(claim, evidence.scores)
     cell_labels = labels_of_cells(claim, evidence.selection)
@@ -130,9 +152,11 @@ def conclude(
     if study.tuning is not None and evidence.obstacle != "not comparable":
         fields["at_values"] = tuning.at_values(claim, cells, study)
         fields["value_sensitive"] = tuning.value_sensitive(claim, cells, study)
-        fields["edges"] = tuning.edges(cells)
+        fields["edges"] = tuning.edges(cells, study)
     if study.fixed is not None:
         fields["edges"] = [arm.label for cell in cells for arm in cell if arm.label in study.fixed.edges]
+        if evidence.obstacle != "not comparable":
+            fields["value_sensitive"] = tuning.known_sensitive(claim, cells, study.fixed)
     fields |= known_before(claim, cells, results.manifest.registration)
     return Judgement(claim=claim, budget=budget_of([arm for cell in cells for arm in cell]), **fields)
 

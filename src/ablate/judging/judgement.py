@@ -41,6 +41,20 @@ class Mechanism:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Confounder:
+    """A measurement before the first step in which two sides differ by more than the claim's factor explains.
+
+    Args:
+        metric: key of `Record.metrics`.
+        treatment, control: geometric means over seeds and arms of the two sides.
+    """
+
+    metric: str
+    treatment: float
+    control: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trained:
     """How many runs of one cell of a claim failed to train, see `ablate.judging.trained`.
 
@@ -66,8 +80,9 @@ class Judgement:
     Args:
         claim: the claim.
         outcome: "supported", "contradicted", "no difference", each of them also "... if trained"; "neither trains",
-            "inconclusive", "incomplete", "not comparable"; "measured" of a metric in seconds, which gets no verdict.
-        reason: why a claim is incomplete or not comparable; "" otherwise.
+            "inconclusive", "incomplete", "not comparable"; "measured" of a metric in seconds, which gets no verdict;
+            "not interpretable at this budget" where a positive control has not come out.
+        reason: why a claim is incomplete, not comparable or not interpretable; "" otherwise.
         treatment, control: labels of the arms that are compared; of a trend the last and the first of its order.
         treatment_mean, control_mean: means of the metric over complete pairs (of a ratio: geometric means); None where
             there are none, or a threshold was never reached.
@@ -89,9 +104,10 @@ class Judgement:
             None for other metrics and forms, and where a run diverged.
         unread: why that interval is missing although the claim could have one: predictions that cannot be read.
         value_sensitive: whether moving one arm to a neighbouring value of the tuned setting changes the category of
-            the effect (see `ablate.judging.tuning.value_sensitive`); None where nothing is tuned.
+            the effect (see `ablate.judging.tuning.value_sensitive`), in the study's own tuning runs or in those that
+            fixed its values; None where nothing is tuned or it is not known.
         at_values: the comparison at equal values of the tuned setting.
-        edges: labels of arms whose best value, tuned here or before, is the first or the last of the grid.
+        edges: labels of arms for which a better value, tuned here or before, may be outside the grid.
         mechanisms: diagnostics that should explain the claim.
         budget: net, images and epochs of the runs that the verdict is from.
         trained: how many runs of each cell failed; empty where the metric does not depend on training.
@@ -111,6 +127,8 @@ class Judgement:
         missing: which of these runs are missing.
         post_hoc: why the claim does not count as made before its runs, "" where it does.
         finished_before: (runs that had finished when the claim was registered, runs of the claim); None where none had.
+        controls: judgements of the positive controls that the claim depends on.
+        confounders: in what the two sides differ before the first step, see `ablate.judging.confounders`.
     """
 
     claim: Claim
@@ -156,3 +174,5 @@ class Judgement:
     missing: str = ""
     post_hoc: str = ""
     finished_before: tuple[int, int] | None = None
+    controls: "list[Judgement]" = field(default_factory=list)
+    confounders: list[Confounder] = field(default_factory=list)

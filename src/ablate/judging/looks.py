@@ -43,7 +43,7 @@ class Looked:
 
 
 def replay(results: Results, read: Reader) -> dict[str, Looked]:
-    """Return at which look each claim is, by name.
+    """Return at which look each claim and each positive control is, by name; a control is a family of its own.
 
     Args:
         results: of a study with declared looks.
@@ -55,10 +55,12 @@ def replay(results: Results, read: Reader) -> dict[str, Looked]:
         asked = [claim for claim in study.asked if claim.family == family]
         num_claims = sum(claim.family == family and claim.is_tested for claim in study.claims)
         found |= replay_family([claim for claim in asked if claim.is_tested], num_claims, results, read)
+    for control in (control for control in study.asked_controls if control.is_tested):
+        found |= replay_family([control], 1, results, read)
     first = results.at(study.schedule[0])
-    for claim in (claim for claim in study.asked if not claim.is_tested):
+    for claim in (claim for claim in study.statements if not claim.is_tested):
         found[claim.name] = without_verdict(gather(claim, first, read), first)
-    return {claim.name: found[claim.name] for claim in study.asked}
+    return {claim.name: found[claim.name] for claim in study.statements}
 
 
 def replay_family(claims: Sequence[Claim], num_claims: int, results: Results, read: Reader) -> dict[str, Looked]:
@@ -116,7 +118,7 @@ def needed_seeds(results: Results, looked: Mapping[str, Looked], granted: Mappin
     """
     schedule = results.study.schedule
     needed = {arm.label: schedule[0] for arm in results.arms}
-    for claim in results.study.asked:
+    for claim in results.study.statements:
         found = looked[claim.name]
         wanted = found.next_look or found.look
         look = wanted if granted is None else max(found.look, min(wanted, granted.get(claim.name, 1)))
@@ -132,7 +134,7 @@ def most_seeds(results: Results) -> dict[str, int]:
     if not study.schedule:
         return most
     looked = replay(results, functools.cache(read_predictions))
-    for claim in study.asked:
+    for claim in study.statements:
         if claim.is_tested and looked[claim.name].next_look:
             for arm in (arm for cell in select(claim, results.arms).cells for arm in cell):
                 most[arm.label] = study.schedule[-1]

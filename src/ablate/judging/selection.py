@@ -9,6 +9,7 @@ from ablate.config.overrides import text
 from ablate.errors import UserError
 from ablate.study.claim import Axes, Claim
 from ablate.study.manifest import PlannedArm, same_runs
+from ablate.study.metrics import is_computed
 from ablate.study.results import ArmResult, Job, Results
 from ablate.study.study import Study
 from ablate.study.undeclared import undeclared
@@ -65,18 +66,19 @@ def check_claims(study: Study) -> None:
         ablate.errors.UserError: claim 'relu' finds no arm with activation=gelu; the axes are activation: relu, tanh
     """
     arms = study.arms()
-    for claim in study.asked:
+    for claim in study.statements:
         for metric in (claim.metric, *claim.explained_by):
             measure = MEASURED.fullmatch(metric)
-            if not SCORE.fullmatch(metric) and (not measure or measure[1] in NO_MEASURE):
+            if not is_score(metric) and (not measure or measure[1] in NO_MEASURE):
                 raise UserError(
-                    f"claim {claim.name!r}: `metric` and `explained_by` must be train, train_eval, val or test with "
-                    "/loss or /accuracy, or train/cross_entropy, or epochs_to/train/accuracy/THRESHOLD or "
-                    "best/train/accuracy, or the same of val, or a diagnostic "
+                    f"{claim.kind} {claim.name!r}: `metric` and `explained_by` must be train, train_eval, val or test "
+                    "with /loss or /accuracy, or train/cross_entropy, or epochs_to/train/accuracy/THRESHOLD or "
+                    "best/train/accuracy, or the same of val, or gap/accuracy, reaches/test/accuracy/NUMBER or "
+                    "at/train/cross_entropy/NUMBER/val/accuracy, or a diagnostic "
                     f"such as saturation/mean or initial/saturation/mean, got {metric!r}"
                 )
         if mismatch := select(claim, arms).mismatch:
-            raise UserError(f"claim {claim.name!r}: {mismatch}")
+            raise UserError(f"{claim.kind} {claim.name!r}: {mismatch}")
 
 
 def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
@@ -85,20 +87,20 @@ def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
     Raises:
         UserError: names the claim, the threshold or the diagnostic, and what there is.
     """
-    for claim in study.asked:
+    for claim in study.statements:
         if measure := measure_of(claim.metric):
             known = [(arm, measures(arm.variants[0].settings)) for arm in arms]
             if lacking := [(arm, names) for arm, names in known if measure not in names]:
                 runs, of = _lacking([arm for arm, _ in lacking], arms)
                 raise UserError(
-                    f"claim {claim.name!r}: {runs} measures {measure}; diagnostics.measure{of} is "
+                    f"{claim.kind} {claim.name!r}: {runs} measures {measure}; diagnostics.measure{of} is "
                     f"{', '.join(lacking[0][1]) or 'empty'}"
                 )
         for arm in arms if any(metric.startswith("initial/") for metric in (claim.metric, *claim.explained_by)) else ():
             if not arm.variants[0].settings.get("diagnostics", {}).get("at_start", True):
                 raise UserError(
-                    f"claim {claim.name!r} is about a measurement before the first step, and diagnostics.at_start is "
-                    "false; set it to true"
+                    f"{claim.kind} {claim.name!r} is about a measurement before the first step, and "
+                    "diagnostics.at_start is false; set it to true"
                 )
         threshold = claim.metric.rpartition("/")[2]
         if not claim.metric.startswith("epochs_to/"):
@@ -107,7 +109,7 @@ def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
         if lacking := [(arm, watched) for arm, watched in watching if threshold not in watched]:
             runs, of = _lacking([arm for arm, _ in lacking], arms)
             raise UserError(
-                f"claim {claim.name!r}: {runs} watches for {claim.metric}; trainer.thresholds{of} are "
+                f"{claim.kind} {claim.name!r}: {runs} watches for {claim.metric}; trainer.thresholds{of} are "
                 f"{', '.join(lacking[0][1]) or 'empty'}"
             )
 
@@ -123,7 +125,7 @@ def unmeasured_runs(results: Results) -> Iterator[Job]:
     A run whose settings asked for it and whose record lacks it is not among them: a rerun would not help.
     """
     seen: set[str] = set()
-    for claim in results.study.asked:
+    for claim in results.study.statements:
         measure = measure_of(claim.metric)
         cells = select(claim, results.arms).cells if measure else []
         for arm in (arm for cell in cells for arm in cell):
@@ -137,6 +139,11 @@ def unmeasured_runs(results: Results) -> Iterator[Job]:
                     yield job
 
 
+def is_score(metric: str) -> bool:
+    """Return whether a metric is a score, recorded or computed from scores, and not a diagnostic."""
+    return bool(SCORE.fullmatch(metric)) or is_computed(metric)
+
+
 def measure_of(metric: str) -> str:
     """Return the name of the diagnostic that a metric belongs to, "" for a score.
 
@@ -145,7 +152,7 @@ def measure_of(metric: str) -> str:
         ('saturation', '')
     """
     found = MEASURED.fullmatch(metric)
-    return "" if SCORE.fullmatch(metric) or found is None else found[1]
+    return "" if is_score(metric) or found is None else found[1]
 
 
 def select(claim: Claim, arms: Sequence[A]) -> Selection[A]:
@@ -166,7 +173,7 @@ def select(claim: Claim, arms: Sequence[A]) -> Selection[A]:
         >>> [[arm.label for arm in cell] for cell in found.cells]
         [['relu'], ['tanh']]
     """
-    where = f"claim {claim.name!r}"
+    where = f"{claim.kind} {claim.name!r}"
     if claim.form == "interaction" and (claim.factor in claim.treatment or claim.factor in claim.control):
         raise UserError(f"{where}: `factor` {claim.factor} must not be in `treatment` or `control`, `order` has it")
     specs = claim.cells()
@@ -198,7 +205,7 @@ def why_not_comparable(selection: Selection[ArmResult], tuned: str = "") -> str:
         return selection.mismatch
     first, *others = zip(selection.specs, selection.cells, strict=True)
     for spec, cell in others:
-        declared = _apart(spec, first[0])
+        declared = apart(spec, first[0])
         for mine, other in zip(first[1], cell, strict=True):
             a, b = mine.planned.variants[0], other.planned.variants[0]
             if a.fingerprint == b.fingerprint:
@@ -210,6 +217,12 @@ def why_not_comparable(selection: Selection[ArmResult], tuned: str = "") -> str:
     return ""
 
 
+def apart(mine: Axes, other: Axes) -> set[str]:
+    """Return the axes in which two cells differ."""
+    keys = mine.keys() | other.keys()
+    return {key for key in keys if (key in mine, mine.get(key)) != (key in other, other.get(key))}
+
+
 def axes_text(axes: Axes) -> str:
     """Return values of axes as they are written on the command line.
 
@@ -218,12 +231,6 @@ def axes_text(axes: Axes) -> str:
         'activation=relu optimizer.lr=0.1'
     """
     return " ".join(f"{key}={text(value)}" for key, value in axes.items())
-
-
-def _apart(mine: Axes, other: Axes) -> set[str]:
-    """Return the axes in which two cells differ."""
-    keys = mine.keys() | other.keys()
-    return {key for key in keys if (key in mine, mine.get(key)) != (key in other, other.get(key))}
 
 
 def _rest(arm: HasAxes, named: Collection[str]) -> str:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from ablate.judging.effects import Scores, is_accuracy, weights
 from ablate.statistics import Exposure, Failures
-from ablate.study.claim import Claim
+from ablate.study.claim import Claim, depends_on_training
+from ablate.study.metrics import GAP
 from ablate.training.record import Record
 
 IntArray = NDArray[np.int_]
@@ -26,19 +27,7 @@ IntArray = NDArray[np.int_]
 NUM_DEVIATIONS = 3.0  # condition 1
 SHARE_OF_RANGE = 0.05  # condition 2
 SHARE_OF_MEDIAN = 0.5  # condition 3
-# Metrics that are measured before training or without it: failed runs do not change them.
-UNTRAINED = ("initial/", "algebra/", "activation_cost/", "autoencoder/")
 SCORES = ("train/", "train_eval/", "val/", "test/", "best/", "epochs_to/")
-
-
-def depends_on_training(metric: str) -> bool:
-    """Return whether a metric is measured on trained nets.
-
-    Example:
-        >>> depends_on_training("test/accuracy"), depends_on_training("initial/saturation/mean")
-        (True, False)
-    """
-    return not metric.startswith(UNTRAINED)
 
 
 def guessing(labels: IntArray | None) -> float:
@@ -125,6 +114,7 @@ def exposure(claim: Claim, scores: Scores, failures: Sequence[Failures], guess: 
         return Exposure()
     if not is_accuracy(claim.metric) or claim.form == "ratio":
         return Exposure(is_known=False)
-    losses = np.maximum(scores.values.mean(axis=(1, 2)) - guess, 0.0)
+    failed = 0.0 if claim.metric == GAP else guess  # a net that guesses does so on training images too
+    losses = np.maximum(scores.values.mean(axis=(1, 2)) - failed, 0.0)
     moves = share * losses * weights(claim, len(losses)) * np.array(open_cells)
     return Exposure(down=float(moves[moves > 0].sum()), up=float(-moves[moves < 0].sum()))

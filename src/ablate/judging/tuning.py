@@ -10,8 +10,8 @@ from ablate.judging.judgement import AtValue
 from ablate.statistics import Effect
 from ablate.statistics.effects import ROUNDING
 from ablate.study.claim import Claim
-from ablate.study.results import ArmResult
-from ablate.study.study import Study
+from ablate.study.results import ArmResult, choice_of
+from ablate.study.study import Fixed, Study
 
 Cells = Sequence[Sequence[ArmResult]]
 
@@ -50,13 +50,26 @@ def value_sensitive(claim: Claim, cells: Cells, study: Study) -> bool | None:
     return False
 
 
-def edges(cells: Cells) -> list[str]:
-    """Return the labels of arms whose chosen value is the first or the last of the grid."""
+def known_sensitive(claim: Claim, cells: Cells, fixed: Fixed) -> bool | None:
+    """Return whether a claim depended on the values in the tuning runs that fixed them, see `value_sensitive`.
+
+    Returns:
+        None where an arm has no value of its own, or the claim is not about test accuracies, the only score of which a
+        table of tuning runs keeps the validation score.
+    """
+    has_own = all(arm.label in fixed.values for cell in cells for arm in cell)
+    if not has_own or claim.metric != "test/accuracy" or claim.form == "identity":
+        return None
+    return claim.name in fixed.sensitive
+
+
+def edges(cells: Cells, study: Study) -> list[str]:
+    """Return the labels of arms for which a better value may be outside the grid, see `choice.choose_place`."""
     return [
         arm.label
         for cell in cells
         for arm in cell
-        if arm.tuning and arm.chosen is not None and position(arm) in (0, len(arm.tuning) - 1)
+        if study.tuning and arm.tuning and arm.chosen is not None and choice_of(study.tuning, arm.tuning).is_edge
     ]
 
 

@@ -189,3 +189,23 @@ def needs_population_statistics(net: nn.Module) -> bool:
         True
     """
     return any(isinstance(module, BatchNorm) and module.inference != "running" for module in net.modules())
+
+
+def batch_norms_behind_dropout(net: nn.Module) -> list[str]:
+    """Return the names of the batch norms before which, in the order of the layers, units are dropped.
+
+    Dropping units raises the variance of what follows, in training and not at inference. The running variance of a
+    batch norm is that of training, so at inference its outputs are too small.
+
+    Example:
+        >>> from ablate.layers.dropout import Dropout
+        >>> batch_norms_behind_dropout(nn.Sequential(BatchNorm(2), Dropout(0.5), nn.ReLU(), BatchNorm(2)))
+        ['3']
+
+    Source: Li, Chen, Hu & Yang 2019 (arXiv:1801.05134).
+    """
+    found, drops = [], False
+    for name, layer in net.named_modules():
+        drops |= hasattr(layer, "monte_carlo") and float(getattr(layer, "p", 0.0)) > 0
+        found += [name] if drops and isinstance(layer, BatchNorm) else []
+    return found

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ablate.report import provenance
+from ablate.report.controls import control_rows
 from ablate.report.provenance import Progress, Rows
 from ablate.report.table import shown_rows
 from ablate.report.verdicts import VerdictRow, answer, verdict_table
@@ -25,6 +26,7 @@ class StudyContent:
         progress: how much of the study is done.
         setting: (what, value) of what all verdicts hold for.
         verdicts: one row per claim, in the study's order.
+        controls: see `controls.control_rows`.
         rule: when a verdict holds without "if trained".
         arms: one row per arm, best first.
         failures, undeclared, own_code, environment: see `provenance`.
@@ -36,6 +38,7 @@ class StudyContent:
     progress: Progress
     setting: list[tuple[str, str]]
     verdicts: list[VerdictRow]
+    controls: Rows
     rule: str
     arms: Rows
     failures: Rows
@@ -53,6 +56,7 @@ def study_content(results: Results, judgements: "Sequence[Judgement]") -> StudyC
         progress=provenance.progress(results),
         setting=provenance.setting(results, judgements),
         verdicts=verdict_table(results, judgements),
+        controls=control_rows(judgements),
         rule=failure_rule(results.study),
         arms=shown_rows(results),
         failures=provenance.failures(results),

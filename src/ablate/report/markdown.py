@@ -4,6 +4,7 @@ import html
 from collections.abc import Sequence
 
 from ablate.report.content import StudyContent
+from ablate.report.controls import CONTROLS_RULE
 from ablate.report.phrases import percent
 from ablate.report.provenance import Rows
 from ablate.report.verdicts import VerdictRow
@@ -71,6 +72,8 @@ def to_markdown(content: StudyContent) -> str:
     if not content.progress.is_complete:
         parts.append(f"> **Unfinished**: {content.progress.sentence()}. The rest: `{content.command}`")
     parts.append("\n".join(f"- {what}: {plain_cell(value)}" for what, value in content.setting))
+    if len(content.controls) > 1:
+        parts += ["## Controls", markdown(escaped(content.controls)), CONTROLS_RULE]
     if content.verdicts:
         parts += ["## Verdicts", markdown(verdict_rows(content.verdicts)), content.rule]
     parts += ["## Arms", markdown(escaped(content.arms))]

@@ -17,6 +17,7 @@ from ablate.training.identity import flatten
 
 if TYPE_CHECKING:
     from ablate.judging import Judgement, Mechanism
+    from ablate.judging.judgement import Confounder
 
 
 # Parts of train/loss in addition to the cross-entropy; the L2 penalty is the optimizer's weight decay and not in it.
@@ -63,9 +64,9 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
     found += [Note(line, "warning") for line in known_before(judgement)]
     found += [Note(why) for why in judgement.unread]
     found += conditions(judgement)
-    if judgement.value_sensitive and study.tuning:
-        key = study.tuning.key
-        found.append(Note(f"{sensitivity(key)}: another answer with one arm at a neighbouring {key}", "warning"))
+    if judgement.value_sensitive:
+        key, where = study.nuisance, "" if study.tuning else ", in the runs that tuned it before"
+        found.append(Note(f"{sensitivity(key)}: another answer with one arm at a neighbouring {key}{where}", "warning"))
     if judgement.edges and claim.form != "identity" and not claim.metric.startswith("initial/"):
         cure = "widen study.tuning.values" if study.tuning else "a better one may be outside"
         arms = ", ".join(dict.fromkeys(judgement.edges))
@@ -82,6 +83,7 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
                 "warning",
             )
         )
+    found += [Note(confounded(judgement, found_before), "warning") for found_before in judgement.confounders]
     if judgement.mechanisms:
         found.append(Note("measured: " + "; ".join(mechanism(claim, m) for m in judgement.mechanisms)))
     if claim.note:
@@ -97,6 +99,16 @@ def known_before(judgement: "Judgement") -> list[str]:
             "{:,} of {:,} runs were finished before the plan was registered".format(*judgement.finished_before)
         )
     return found
+
+
+def confounded(judgement: "Judgement", confounder: "Confounder") -> str:
+    """Return in what two sides differ before the first step, which the claim's factor does not explain."""
+    sides = f"{confounder.treatment:.3g} against {confounder.control:.3g}"
+    factor = max(confounder.treatment / confounder.control, confounder.control / confounder.treatment)
+    return (
+        f"the sides differ before the first step: {confounder.metric} is {sides}, a factor of {factor:.3g}, which is "
+        "not what the claim is about; the effect may come from the initial state"
+    )
 
 
 def differing_penalties(results: Results, claim: Claim) -> list[str]:

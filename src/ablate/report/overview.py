@@ -6,7 +6,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ablate.errors import UserError
-from ablate.report.overview_content import DECIDED, POST_HOC, Elsewhere, Entry, Part
+from ablate.report.controls import control_lines
+from ablate.report.overview_content import POST_HOC, UNTESTED, Elsewhere, Entry, Part
 from ablate.report.overview_markdown import to_markdown
 from ablate.report.page import csv_rows, write_report
 from ablate.report.page_level import Judged, Key, all_of, page_level, summarize
@@ -34,6 +35,7 @@ def collection_summary(judged: Judged, summary: str = "") -> str:
         lines = [
             *([f"registered: {registration_of(results)}"] if judgements else []),
             *unsound(results),
+            *control_lines(judgements),
             *map(verdict_line, verdict_table(results, judgements)),
             *unusable_lines(results, judgements),
         ]
@@ -96,7 +98,7 @@ def write_page(
 
 
 def confirmed(parts: Sequence[Part]) -> dict[Key, bool]:
-    """Return of each claim whether a second budget agrees with its verdict, see `Entry.is_confirmed`."""
+    """Return of each claim whether other budgets leave its verdict in the headline, see `Entry.is_confirmed`."""
     return {
         (part.results.study.name, entry.verdict.judgement.claim.name): entry.is_confirmed
         for part in parts
@@ -161,7 +163,7 @@ def at_other_budgets(
             unread.append(f"{name}: {error}")
             continue
         for number, judgement in enumerate(judgements, start=1):
-            if judgement.outcome in DECIDED:
+            if judgement.outcome not in UNTESTED:
                 elsewhere_row = verdict_row(results, judgement, number)
                 link = f"../{quote(name)}/report.html#{elsewhere_row.anchor}"
                 found[manifest.name, judgement.claim.name].append(Elsewhere(verdict=elsewhere_row, link=link))

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ablate.report.controls import control_lines
 from ablate.report.notes import mechanism
-from ablate.report.page_level import AGREEMENTS, CONTRADICTIONS, DIFFERENCES
+from ablate.report.page_level import AGREEMENTS, CONTRADICTIONS, DIFFERENCES, SUPPORTS
 from ablate.report.phrases import plural
 from ablate.report.provenance import Progress, number_of_seeds, registration_of
 from ablate.report.verdicts import VerdictRow
+from ablate.study.claim import depends_on_training
 from ablate.study.results import Results
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 DECIDED = (*DIFFERENCES, *AGREEMENTS)
 POST_HOC = "* post hoc: chosen or changed after its runs had been judged; its error level does not hold"
+UNTESTED = ("incomplete", "not comparable", "measured")  # outcomes of claims that no test was applied to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,10 @@ class Elsewhere:
     @property
     def budget(self) -> str:
         return self.verdict.judgement.budget
+
+    @property
+    def outcome(self) -> str:
+        return self.verdict.judgement.outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,28 +81,36 @@ class Entry:
 
     @property
     def remark(self) -> str:
-        """At which other budgets the verdict is the same and where it flips; "" for an identity, which needs no budget.
+        """At how many budgets a decided claim was tested, and where its verdict is the same, flips or is open.
 
-        Only a contradiction is marked where there is no second budget, since it needs one.
+        "" for an identity, and for a claim about the state before training that was tested once: these need no budget.
         """
         judgement = self.verdict.judgement
         if judgement.outcome not in DECIDED or judgement.claim.form == "identity":
             return ""
-        alike = dict.fromkeys(e.budget for e in self.elsewhere if same(e.verdict.judgement.outcome, judgement.outcome))
-        agreeing = [f"also at {'; '.join(alike)}"] if alike else []
-        if judgement.outcome in CONTRADICTIONS:
-            return agreeing[0] if agreeing else "at one budget only"
-        flips = [e for e in self.elsewhere if not same(e.verdict.judgement.outcome, judgement.outcome)]
-        return "; ".join([*agreeing, *(f"flips at {e.budget}: {e.verdict.judgement.outcome}" for e in flips)])
+        budgets = dict.fromkeys(e.budget for e in self.elsewhere)
+        if not budgets:
+            return "at one budget only" if depends_on_training(judgement.claim.metric) else ""
+        alike = dict.fromkeys(e.budget for e in self.elsewhere if same(e.outcome, judgement.outcome))
+        open_at = dict.fromkeys(e.budget for e in self.elsewhere if e.outcome not in DECIDED)
+        flips = [e for e in self.elsewhere if e.outcome in DECIDED and not same(e.outcome, judgement.outcome)]
+        parts = [f"also at {'; '.join(alike)}"] if alike else []
+        parts += [f"flips at {e.budget}: {e.outcome}" for e in flips]
+        parts += [f"undecided at {'; '.join(open_at)}"] if open_at else []
+        return f"tested at {len(budgets) + 1} budgets: {'; '.join(parts)}"
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether a second budget agrees, or none is needed, as for what is measured before training."""
-        from ablate.judging.trained import depends_on_training
+        """Whether other budgets leave the verdict in the headline.
 
+        A contradiction about trained nets needs a second budget that agrees. Any other verdict must not be the opposite
+        at another budget: supported here and contradicted there.
+        """
         judgement = self.verdict.judgement
-        alike = any(same(e.verdict.judgement.outcome, judgement.outcome) for e in self.elsewhere)
-        return alike or not depends_on_training(judgement.claim.metric)
+        if judgement.outcome in CONTRADICTIONS:
+            alike = any(same(e.outcome, judgement.outcome) for e in self.elsewhere)
+            return alike or not depends_on_training(judgement.claim.metric)
+        return not (judgement.outcome in SUPPORTS and any(e.outcome in CONTRADICTIONS for e in self.elsewhere))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +145,11 @@ class Part:
     def registration(self) -> str:
         """When the study's plan was registered, and its hash; "" where nothing is claimed."""
         return registration_of(self.results) if self.entries else ""
+
+    @property
+    def controls(self) -> list[str]:
+        """A line per positive control of the study."""
+        return control_lines(self.judgements)
 
     @property
     def size(self) -> str:

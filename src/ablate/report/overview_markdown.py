@@ -33,6 +33,7 @@ def to_markdown(collection: Collection, parts: Sequence[Part], unread: Sequence[
         facts = [plain_cell(part.budget), part.size, f"[report]({part.folder}/report.md)"]
         lines += [f"## {plain_cell(part.title)}", " · ".join(fact for fact in facts if fact)]
         lines.append(f"Registered: {part.registration}" if part.registration else "")
+        lines.append("\n".join(f"- {plain_cell(line)}" for line in part.controls))
         lines.append(markdown(claim_rows(part)) if part.entries else "Nothing was claimed.")
     if unread:
         lines += ["## Not read", "\n".join(f"- {plain_cell(line)}" for line in unread)]

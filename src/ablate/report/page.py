@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.report import arm_plots, effect_plots
 from ablate.report.content import StudyContent, study_content
+from ablate.report.controls import CONTROLS_RULE
 from ablate.report.curves import band, pair_tables
 from ablate.report.markdown import to_markdown
 from ablate.report.notes import failed
-from ablate.report.page_level import cost_sentence, exact_sentence, post_hoc_sentence
+from ablate.report.page_level import apart_sentence
 from ablate.report.provenance import Rows
 from ablate.report.rendering import render
 from ablate.report.table import study_rows, write_text
@@ -74,9 +75,8 @@ def to_html(results: Results, judgements: "Sequence[Judgement]", content: StudyC
         "report.html",
         **vars(content),
         counts=count_outcomes(judgements),
-        exact="; ".join(
-            s for s in (cost_sentence(judgements), exact_sentence(judgements), post_hoc_sentence(judgements)) if s
-        ),
+        exact=apart_sentence(judgements),
+        controls_rule=CONTROLS_RULE,
         strips={v.number: Markup(effect_plots.strip(v)) for v in verdicts if v.judgement.differences},
         forest=Markup(effect_plots.forest(verdicts)),
         rails=arm_rails(results, content.arms),

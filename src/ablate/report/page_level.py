@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ablate.report.phrases import OUTCOME_STYLES, plural
+from ablate.study.control import NOT_INTERPRETABLE
 from ablate.study.results import Results
 
 if TYPE_CHECKING:
@@ -21,12 +22,15 @@ Key = tuple[str, str]  # names of the study and of the claim
 
 DIFFERENCES = ("supported", "supported if trained", "contradicted", "contradicted if trained")
 AGREEMENTS = ("no difference", "no difference if trained")
+SUPPORTS = ("supported", "supported if trained")
 CONTRADICTIONS = ("contradicted", "contradicted if trained")
 FAMILY_ALONE = "decided by their family alone"
 ONE_BUDGET = "contradicted at one budget only"
+FLIPPED = "supported here and contradicted at another budget"
 RULE = (
     "The headline counts a verdict where the claim's family decides it (Holm) and its q value over this whole page is "
-    "at most the error level, and a contradiction about trained nets only where a second budget agrees; exact "
+    "at most the error level, a contradiction about trained nets only where a second budget agrees, and a support only "
+    "where no other budget contradicts it; what is not interpretable at this budget is in no count, and exact "
     "statements and post hoc claims are counted apart."
 )
 
@@ -40,7 +44,7 @@ class PageLevel:
         num_families: families of claims that are tested.
         num_tests: claims that are tested.
         expected: families with a false difference to be expected at this look if no claim had any effect, at most.
-        q: of each claim that is tested, the q value of the test that its verdict rests on.
+        q: of each claim that is tested and interpretable, the q value of the test that its verdict rests on.
         num_differences: decided differences whose q is at most alpha, without post hoc claims.
     """
 
@@ -69,11 +73,12 @@ def page_level(judged: Judged) -> PageLevel:
 
     tested = [(results, j) for results, judgements in judged for j in judgements if j.claim.is_tested]
     keys = [(results.study.name, j.claim.name) for results, j in tested]
-    differ = false_discovery([over_looks(results, j) for results, j in tested])
+    differ = false_discovery([difference_p(results, j) for results, j in tested])
     agree = false_discovery([agreement_p(results, j) for results, j in tested])
     q = {
         key: float(agree[i] if rests_on_agreement(j) else differ[i])
         for i, (key, (_, j)) in enumerate(zip(keys, tested, strict=True))
+        if j.outcome != NOT_INTERPRETABLE
     }
     alpha = min((results.study.alpha for results, _ in judged), default=0.05)
     families = {(results.study.name, j.claim.family): results for results, j in tested}
@@ -93,8 +98,21 @@ def over_looks(results: Results, judgement: "Judgement") -> float:
     return 1.0 if judgement.p is None else p_over_looks(results, judgement, judgement.p)
 
 
+def difference_p(results: Results, judgement: "Judgement") -> float:
+    """Return the p value of a difference over all looks; 1 for a claim that a control leaves without a verdict.
+
+    Such a claim still counts as a test, so that controls make no other claim easier to decide.
+    """
+    return 1.0 if judgement.outcome == NOT_INTERPRETABLE else over_looks(results, judgement)
+
+
 def agreement_p(results: Results, judgement: "Judgement") -> float:
-    """Return the p value of equivalence over all looks; the adjusted one where only that is known."""
+    """Return the p value of equivalence over all looks; the adjusted one where only that is known.
+
+    It is 1 for a claim that a control leaves without a verdict, see `difference_p`.
+    """
+    if judgement.outcome == NOT_INTERPRETABLE:
+        return 1.0
     if judgement.equivalence_p is None:
         return 1.0 if judgement.equivalence_p_adjusted is None else judgement.equivalence_p_adjusted
     return p_over_looks(results, judgement, judgement.equivalence_p, sides=2)
@@ -135,6 +153,19 @@ def exact_sentence(judgements: "Sequence[Judgement]") -> str:
     return f"{hold + fail + sum(exact.values())} exact: {', '.join(parts)}"
 
 
+def uninterpretable_sentence(judgements: "Sequence[Judgement]") -> str:
+    """Return how many claims are not interpretable at this budget, "" where none is; they count in no tally."""
+    count = sum(j.outcome == NOT_INTERPRETABLE for j in judgements)
+    return f"{plural(count, 'claim')} {NOT_INTERPRETABLE}, not counted" if count else ""
+
+
+def apart_sentence(judgements: "Sequence[Judgement]") -> str:
+    """Return what is not in the counts of verdicts: not interpretable and post hoc claims, costs, exact statements."""
+    sentences = (uninterpretable_sentence, cost_sentence, exact_sentence, post_hoc_sentence)
+    parts = (sentence(judgements) for sentence in sentences)
+    return "; ".join(part for part in parts if part)
+
+
 def cost_sentence(judgements: "Sequence[Judgement]") -> str:
     """Return how many costs in seconds are reported, "" where there is none."""
     count = sum(j.claim.is_timed and not j.post_hoc for j in judgements)
@@ -154,18 +185,21 @@ def headline(judged: Judged, level: PageLevel, confirmed: Mapping[Key, bool]) ->
     Args:
         judged: the results and judgements of each study.
         level: error rates of the page.
-        confirmed: for each contradiction whether a second budget agrees; a claim that is not listed needs none.
+        confirmed: whether other budgets leave a claim's verdict in the headline, see `Entry.is_confirmed`; a claim that
+            is not listed needs none.
     """
     counted: Counter[str] = Counter()
     for results, judgements in judged:
         for j in judgements:
             key = (results.study.name, j.claim.name)
-            if not j.claim.is_tested or j.post_hoc:
+            if not j.claim.is_tested or j.post_hoc or j.outcome == NOT_INTERPRETABLE:
                 continue
             if j.outcome in (*DIFFERENCES, *AGREEMENTS) and level.q.get(key, 1.0) > level.alpha:
                 counted[FAMILY_ALONE] += 1
             elif j.outcome in CONTRADICTIONS and not confirmed.get(key, True):
                 counted[ONE_BUDGET] += 1
+            elif j.outcome in SUPPORTS and not confirmed.get(key, True):
+                counted[FLIPPED] += 1
             else:
                 counted[j.outcome] += 1
     return dict(counted)
@@ -178,15 +212,14 @@ def summarize(judged: Judged, confirmed: Mapping[Key, bool]) -> dict[str, Any]:
         judged, confirmed: see `headline`.
 
     Returns:
-        counts: {outcome: claims} of the headline; exact: a sentence on costs and identities; text: all in one sentence;
+        counts: {outcome: claims} of the headline; exact: see `apart_sentence`; text: all in one sentence;
         measured: how many claims a test decides; rule, errors: a sentence or two each; seen: the
         outcomes that occur on the page.
     """
     level = page_level(judged)
     found = headline(judged, level, confirmed)
     counts = {name: found[name] for name in dict.fromkeys((*OUTCOME_STYLES, *found)) if found.get(name)}
-    apart = (f(all_of(judged)) for f in (cost_sentence, exact_sentence, post_hoc_sentence))
-    exact, measured = "; ".join(s for s in apart if s), sum(found.values())
+    exact, measured = apart_sentence(all_of(judged)), sum(found.values())
     listed = ", ".join(f"{count} {name}" for name, count in counts.items())
     return {
         "counts": counts,

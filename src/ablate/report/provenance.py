@@ -10,7 +10,7 @@ from ablate.config.overrides import command_again, text
 from ablate.report.phrases import percent, plural
 from ablate.study.manifest import Variant, coinciding, same_runs
 from ablate.study.results import ArmResult, Results
-from ablate.study.study import TUNING_SEED, Fixed
+from ablate.study.study import TUNING_SEED, Fixed, Tuning
 from ablate.study.undeclared import undeclared as undeclared_settings
 from ablate.training.record import Record
 
@@ -99,7 +99,11 @@ def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[s
         values = ", ".join(map(text, study.tuning.values))
         number = plural(study.tuning.seeds, "seed")
         rows.append(
-            ("Tuning", f"{study.tuning.key} of every arm over {values} on validation images, {number} of its own")
+            (
+                "Tuning",
+                f"{study.tuning.key} of every arm over {values} on validation images, {number} of its own; chosen: "
+                f"{rule_sentence(study.tuning)}",
+            )
         )
     elif study.fixed:
         rows.append(("Tuning", as_tuned_before(study.fixed, [arm.label for arm in results.arms])))
@@ -144,13 +148,25 @@ def registration_of(results: Results) -> str:
 
 
 def as_tuned_before(fixed: Fixed, labels: Sequence[str]) -> str:
-    """Summarize the values tuned before: for how many arms, at which budget, and the source."""
+    """Summarize the values tuned before: for how many arms, at which budget, the source, and what is shared."""
     known = sum(label in fixed.values for label in labels)
     number = "every arm" if known == len(labels) else f"{known} of {len(labels)} arms"
     at = f" at {fixed.budget}" if fixed.budget else ""
     source = f" ({fixed.source})" if fixed.source else ""
-    others = "" if known == len(labels) else "; the others have the base's"
+    if fixed.shared is None:
+        others = "" if known == len(labels) else "; the others have the base's"
+        return f"{fixed.key} of {number} as tuned before{at}{source}{others}"
+    if not known:
+        return f"none of its own: all arms share {fixed.key}={text(fixed.shared)}, as tuned before{at}{source}"
+    others = "" if known == len(labels) else f"; the others share {text(fixed.shared)}"
     return f"{fixed.key} of {number} as tuned before{at}{source}{others}"
+
+
+def rule_sentence(tuning: Tuning) -> str:
+    """Return which of the tuned values an arm gets."""
+    if tuning.rule == "best":
+        return "the best mean"
+    return "the smallest value within one standard error of the best mean"
 
 
 def budget(results: Results) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ablate.report.controls import control_lines
 from ablate.report.notes import failed, known_before, next_look
 from ablate.report.provenance import REMADE, records_of, registration_of, unsound
 from ablate.report.table import arm_rows, planned_by_fingerprint
@@ -24,6 +25,8 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
     parts = [aligned(arm_rows(records, planned_by_fingerprint(results)))] if records else ["no run has finished yet"]
     notes = [same_runs(labels) for labels in coinciding(arm.planned for arm in results.arms)]
     if lines := [*notes, *unsound(results)]:
+        parts.append("\n".join(lines))
+    if lines := control_lines(judgements):
         parts.append("\n".join(lines))
     if judgements:
         parts.append("\n".join(map(verdict_line, verdict_table(results, judgements))))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ablate.config.overrides import text
 from ablate.report.notes import Note, failed, notes, spread
-from ablate.report.page_level import cost_sentence, exact_sentence, post_hoc_sentence
+from ablate.report.page_level import apart_sentence
 from ablate.report.phrases import (
     OUTCOME_STYLES,
     OutcomeStyle,
@@ -18,6 +18,7 @@ from ablate.report.phrases import (
     unit_of,
 )
 from ablate.report.table import of_seeds
+from ablate.study.control import NOT_INTERPRETABLE
 from ablate.study.results import Results
 
 if TYPE_CHECKING:
@@ -120,14 +121,17 @@ def answer(judgements: "Sequence[Judgement]") -> str:
     Post hoc claims are counted apart.
     """
     counts = ", ".join(f"{count} {outcome}" for outcome, count in count_outcomes(judgements).items() if count)
-    parts = (counts, cost_sentence(judgements), exact_sentence(judgements), post_hoc_sentence(judgements))
+    parts = (counts, apart_sentence(judgements))
     return "; ".join(part for part in parts if part) or "nothing was claimed"
 
 
 def count_outcomes(judgements: "Sequence[Judgement]") -> dict[str, int]:
-    """Return how often each outcome occurs among the claims that a test decides, 0 included; not the post hoc ones."""
+    """Return how often each outcome occurs among the claims that a test decides, 0 included.
+
+    Post hoc claims, and claims that are not interpretable at this budget, are in no count.
+    """
     counts = Counter(j.outcome for j in judgements if j.claim.is_tested and not j.post_hoc)
-    return {outcome: counts[outcome] for outcome in OUTCOME_STYLES}
+    return {outcome: counts[outcome] for outcome in OUTCOME_STYLES if outcome != NOT_INTERPRETABLE}
 
 
 def means(judgement: "Judgement") -> str:

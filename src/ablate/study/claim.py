@@ -1,7 +1,7 @@
 """A sentence that a study can support or contradict, as plain data."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from ablate.errors import UserError
 
@@ -10,8 +10,20 @@ FORMS = (*DIFFERENCE_FORMS, "ratio", "trend", "interaction", "identity")
 
 # Diagnostics in seconds: seeds do not replicate a machine's speed.
 TIMED = ("activation_cost/", "initial/activation_cost/")
+# Metrics that are measured before training or without it: failed runs do not change them.
+UNTRAINED = ("initial/", "algebra/", "activation_cost/", "autoencoder/")
 
 Axes = dict[str, Any]
+
+
+def depends_on_training(metric: str) -> bool:
+    """Return whether a metric is measured on trained nets.
+
+    Example:
+        >>> depends_on_training("test/accuracy"), depends_on_training("initial/saturation/mean")
+        (True, False)
+    """
+    return not metric.startswith(UNTRAINED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +67,8 @@ class Claim:
     [{'activation': 'relu'}, {'activation': 'tanh'}]
     """
 
+    kind: ClassVar[str] = "claim"  # as messages name it
+
     name: str
     text: str
     form: str
@@ -79,7 +93,7 @@ class Claim:
     file: str = ""
 
     def __post_init__(self) -> None:
-        where = f"claim {self.name!r}"
+        where = f"{self.kind} {self.name!r}"
         if self.form not in FORMS:
             raise UserError(f"{where}: `form` must be one of {', '.join(FORMS)}, got {self.form!r}")
         if self.form not in (*DIFFERENCE_FORMS, "identity") and self.direction not in ("greater", "smaller"):

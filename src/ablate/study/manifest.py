@@ -21,7 +21,9 @@ from ablate.training.sources import Source, edited, keep
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 2
-VALIDATED = re.compile("((epochs_to|best)/)?val/")  # metrics of validation images
+VALIDATED = re.compile(
+    "((epochs_to|best|reaches|at/train/cross_entropy/[0-9.]+)/)?val/"
+)  # metrics of validation images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +211,7 @@ def check_validated(study: Study, arms: Sequence[PlannedArm]) -> None:
         UserError: names the arm and what needs them: the tuning, or the claim about val/...
     """
     needs = ["`study.tuning`"] if study.tuning else []
-    about = {claim.name: (claim.metric, *claim.explained_by) for claim in study.asked}
+    about = {claim.name: (claim.metric, *claim.explained_by) for claim in study.statements}
     needs += [f"claim {n!r}" for n, metrics in about.items() if any(map(VALIDATED.match, metrics))]
     for arm in arms:
         if needs and any(variant.settings["data"].get("val_size") == 0 for variant in arm.variants):

@@ -1,16 +1,16 @@
 """A study's records, read from the folders of its runs, and which runs are missing."""
 
-import math
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ablate.errors import UserError
 from ablate.storage.integrity import replacing
+from ablate.study.choice import Choice, choose_place
 from ablate.study.claim import Axes
 from ablate.study.manifest import Manifest, PlannedArm, Variant
-from ablate.study.study import Study
+from ablate.study.metrics import metric_value
+from ablate.study.study import Study, Tuning
 from ablate.tables import comma_separated
 from ablate.training.record import FAILURE_NAME, RECORD_NAME, Record, is_finished, read_record
 
@@ -127,28 +127,6 @@ class Results:
         return replace(trimmed, study=replace(self.study, seeds=self.study.seeds[:num_seeds]))
 
 
-def metric_value(record: Record | None, metric: str) -> float:
-    """Return a metric as a number: nan for a missing run, inf for a null (a threshold never reached, a loss diverged).
-
-    Raises:
-        UserError: the run has no such metric.
-
-    >>> metric_value(None, "test/accuracy")
-    nan
-    """
-    if record is None:
-        return math.nan
-    if metric not in record.metrics and record.status == "diverged":
-        return math.inf  # a net that diverged is not measured
-    if metric not in record.metrics:
-        raise UserError(
-            f"some runs have no metric {metric!r} (for one, seed {record.seed} of {record.arm}); "
-            f"it has {', '.join(sorted(record.metrics))}"
-        )
-    value = record.metrics[metric]
-    return math.inf if value is None else float(value)
-
-
 def collect(manifest: Manifest, folder: Path) -> Results:
     """Read the records of every arm from the runs' folders."""
     output_dir = folder.parent.parent
@@ -181,20 +159,23 @@ def collect_arm(planned: PlannedArm, study: Study, output_dir: Path) -> ArmResul
 
 
 def choose(planned: PlannedArm, study: Study, tuning: Sequence[dict[int, Record]]) -> Variant | None:
-    """Return the variant to judge, None while tuning runs are missing.
+    """Return the variant to judge by the study's rule, see `choice.choose_place`; None while tuning runs are missing.
 
-    It has the best mean validation score, and the smaller value at a tie. A value at which a tuning run diverged or
-    gave outputs that are not finite is chosen only where every value has such a run (see `ArmResult.is_untunable`):
-    then the one with the fewest.
+    A value at which a tuning run diverged or gave outputs that are not finite is chosen only where every value has such
+    a run (see `ArmResult.is_untunable`): then it is one with the fewest.
     """
     if study.tuning is None:
         return planned.variants[0]
     if any(len(records) < study.tuning.seeds for records in tuning):
         return None
-    num_unsound = [sum(not record.is_sound for record in records.values()) for records in tuning]
-    means = [statistics.fmean(metric_value(r, study.tuning.metric) for r in records.values()) for records in tuning]
-    ranks = [(-num, mean) for num, mean in zip(num_unsound, means, strict=True)]
-    return planned.variants[ranks.index(max(ranks))]
+    return planned.variants[choice_of(study.tuning, tuning).place]
+
+
+def choice_of(tuning: Tuning, runs: Sequence[dict[int, Record]]) -> Choice:
+    """Return the choice from complete tuning runs, by position of the value their records by seed."""
+    scores = [[metric_value(record, tuning.metric) for record in records.values()] for records in runs]
+    num_unsound = [sum(not record.is_sound for record in records.values()) for records in runs]
+    return choose_place(scores, num_unsound, tuning.rule)
 
 
 def read_seeds(folder: Path, fingerprint: str, seeds: Sequence[int]) -> tuple[dict[int, Record], dict[int, str]]:

@@ -9,13 +9,15 @@ A study file (conf/study/*.yaml) holds
       - leave_one_out: {normalization: [batch, none], augmentation: [crop_flip, none]}   [default, ablated]
       - add_one_in: {normalization: [batch, none], augmentation: [crop_flip, none]}
     seeds: 5                                   a number, a list, or {from: 4, to: 16, looks: 4}, see `study.seeds`
-    tuning: {key: optimizer.lr, values: [0.01, 0.1], seeds: 3, metric: val/accuracy}     or null
-    fixed: {key: optimizer.lr, values: {activation=tanh: 0.03}, source: where they are from}     instead, or null
+    tuning: {key: optimizer.lr, values: [0.01, 0.1], seeds: 3, metric: val/accuracy, rule: best}     or null
+    fixed: {key: optimizer.lr, values: {activation=tanh: 0.03}, source: where they are from}     instead, or null;
+                                                `shared: 0.03` is the value of the arms that `values` does not name
     alpha: 0.05                                error level of each family of claims, over all looks
     failure_share: 0.1                         share of runs that may fail unseen: what verdicts stand for, or exclude
     looks: 2                                   how often verdicts may be drawn: 1 + how often seeds may be added
     claims: {name: {...}}                      see `Claim`; or a list of files in conf/claim, each {name: {...}, ...}
                                                and, unless it says otherwise, a family of its own
+    controls: {name: {...}}                    what has to come out before claims get a verdict, see `Control`
     minutes: 20                                with declared looks: take those that end in time, and the first always
     seconds_a_run: 5                           on one core, to say beforehand how long it will take
     profiles: {full: {base: [...], seeds: 10}} profile=full puts these in the place of the above; {full: {like: NAME}}
@@ -33,7 +35,9 @@ from typing import Any
 from ablate.config import schema
 from ablate.config.overrides import from_yaml, key_of, over, text
 from ablate.errors import UserError
+from ablate.study.choice import RULES
 from ablate.study.claim import Axes, Claim
+from ablate.study.control import Control, check_controls
 from ablate.study.seeds import read_seeds
 
 # Tuning runs have seeds of their own, so that no score that chose a value is used to judge it.
@@ -52,14 +56,18 @@ class Tuning:
         values: at least two, in increasing order.
         seeds: how many tuning seeds, at least 3; report runs use others.
         metric: what is maximized, a key of `Record.metrics` that starts with val/.
+        rule: "best" or "one_standard_error", see `choice.choose_place`; fixed before the first run, like the values.
     """
 
     key: str
     values: list[Any]
     seeds: int = MIN_TUNING_SEEDS
     metric: str = "val/accuracy"
+    rule: str = "best"
 
     def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise UserError(f"`tuning.rule` must be one of {', '.join(RULES)}, got {self.rule!r}")
         if len(self.values) < 2 or sorted(self.values) != self.values:
             raise UserError(f"`tuning.values` must be at least two, in increasing order, got {self.values}")
         if self.seeds < MIN_TUNING_SEEDS:
@@ -77,19 +85,27 @@ class Fixed:
 
     Args:
         key: the setting, e.g. optimizer.lr.
-        values: by label of the arm; the others have the value of the base.
+        values: by label of the arm.
+        shared: value of the arms that `values` does not name, tuned for another arm or study, which `source` names;
+            None: they have the value of the base.
         source: which tuning runs chose the values.
         budget: at which they were tuned; "" for the study's own.
-        edges: labels of the arms whose value was the first or the last that was tried.
+        edges: labels of the arms for which a better value may be outside those that were tried.
+        sensitive: names of the claims that the tuning runs answer otherwise with one arm at a neighbouring value, see
+            `judging.tuning.value_sensitive`.
     """
 
     key: str
-    values: dict[str, Any]
+    values: dict[str, Any] = field(default_factory=dict)
+    shared: Any = None
     source: str = ""
     budget: str = ""
     edges: list[str] = field(default_factory=list)
+    sensitive: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if not self.values and self.shared is None:
+            raise UserError("`fixed` must have `values` of arms, or a value that they have `shared`, got neither")
         if unknown := [label for label in self.edges if label not in self.values]:
             raise UserError(f"`fixed.edges` must be labels of `fixed.values`, got {unknown[0]!r}")
 
@@ -142,6 +158,7 @@ class Study:
     failure_share: float = 0.1
     looks: int = 1
     claims: list[Claim] = field(default_factory=list)
+    controls: list[Control] = field(default_factory=list)
     only: list[str] = field(default_factory=list)
     profile: str = ""
     seconds_a_run: float | None = None
@@ -176,7 +193,10 @@ class Study:
         what = "tuning" if self.tuning else "fixed"
         if self.nuisance and any(self.nuisance in axes for grid in self.grids for axes in grid.values()):
             raise UserError(f"`{what}.key` {self.nuisance} is an axis of the grids too; drop it from one of them")
+        check_controls(self.controls, self.claims)
         known = [claim.name for claim in self.claims]
+        if unknown := [name for name in (self.fixed.sensitive if self.fixed else ()) if name not in known]:
+            raise UserError(f"`fixed.sensitive` must name claims of study {self.name}, got {unknown[0]!r}")
         if any(name not in known for name in self.only):
             raise UserError(f"`study.only` must name claims of study {self.name} ({', '.join(known)}), got {self.only}")
 
@@ -184,6 +204,16 @@ class Study:
     def asked(self) -> list[Claim]:
         """The claims to judge; the others still count in their families."""
         return [claim for claim in self.claims if not self.only or claim.name in self.only]
+
+    @property
+    def asked_controls(self) -> list[Control]:
+        """The controls that claims to judge depend on."""
+        return [control for control in self.controls if any(map(control.concerns, self.asked))]
+
+    @property
+    def statements(self) -> list[Claim]:
+        """The claims to judge and the controls that they depend on: what needs runs."""
+        return [*self.asked, *self.asked_controls]
 
     @property
     def nuisance(self) -> str:
@@ -219,14 +249,15 @@ class Study:
         if unknown := (self.fixed.values if self.fixed else {}).keys() - {arm.label for arm in arms}:
             there = ", ".join(repr(arm.label) for arm in arms)
             raise UserError(f"`fixed.values` names no arm of study {self.name}: {min(unknown)!r}; there are {there}")
-        cells = [cell.items() for claim in self.asked for cell in claim.cells()] if self.only else []
+        cells = [cell.items() for each in self.statements for cell in each.cells()] if self.only else []
         return [arm for arm in arms if not self.only or any(cell <= arm.axes.items() for cell in cells)]
 
     def _at_fixed_value(self, arm: Arm) -> Arm:
-        if self.fixed is None or arm.label not in self.fixed.values:
+        value = self.fixed.values.get(arm.label, self.fixed.shared) if self.fixed else None
+        if self.fixed is None or value is None:
             return arm
         kept = [override for override in arm.overrides if key_of(override) != self.fixed.key]
-        return Arm(axes=arm.axes, overrides=(*kept, f"{self.fixed.key}={text(self.fixed.values[arm.label])}"))
+        return Arm(axes=arm.axes, overrides=(*kept, f"{self.fixed.key}={text(value)}"))
 
     def with_overrides(self, overrides: Sequence[str]) -> "Study":
         """Return the study with `overrides` in place of those of its base with the same keys.
@@ -288,12 +319,13 @@ def parse(name: str, content: Mapping[str, Any], title: str = "", source: str = 
     if "seeds" in parts:
         parts["seeds"], schedule = read_seeds(parts["seeds"])
         parts |= {"schedule": schedule, "looks": parts.get("looks", len(schedule))} if schedule else {}
-    for key, kind in (("tuning", Tuning), ("fixed", Fixed)):
+    for key, part in (("tuning", Tuning), ("fixed", Fixed)):
         if key in parts:
-            parts[key] = _build(kind, f"study.{key}", "", parts[key])
+            parts[key] = _build(part, f"study.{key}", "", parts[key])
     parts["claims"] = [
         _build(Claim, "claim", f"claim {key!r}", {"name": key, **value}) for key, value in parts["claims"].items()
     ]
+    parts["controls"] = [_build_control(key, value) for key, value in parts.get("controls", {}).items()]
     return Study(name=name, title=title, source=source, **parts)
 
 
@@ -302,8 +334,16 @@ def shallow(study: Study) -> dict[str, Any]:
     return {f.name: getattr(study, f.name) for f in fields(study)}
 
 
-def _build(kind: type, place: str, title: str, content: Mapping[str, Any]) -> Any:
-    checked = schema.check_place(content, place, title)
+def _build_control(name: str, content: Mapping[str, Any]) -> Control:
+    """Return a control: it has the keys of a claim and those of its own."""
+    title = f"control {name!r}"
+    own = schema.check_place({key: content[key] for key in content if key == "claims"}, "control", title)
+    shared = {key: value for key, value in content.items() if key not in own}
+    return _build(Control, "claim", title, {"name": name, **shared}, own)
+
+
+def _build(kind: type, place: str, title: str, content: Mapping[str, Any], own: Mapping[str, Any] | None = None) -> Any:
+    checked = schema.check_place(content, place, title) | dict(own or {})
     needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
     if missing := [key for key in needed if key not in checked]:
         raise UserError(f"{title or place}: `{missing[0]}` must be given, got {', '.join(checked) or 'no key'} alone")

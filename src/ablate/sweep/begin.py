@@ -19,7 +19,7 @@ from ablate.training.directory import agree_on_folder
 from ablate.training.identity import is_unscientific
 
 # What decides the verdicts but not the runs: fixed before the first run.
-DECIDING = ("claims", "alpha", "failure_share", "looks")
+DECIDING = ("claims", "controls", "alpha", "failure_share", "looks")
 PROSE = ("source", "published", "note", "post_hoc", "explained_by", "figure", "file")
 SENTENCE = "text"
 TIMES = ("seconds_a_run", "minutes")  # how long a run and the further looks take; decide nothing
@@ -212,7 +212,7 @@ def share_folders(planned: "Sequence[Started]", place: Callable[[Path, str], Pat
 def deciding(manifest: Manifest, key: str, free: Sequence[str] = ()) -> Any:
     """Return a part of a study's definition without the text for readers (`PROSE`) and the fields in `free`."""
     value = manifest.definition.get(key)
-    if key != "claims" or not value:
+    if key not in ("claims", "controls") or not value:
         return value
     return {name: {k: v for k, v in claim.items() if k not in (*PROSE, *free)} for name, claim in value.items()}
 

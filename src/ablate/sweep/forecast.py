@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from ablate.judging.looks import most_seeds
 from ablate.judging.selection import unmeasured_runs
+from ablate.report.provenance import as_tuned_before
 from ablate.study.manifest import coinciding, same_runs
 from ablate.study.results import Results, missing_runs
 from ablate.study.study import Study
@@ -23,9 +24,7 @@ def study_overview(results: Results, *, with_arms: bool = True) -> str:
             f"{tuning.key} tuned over {tuning.values} with {tuning.seeds} seeds each, then fixed for the report"
         )
     elif study.fixed:
-        known = sum(arm.label in study.fixed.values for arm in results.arms)
-        source = study.fixed.source or "see study.fixed"
-        lines.append(f"{study.fixed.key} of {known} of {len(results.arms)} arms as tuned before ({source})")
+        lines.append(f"tuning: {as_tuned_before(study.fixed, [arm.label for arm in results.arms])}")
     else:
         lines.append("nothing is tuned: every arm has the settings of its overrides")
     if (plan := results.manifest.registration) and study.asked:

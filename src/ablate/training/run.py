@@ -1,6 +1,7 @@
 """The description of one run, and the run in memory; `ablate.training.start` does it in a directory."""
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ablate.data.dataset import Dataset, Split
-from ablate.errors import UserError, making
-from ablate.layers.batch_norm import BatchNorm
+from ablate.errors import Notice, UserError, making
+from ablate.layers.batch_norm import BatchNorm, batch_norms_behind_dropout
 from ablate.nets import ConvNet, Net
 from ablate.optimization import parameter_groups, set_initial_lr
 from ablate.regularization import Regularizer
@@ -118,6 +119,14 @@ class Run:
             dropout=self.dropout,
             front=[("preprocessing", preprocessing), *self.regularizer.front()],
         )
+        if behind := batch_norms_behind_dropout(net):
+            warnings.warn(
+                f"dropout stands before batch norm ({', '.join(behind)}): its running variance is that of training "
+                "with dropped units, which is larger than at inference; put dropout behind the last batch norm, or "
+                "take normalization=none (Li et al. 2019, arXiv:1801.05134; ablate figure dropout_before_batch_norm)",
+                Notice,
+                stacklevel=2,
+            )
         if self.batch_size == 1 and any(isinstance(layer, BatchNorm) for layer in net.modules()):
             raise UserError("`trainer.batch_size` must be at least 2 with batch normalization, got 1")
         first_images = dataset.train.images[:INITIALIZATION_IMAGES]
