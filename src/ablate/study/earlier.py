@@ -142,12 +142,12 @@ def examine(manifest: Manifest, studies: Sequence[Earlier], output_dir: Path, no
         reasons = [claim.post_hoc]
         reasons += [other.registration.post_hoc.get(claim.name, "") for other in same if other.registration]
         had: dict[int, str] = {}  # number of seeds of an earlier look -> study
-        told: list[list[str] | None] = []  # what differs in earlier studies; the first of several is named
+        seen: list[list[str] | None] = []  # what differs in earlier studies; the first of several is named
         for other in sharing:
             if other not in same:
                 what = changes(plan, other.plan, claim.name)
-                if set(other.judged(since)) & mine and what not in told:
-                    told.append(what)
+                if set(other.judged(since)) & mine and what not in seen:
+                    seen.append(what)
                     reasons.append(_why(what, other, cells))
                 continue
             judged = other.judged(now)
