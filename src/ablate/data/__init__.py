@@ -2,6 +2,7 @@
 
 from ablate.data.augmentation import Augmentation as Augmentation
 from ablate.data.cifar10 import Cifar10 as Cifar10
+from ablate.data.ct_lesions import CtLesions as CtLesions
 from ablate.data.dataset import Dataset as Dataset
 from ablate.data.dataset import Split as Split
 from ablate.data.image_folder import ImageFolder as ImageFolder

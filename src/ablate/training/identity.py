@@ -44,6 +44,7 @@ ADDED_LATER: dict[str, Any] = {
     "optimizer.bias_lr_factor": 1.0,
     "trainer.compile": False,  # a compiled net rounds differently, so other values are other runs
     "preprocessing.steps.patch_whiten.activation": None,
+    "preprocessing.steps.window.zero": None,
 }
 
 # Code of ablate that has moved: present import path of a module, class or function -> its former paths, the oldest
