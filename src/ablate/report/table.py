@@ -53,9 +53,10 @@ def arm_labels(records: Iterable[Record]) -> dict[str, str]:
         return " ".join(parts) or record.arm
 
     labels = {fingerprint: label(record) for fingerprint, record in arms.items()}
-    roots = {key: as_typed(record.settings.get("data", {}).get("root")) for key, record in arms.items()}
-    if len(set(labels.values())) < len(labels) and len(set(roots.values())) > 1:  # equal settings, other images
-        return {key: f"{label} data.root={roots[key]}" for key, label in labels.items()}
+    for place in ("root", "path"):
+        places = {key: as_typed(record.settings.get("data", {}).get(place)) for key, record in arms.items()}
+        if len(set(labels.values())) < len(labels) and len(set(places.values())) > 1:  # equal settings, other images
+            return {key: f"{label} data.{place}={places[key]}" for key, label in labels.items()}
     return labels
 
 

@@ -34,6 +34,8 @@ UNSCIENTIFIC = (
     "trainer.eval_batch_size",
     "trainer.checkpoint_every",
     "data.root",
+    "data.path",
+    "data.labels_path",
     "data.download",
     "data.cache_dir",
 )
