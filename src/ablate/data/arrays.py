@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ablate.data.cache import BESIDE, Arrays, cached_arrays, user_cache_folder
 from ablate.data.dataset import Dataset, Source, check_depth, content_hash, split_source, stratified_order
+from ablate.data.numpy_files import load_array, load_arrays
 from ablate.errors import UserError, explain, notice
 from ablate.storage.paths import local
 
@@ -150,7 +151,11 @@ def read(files: list[Path], layout: str, bits: int) -> Arrays:
     Raises:
         UserError: if the arrays are not as `ArrayFile` describes them.
     """
-    content = {"images": _load(files[0]), "labels": _load(files[1])} if len(files) == 2 else _load_all(files[0])
+    content = (
+        {"images": load_array(files[0], _SAVE), "labels": load_array(files[1], _SAVE)}
+        if len(files) == 2
+        else load_arrays(files[0], _SAVE)
+    )
     train, test = _pair(files[0], content, TRAIN_NAMES), _pair(files[0], content, TEST_NAMES)
     if train is None:
         raise UserError(
@@ -190,55 +195,6 @@ def read(files: list[Path], layout: str, bits: int) -> Arrays:
     arrays["class_names"] = np.array([list(name.ljust(width, b"\0")) for name in encoded], np.uint8)
     arrays["digest"] = np.frombuffer(bytes.fromhex(digest), np.uint8)
     return arrays
-
-
-def _load(file: Path) -> NDArray[Any]:
-    content = _open(file)
-    if not isinstance(content, np.ndarray):
-        content.close()
-        raise UserError(f"{file} must be an .npy with one array, but its content is an .npz; rename it")
-    return content
-
-
-def _load_all(file: Path) -> dict[str, NDArray[Any]]:
-    archive = _open(file)
-    if isinstance(archive, np.ndarray):
-        raise UserError(f"{file} must be an .npz, but its content is one array; rename it to .npy")
-    content, name = {}, ""
-    with archive:
-        try:
-            for name in archive.files:
-                content[name] = archive[name]
-        except Exception as error:  # a damaged file may raise anything within numpy
-            raise _unreadable(file, error, name) from error
-    return content
-
-
-def _open(file: Path) -> Any:
-    """Return the array of an .npy or the archive of an .npz, whatever the suffix."""
-    try:
-        with file.open("rb") as stream:
-            beginning = stream.read(6)
-        if not beginning.startswith((b"PK", b"\x93NUMPY")):
-            raise UserError(
-                f"{file} is not a file that numpy saved (it begins with {beginning!r}); save one with {_SAVE}"
-            )
-        return np.load(file, allow_pickle=False)
-    except UserError:
-        raise
-    except Exception as error:  # as above
-        raise _unreadable(file, error) from error
-
-
-def _unreadable(file: Path, error: Exception, name: str = "") -> UserError:
-    where = f"{name} of {file}" if name else f"{file}"
-    if "allow_pickle" in str(error):
-        return UserError(
-            f"{where} holds Python objects, which are not unpickled, since that could run any code; save numbers, e.g. "
-            "np.stack(images).astype(np.uint8), and names of classes as np.array(names)"
-        )
-    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    return UserError(f"{where} cannot be read by numpy: {reason}; save it again with {_SAVE}")
 
 
 def _pair(

@@ -75,7 +75,7 @@ class CtLesions:
     The patches of one patient are the test images, those of the other two the training and validation images, half
     from each. Patches overlap, and validation images are from the patients of the training images. An intensity is the
     value in Hounsfield units (HU) plus `zero`, cut off at 0 and 2**bits - 1. The disc adds `contrast` HU, fades over
-    2 pixels at its edge, and lies within the patch at a random place.
+    2 pixels at its edge, and lies within the patch at a random place, which may be bone or air.
 
     Args:
         num_train, num_test: patches made, at least 2; the first ones do not depend on the number.

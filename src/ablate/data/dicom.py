@@ -1,5 +1,7 @@
 """Reads one DICOM file as the values that it stands for, with the window that its header states; needs pydicom."""
 
+import warnings
+from collections import Counter
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -8,7 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.errors import UserError
+from ablate.errors import UserError, notice
+
+VERSION = 1
+"""Raised whenever the same files give other values."""
 
 SUFFIXES = (".dcm", ".dicom", ".ima", "")
 """Suffixes of the files that are read as DICOM, in lower case."""
@@ -32,6 +37,70 @@ class DicomImage:
     is_inverted: bool
 
 
+class DicomReader:
+    """Reads DICOM files one after the other as intensities 0 .. 2**bits - 1: value + zero, cut off at 0.
+
+    Args:
+        bits: 1 to 16.
+        zero: the intensity of the value 0; None for 0, and then no value may be below 0.
+    """
+
+    def __init__(self, bits: int, zero: int | None) -> None:
+        self.bits, self.zero = bits, zero
+        self._first: dict[bool, Path] = {}  # the first file that is inverted, and the first that is not
+        self._windows: Counter[tuple[float, float] | None] = Counter()
+
+    def __call__(self, file: Path, content: bytes) -> NDArray[np.integer]:
+        """Return (H, W, 1), uint8 up to 8 bits, uint16 above.
+
+        Raises:
+            UserError: see `read_dicom`; and if a value is out of range, or the files are shown inverted in part.
+        """
+        found = read_dicom(file, content)
+        self._windows[found.window] += 1
+        self._first.setdefault(found.is_inverted, file)
+        if len(self._first) == 2:
+            raise UserError(
+                f"all images must be MONOCHROME2 or all MONOCHROME1, where small values are white, but "
+                f"{self._first[False]} is MONOCHROME2 and {self._first[True]} MONOCHROME1; convert them"
+            )
+        lowest, highest = int(found.values.min()), int(found.values.max())
+        if self.zero is None and lowest < 0:
+            raise UserError(
+                f"{file} holds the value {lowest}, which is below 0; give the intensity that the value 0 is to have: "
+                "data.zero=1024 for CT (lower values, such as padding, become 0)"
+            )
+        if highest + (self.zero or 0) >= 2**self.bits:
+            raise UserError(
+                f"{file} holds the value {highest}, and with `data.zero={self.zero or 0}` the intensity "
+                f"{highest + (self.zero or 0)} is above {2**self.bits - 1}, the largest of the declared "
+                f"`data.bits={self.bits}`; declare more bits, such as data.bits=16"
+            )
+        intensities = np.maximum(found.values + (self.zero or 0), 0)[..., None]
+        return intensities.astype(np.uint8) if self.bits <= 8 else intensities.astype(np.uint16)
+
+    def report(self) -> None:
+        """Give a notice of the windows in the headers, and of images that are shown inverted."""
+        total = self._windows.total()
+        missing = self._windows[None]
+        stated = [(window, count) for window, count in self._windows.most_common() if window]
+        if stated:
+            (center, width), count = stated[0]
+            others = f", {len(stated) - 1} other windows occur" if len(stated) > 1 else ""
+            notice(
+                f"the headers of {count:,} of {total:,} files state the window {center:g}/{width:g} (centre/width)"
+                f"{others}{f', {missing:,} files state none' if missing else ''}; to use one: preprocessing=window "
+                f"data.zero={self.zero or 0} data.window_center={center:g} data.window_width={width:g}"
+            )
+        else:
+            notice(
+                f"none of the {total:,} headers states a window; preprocessing=window needs data.zero, "
+                "data.window_center and data.window_width of your own"
+            )
+        if True in self._first:
+            notice("the images are MONOCHROME1: small values are shown white; the values are kept as they are")
+
+
 def read_dicom(file: Path, content: bytes) -> DicomImage:
     """Return a single-frame grey image (DICOM PS3.3 C.7.6.3, C.11.1, C.11.2).
 
@@ -45,6 +114,12 @@ def read_dicom(file: Path, content: bytes) -> DicomImage:
             with which whole numbers would merge stored values.
     """
     pydicom = import_pydicom(f"{file} is to be read as DICOM")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about tags that are not used
+        return _read(pydicom, file, content)
+
+
+def _read(pydicom: Any, file: Path, content: bytes) -> DicomImage:
     try:
         header = pydicom.dcmread(BytesIO(content))
     except Exception as error:  # a damaged file may raise anything within pydicom
