@@ -47,6 +47,8 @@ def changed(key, value):
         ("trainer.eval_batch_size", 10),
         ("trainer.checkpoint_every", 4),
         ("data.root", "/data"),
+        ("data.path", "/data/x.npz"),
+        ("data.labels_path", "/data/y.npy"),
         ("data.cache_dir", "/tmp"),
     ],
 )

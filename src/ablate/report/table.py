@@ -30,7 +30,7 @@ def arm_labels(records: Iterable[Record]) -> dict[str, str]:
     """Return {fingerprint: label}, a label naming only what differs between arms.
 
     The levels of the groups that vary come first, then the settings that vary although the level is the same; where all
-    this is equal, the folder of the images.
+    this is equal, the folder or file of the images.
     """
     arms = {record.fingerprint: record for record in records}
     varying = [g for g in next(iter(arms.values())).levels if len({r.levels.get(g) for r in arms.values()}) > 1]
