@@ -41,7 +41,10 @@ def test_levels_are_those_of_the_lecture() -> None:
         *("patch_whiten", "window", "quantize", "window_standardize", "quantize_standardize"),
     }
     assert set(AUGMENTATION) >= {"none", "flip", "crop_flip", "cutout"}
-    assert set(DATA) >= {"cifar10", "image_folder", "shapes", "shapes_magnitude", "polygon"}
+    assert set(DATA) >= {"cifar10", "image_folder", "shapes", "shapes_magnitude", "polygon", "ct_lesions"} | {
+        "arrays",
+        "torchvision",
+    }
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -122,11 +125,11 @@ def test_augmentation_level_is_called(settings: Any, level: str) -> None:
 
 @pytest.mark.parametrize("level", DATA)
 def test_data_level_is_made_and_has_a_fingerprint(settings: Any, level: str, tmp_path: Path) -> None:
-    overrides = ["data.root=/nowhere"] if level == "image_folder" else []
-    data = make(settings(f"data={level}", *overrides).data)
+    of_files = {"image_folder": "data.root=/nowhere", "arrays": "data.path=x.npz", "torchvision": "data.name=MNIST"}
+    data = make(settings(f"data={level}", *([of_files[level]] if level in of_files else [])).data)
     assert {"train_size", "val_size", "test_size", "split_seed", "bits"} <= set(vars(data))
     assert hasattr(data, "cache_dir") == (level != "polygon")  # made in no time
-    if level != "image_folder":  # its fingerprint is of the files
+    if level not in of_files:  # whose fingerprint is of the files
         assert len(data.fingerprint()) == 64
 
 

@@ -212,9 +212,10 @@ def test_a_run_alone_refuses_the_record_of_another_seed(make_run, tmp_path):
         start(make_run(seed=1, epochs=1), run_folder / "seed-1")
 
 
-def test_arms_that_differ_in_their_images_alone_are_labelled_by_the_folder():
-    records = [make_record(fingerprint=f, settings={"data": {"root": f"/{f}"}}) for f in "ab"]
-    assert arm_labels(records) == {"a": "activation=tanh data.root=/a", "b": "activation=tanh data.root=/b"}
+@pytest.mark.parametrize("place", ["root", "path"])
+def test_arms_that_differ_in_their_images_alone_are_labelled_by_the_folder(place):
+    records = [make_record(fingerprint=f, settings={"data": {place: f"/{f}"}}) for f in "ab"]
+    assert arm_labels(records) == {f: f"activation=tanh data.{place}=/{f}" for f in "ab"}
 
 
 STUDY = """\

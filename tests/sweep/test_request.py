@@ -61,7 +61,7 @@ def test_a_whole_float_is_a_seed_as_in_a_single_run():
 
 
 def test_what_is_swept_makes_other_runs():
-    for key in ("activation", "seed", "data.root"):
+    for key in ("activation", "seed", "data.root", "data.path"):
         check_swept(key, f"{key}=1,2")
     with pytest.raises(ValueError, match=r"output_dir says how or where .* all of output_dir=a,b would be the same"):
         check_swept("output_dir", "output_dir=a,b")

@@ -47,6 +47,8 @@ def changed(key, value):
         ("trainer.eval_batch_size", 10),
         ("trainer.checkpoint_every", 4),
         ("data.root", "/data"),
+        ("data.path", "/data/x.npz"),
+        ("data.labels_path", "/data/y.npy"),
         ("data.cache_dir", "/tmp"),
     ],
 )
@@ -135,8 +137,10 @@ def test_the_options_added_later_orphan_no_run(key, neutral, other):
 
 
 def test_every_option_added_later_has_its_old_value_in_the_conf(compose):
-    cfg, _ = compose(["preprocessing=patch_whiten"])
-    settings = dict(identity.flatten(OmegaConf.to_container(cfg, resolve=True)))
+    settings = {}
+    for chain in ("patch_whiten", "window"):
+        cfg, _ = compose([f"preprocessing={chain}"])
+        settings |= identity.flatten(OmegaConf.to_container(cfg, resolve=True))
     assert {key: settings[key] for key in identity.ADDED_LATER} == identity.ADDED_LATER
 
 

@@ -175,4 +175,4 @@ def _within(content: Any, keys: Sequence[str]) -> tuple[Any] | None:
         if not isinstance(content, dict) or key not in content:
             return None
         content = content[key]
-    return None if isinstance(content, str) and "${" in content else (content,)
+    return None if isinstance(content, str) and ("${" in content or content == "???") else (content,)

@@ -1,5 +1,6 @@
 """Images with labels, and the split into training, validation and test images, the same for every arm and seed."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +74,56 @@ class Source:
     train_labels: NDArray[np.integer]
     test_images: NDArray[np.integer]
     test_labels: NDArray[np.integer]
+
+
+def content_hash(source: Source, rest: bytes = b"") -> str:
+    """Return the SHA-256, in hexadecimal digits, of all images and labels of a source.
+
+    Args:
+        source: its arrays count with their shapes and types.
+        rest: what else belongs to the content, such as the names of the classes.
+
+    Example:
+        >>> images, labels = np.zeros((2, 4, 4, 1), np.uint8), np.arange(2)
+        >>> source = Source(train_images=images, train_labels=labels, test_images=images, test_labels=labels)
+        >>> content_hash(source) == content_hash(source), content_hash(source) == content_hash(source, b"names")
+        (True, False)
+    """
+    digest = hashlib.sha256()
+    for array in (source.train_images, source.train_labels, source.test_images, source.test_labels):
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        digest.update(f"{little.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(little).data)
+    digest.update(rest)
+    return digest.hexdigest()
+
+
+def check_depth(where: str, images: NDArray[np.integer], bits: int) -> None:
+    """Refuse images that are not of the declared depth.
+
+    Args:
+        where: the file that holds them, for the error.
+        images: uint8 or uint16.
+        bits: `data.bits`: 1 to 8 for uint8, 9 to 16 for uint16.
+
+    Raises:
+        UserError: the depth is another, or an intensity is above 2**bits - 1.
+
+    Example:
+        >>> check_depth("a.png", np.array([300], np.uint16), 8)
+        Traceback (most recent call last):
+        ablate.errors.UserError: a.png holds 16 bits, more than the declared `data.bits=8`; declare `data.bits=16`
+    """
+    depth = 8 * images.dtype.itemsize
+    if depth == 16 and bits <= 8:
+        raise UserError(f"{where} holds 16 bits, more than the declared `data.bits={bits}`; declare `data.bits=16`")
+    if depth == 8 and bits > 8:
+        raise UserError(f"{where} holds 8 bits, not the declared `data.bits={bits}`; declare `data.bits=8`")
+    if images.max() >= 2**bits:
+        raise UserError(
+            f"{where} holds the intensity {images.max()}, above {2**bits - 1}, the largest of the declared "
+            f"`data.bits={bits}`; declare `data.bits={depth}`"
+        )
 
 
 def stratified_order(labels: NDArray[np.integer], generator: np.random.Generator) -> NDArray[np.intp]:

@@ -17,6 +17,8 @@ from ablate.errors import UserError
 
 Shape = tuple[int, int, int]
 
+_UNITS = "; for a window in units of the values (Hounsfield units), give `data.zero`, the intensity of the value 0"
+
 _CHUNK_ELEMENTS = 2**18  # 2 MiB of float64: stays in the cache of a core
 
 
@@ -167,25 +169,40 @@ class Standardize(nn.Module):
 class Window(nn.Module):
     """Map a window of intensities to [0, 1] and clip the rest.
 
-    With u = x / (2**bits - 1), the result is min(1, max(0, (u - center) / width + 1/2)).
+    With u = x / (2**bits - 1), the result is min(1, max(0, (u - center) / width + 1/2)); with `zero`, u = x - zero.
 
     Args:
-        center: middle of the window ("level"), as a fraction of the range, in [0, 1].
-        width: of the window, as a fraction of the range, in (0, 1].
+        center: middle of the window ("level"), as a fraction of the range, in [0, 1]; with `zero`, a value.
+        width: of the window, as a fraction of the range, in (0, 1]; with `zero`, a difference of values, above 0.
         bits: of the images, at least 1.
+        zero: the intensity that stands for the value 0, such as 1024 for Hounsfield units; None for fractions.
+
+    Raises:
+        UserError: if a value is out of its range, or the window has no intensity of the range in it.
 
     Example:
         >>> Window(center=0.5, width=0.2, bits=8)(torch.tensor([0.0, 127.5, 255.0])).tolist()
         [0.0, 0.5, 1.0]
+        >>> Window(center=40, width=100, bits=12, zero=1024)(torch.tensor([1014.0, 1064.0, 1114.0])).tolist()
+        [0.0, 0.5, 1.0]
     """
 
-    def __init__(self, center: float, width: float, bits: int) -> None:
+    def __init__(self, center: float, width: float, bits: int, zero: int | None = None) -> None:
         super().__init__()
-        if not 0 <= center <= 1:
-            raise UserError(f"`window.center` must lie in [0, 1], a fraction of the range, got {center}")
-        if not 0 < width <= 1:
-            raise UserError(f"`window.width` must lie in (0, 1], a fraction of the range, got {width}")
         maximum = _maximum("window", bits)
+        if zero is not None:
+            self.lower, self.width = zero + center - width / 2, float(width)
+            if not width > 0 or not -width < self.lower < maximum:
+                raise UserError(
+                    f"the window must have a width above 0 and overlap the values of the images, {-zero} .. "
+                    f"{maximum - zero} (0 .. 2**{bits} - 1 less `data.zero={zero}`), got the center "
+                    f"{center:g} and the width {width:g}"
+                )
+            return
+        if not 0 <= center <= 1:
+            raise UserError(f"`window.center` must lie in [0, 1], a fraction of the range, got {center}{_UNITS}")
+        if not 0 < width <= 1:
+            raise UserError(f"`window.width` must lie in (0, 1], a fraction of the range, got {width}{_UNITS}")
         self.lower, self.width = (center - width / 2) * maximum, width * maximum
 
     def forward(self, images: Tensor) -> Tensor:

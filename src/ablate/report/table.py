@@ -30,7 +30,7 @@ def arm_labels(records: Iterable[Record]) -> dict[str, str]:
     """Return {fingerprint: label}, a label naming only what differs between arms.
 
     The levels of the groups that vary come first, then the settings that vary although the level is the same; where all
-    this is equal, the folder of the images.
+    this is equal, the folder or file of the images.
     """
     arms = {record.fingerprint: record for record in records}
     varying = [g for g in next(iter(arms.values())).levels if len({r.levels.get(g) for r in arms.values()}) > 1]
@@ -53,9 +53,10 @@ def arm_labels(records: Iterable[Record]) -> dict[str, str]:
         return " ".join(parts) or record.arm
 
     labels = {fingerprint: label(record) for fingerprint, record in arms.items()}
-    roots = {key: as_typed(record.settings.get("data", {}).get("root")) for key, record in arms.items()}
-    if len(set(labels.values())) < len(labels) and len(set(roots.values())) > 1:  # equal settings, other images
-        return {key: f"{label} data.root={roots[key]}" for key, label in labels.items()}
+    for place in ("root", "path"):
+        places = {key: as_typed(record.settings.get("data", {}).get(place)) for key, record in arms.items()}
+        if len(set(labels.values())) < len(labels) and len(set(places.values())) > 1:  # equal settings, other images
+            return {key: f"{label} data.{place}={places[key]}" for key, label in labels.items()}
     return labels
 
 

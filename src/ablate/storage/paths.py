@@ -11,7 +11,7 @@ from typing import Any
 from ablate.config.overrides import quoted
 from ablate.errors import UserError
 
-KEYS = ("output_dir", "data.root", "data.cache_dir")
+KEYS = ("output_dir", "data.root", "data.path", "data.labels_path", "data.cache_dir")
 """Settings that are paths."""
 
 MAX_NAME_LENGTH = 100

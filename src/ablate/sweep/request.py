@@ -107,7 +107,11 @@ def check_swept(key: str, override: str) -> None:
 
     >>> check_swept("activation", "activation=relu,tanh")
     """
-    if is_unscientific(key) and key not in ("seed", "data.root"):  # the data's content is a part of the run
+    if is_unscientific(key) and key not in (
+        "seed",
+        "data.root",
+        "data.path",
+    ):  # the data's content is a part of the run
         raise UserError(
             f"{key} says how or where runs are done and is no part of what they are, so all of {override} would be the "
             "same runs; give one command for each value, each with an output_dir of its own"

@@ -34,6 +34,8 @@ UNSCIENTIFIC = (
     "trainer.eval_batch_size",
     "trainer.checkpoint_every",
     "data.root",
+    "data.path",
+    "data.labels_path",
     "data.download",
     "data.cache_dir",
 )
@@ -44,6 +46,17 @@ ADDED_LATER: dict[str, Any] = {
     "optimizer.bias_lr_factor": 1.0,
     "trainer.compile": False,  # a compiled net rounds differently, so other values are other runs
     "preprocessing.steps.patch_whiten.activation": None,
+    "preprocessing.steps.window.zero": None,
+}
+
+# The same for options of one class: (group, oldest import path of the class) -> key in the group: value.
+ADDED_TO: dict[tuple[str, str], dict[str, Any]] = {
+    ("data", "ablate.data.image_folder.ImageFolder"): {
+        "format": "images",
+        "zero": None,
+        "window_center": 0.5,
+        "window_width": 1.0,
+    },
 }
 
 # Code of ablate that has moved: present import path of a module, class or function -> its former paths, the oldest
@@ -87,10 +100,15 @@ def scientific(settings: Mapping[str, Any]) -> dict[str, Any]:
         >>> scientific({"optimizer": {"lr": 1.0}, "seed": 0})
         {'optimizer.lr': 1}
     """
+    flat = dict(flatten(settings))
+    later = dict(ADDED_LATER)
+    for (group, target), options in ADDED_TO.items():
+        if canonical(flat.get(f"{group}._target_")) == target:
+            later |= {f"{group}.{key}": value for key, value in options.items()}
     return {
         key: canonical(value)
-        for key, value in sorted(flatten(settings))
-        if not is_unscientific(key) and not (key in ADDED_LATER and ADDED_LATER[key] == value)
+        for key, value in sorted(flat.items())
+        if not is_unscientific(key) and not (key in later and later[key] == value)
     }
 
 

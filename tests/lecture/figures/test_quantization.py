@@ -74,6 +74,13 @@ def test_errors_are_within_half_a_step(arrays):
     assert (late[1:] > early[1:]).all()
 
 
+def test_images_of_one_channel_are_drawn_in_grey(arrays):
+    one = {**arrays, **{name: arrays[name][..., :1] for name in ("whole", "stretched", "first")}}
+    drawn = [image for ax in figure.draw(one).axes for image in ax.get_images()]
+    assert len(drawn) == 12
+    assert {image.get_cmap().name for image in drawn} == {"gray"}
+
+
 def test_picture_and_caption(arrays):
     assert len(figure.draw(arrays).axes) == 3 * 4 + 3
     caption = figure.caption(arrays)

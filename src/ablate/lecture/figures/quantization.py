@@ -88,7 +88,7 @@ def draw(arrays: Arrays) -> Figure:
     for row, (name, label) in enumerate(rows):
         for k, bits in enumerate(bits_kept):
             ax = maps[row, k]
-            ax.imshow(_side_by_side(arrays[name][k]), vmin=0, vmax=1, interpolation="nearest")
+            ax.imshow(_side_by_side(arrays[name][k]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
             if row == 0:
