@@ -17,8 +17,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.cli.composition import checked, resolved, settings_with
+from ablate.cli.cures import suggestion
 from ablate.config import catalog
-from ablate.errors import UserError, is_refusal
+from ablate.errors import UserError, argument_cure, is_refusal
 from ablate.study.manifest import Variant
 from ablate.study.undeclared import follows
 from ablate.training import hardware, sources
@@ -193,10 +194,10 @@ def make(group: str, settings: Any) -> Any:
             problem = " ".join(str(cause or error).split())
             raise UserError(
                 f"{group}: {problem} Its `_target_` must be the import path of a class or function: is the name right, "
-                "and its folder the current one or on PYTHONPATH?"
+                f"and its folder the current one or on PYTHONPATH?{suggestion(problem)}"
             ) from error
         if is_refusal(cause, instantiation.__file__):
-            raise UserError(f"{group}: {cause}") from error
+            raise UserError(f"{group}: {cause}{argument_cure(group, cause)}") from error
         raise
 
 

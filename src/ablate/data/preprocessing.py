@@ -43,6 +43,10 @@ class Chain(nn.Module):
         super().__init__()
         if fit not in ("train", "test"):
             raise UserError(f"`preprocessing.fit` must be 'train' or 'test', got {fit!r}")
+        if taken := [name for name in steps if hasattr(nn.ModuleDict(), name)]:
+            raise UserError(
+                f"`preprocessing.steps` must have names that no attribute of a module has, got {taken[0]!r}; choose another"
+            )
         self.steps = nn.ModuleDict({name: as_step(f"preprocessing.steps.{name}", step) for name, step in steps.items()})
         self.fit_on = fit
 

@@ -12,8 +12,8 @@ from ablate.signatures import name_of, signature_of, takes
 PARTIAL = "add `_partial_: true` to its level"
 NORMALIZATION = "def mine(num_features, ndim): return torch.nn.BatchNorm2d(num_features) if ndim == 4 else None"
 INITIALIZER = (
-    "def mine(net, images, make_generator): and within, for each (path, layer) of "
-    "ablate.layers.initialization.weight_layers(net), layer.weight.normal_(0, 0.1, generator=make_generator(path))"
+    "def mine(net, images, make_generator): for path, layer in ablate.layers.initialization.weight_layers(net): "
+    "layer.weight.normal_(generator=make_generator(path))"
 )
 GIVE = "give its other arguments in its level (NAME: VALUE)"
 PLACES = ("at_input", "after_stage", "after_hidden", "num_samples")  # of a dropout
@@ -30,6 +30,8 @@ def check_activation(make: Any) -> None:
         Traceback (most recent call last):
         ablate.errors.UserError: `activation` must make a module for each layer, got one torch...ReLU; add ...
     """
+    if type(make).__module__.startswith("ablate."):
+        return
     must = "`activation` must make a module for each layer"
     if isinstance(make, nn.Module):
         raise UserError(f"{must}, got one {name_of(make)}; {PARTIAL}")
@@ -111,6 +113,8 @@ def check_initializer(initializer: Any) -> None:
     Raises:
         UserError: it is not.
     """
+    if type(initializer).__module__.startswith("ablate."):
+        return
     check_callable("initializer", initializer, INITIALIZER)
     made = getattr(initializer, "func", initializer)
     if not takes(initializer, 3) or getattr(made, "__module__", "") == "torch.nn.init" or isinstance(made, type):

@@ -96,9 +96,9 @@ def check_callback(name: str, piece: Any) -> Callback:
         Traceback (most recent call last):
         ablate.errors.UserError: `callbacks.mine` must be an ablate.training.loop.Callback, got print; write `class ...
     """
-    form = "class Mine(ablate.training.loop.Callback) with `def on_epoch_end(self, state): ...`"
+    form = "class Mine(ablate.training.loop.Callback)` with `def on_epoch_end(self, state): ...`"
     if not isinstance(piece, Callback):
-        raise UserError(f"`{name}` must be an ablate.training.loop.Callback, got {name_of(piece)}; write `{form}`")
+        raise UserError(f"`{name}` must be an ablate.training.loop.Callback, got {name_of(piece)}; write `{form}")
     for method in dir(piece):
         if method.startswith("on_") and method not in HOOKS:
             near = difflib.get_close_matches(method, HOOKS, n=1, cutoff=0)

@@ -12,7 +12,7 @@ from ablate.errors import UserError, making
 from ablate.signatures import name_of, signature_of, takes
 from ablate.training.layer_pieces import PARTIAL, check_callable
 
-REGULARIZER = "class Mine(ablate.regularization.Regularizer) with `def make_loss(self, net): ...`"
+REGULARIZER = "`class Mine(ablate.regularization.Regularizer)` with `def make_loss(self, net): ...`"
 
 
 def check_regularizer(regularizer: Any) -> None:
@@ -25,7 +25,7 @@ def check_regularizer(regularizer: Any) -> None:
     if missing or isinstance(regularizer, type):
         raise UserError(
             f"`regularizer` must have l2, front and make_loss, got {name_of(regularizer)} without "
-            f"{', '.join(missing) or 'its arguments'}; write `{REGULARIZER}`"
+            f"{', '.join(missing) or 'its arguments'}; write {REGULARIZER}"
         )
 
 
