@@ -45,7 +45,8 @@ class Chain(nn.Module):
             raise UserError(f"`preprocessing.fit` must be 'train' or 'test', got {fit!r}")
         if taken := [name for name in steps if hasattr(nn.ModuleDict(), name)]:
             raise UserError(
-                f"`preprocessing.steps` must have names that no attribute of a module has, got {taken[0]!r}; choose another"
+                f"`preprocessing.steps` must have names that no attribute of a module has, got {taken[0]!r}; "
+                "choose another"
             )
         self.steps = nn.ModuleDict({name: as_step(f"preprocessing.steps.{name}", step) for name, step in steps.items()})
         self.fit_on = fit
