@@ -125,15 +125,6 @@ def test_a_finished_run_without_weights_is_reported(train, monkeypatch, capsys):
     assert "finished without keeping its weights; rerun=true trains it again and keeps them" in capsys.readouterr().out
 
 
-def test_a_sweep_keeps_weights_and_counts_the_runs_without(ablate, tmp_path):
-    line = f"-m seed=0,1 {ALONE} optimizer.lr=0.01 trainer.epochs=1 tensorboard.enabled=false"
-    assert ablate(line.replace("-m seed=0,1", "seed=0")).returncode == 0
-    kept = ablate(f"{line} keep_weights=true")
-    assert kept.returncode == 0, kept.stderr
-    assert [path.parent.name for path in tmp_path.glob(f"**/{WEIGHTS_NAME}")] == ["seed-1"]
-    assert "1 finished runs were trained without keeping their weights" in kept.stdout
-
-
 def test_the_package_starts_without_torch():
     code = "import sys, ablate; ablate.load_net; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
