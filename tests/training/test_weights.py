@@ -46,6 +46,26 @@ class Plain(nn.Module):
         return shape
 
 
+class Defaulted(Plain):
+    """Has a value before it learns one, in a plain attribute."""
+
+    mean = 0.0
+
+
+class Learning(nn.Module):
+    """Learns its mean in a buffer; its output's shape is known once it is fitted."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean_", None)
+
+    def fit(self, images):
+        self.mean_ = images.float().mean()
+
+    def forward(self, images):
+        return (images - self.mean_)[:, :2]
+
+
 class Counting(nn.Module):
     """Keeps a number in its extra state."""
 
@@ -69,7 +89,9 @@ def outputs(net, images):
         return net.eval()(images)
 
 
-@pytest.mark.parametrize("steps", [{"standardize": Standardize()}, {"s": Standardize(), "w": PatchWhiten()}])
+@pytest.mark.parametrize(
+    "steps", [{"standardize": Standardize()}, {"s": Standardize(), "w": PatchWhiten()}, {"own": Learning()}]
+)
 def test_the_last_weights_make_the_net_that_the_record_is_about(steps, make_run, tmp_path):
     final, run = Final(), make_run(keep_weights="last", preprocessing=Chain(steps))
     record, _ = start(run, tmp_path, [final])
@@ -192,6 +214,8 @@ def test_what_fit_learns_must_be_in_buffers(make_run, tmp_path):
     with pytest.raises(UserError, match=r"preprocessing\.mean is kept in a plain attribute.*register_buffer"):
         start(make_run(keep_weights="last", preprocessing=Plain()), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    with pytest.raises(UserError, match=r"gives other outputs: preprocessing\.mean is kept in a plain attribute"):
+        start(make_run(keep_weights="last", preprocessing=Defaulted()), tmp_path / "run")
     start(make_run(preprocessing=Plain()), tmp_path / "run")
 
 
