@@ -29,6 +29,18 @@ def cifar_root() -> Path:
     pytest.skip("CIFAR-10 is not here: set ABLATE_DATA to the folder that holds cifar-10-batches-py")
 
 
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory) -> Path:
+    """The folder into which the wheel is installed, built as a user's pip builds it; for PYTHONPATH."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "-q", "--no-deps", "-w", folder, REPOSITORY], check=True, capture_output=True)
+    (wheel,) = folder.glob("ablate-*.whl")
+    site = folder / "site"
+    subprocess.run([*pip, "install", "-q", "--no-deps", "--target", site, wheel], check=True, capture_output=True)
+    return site
+
+
 @pytest.fixture
 def compose():
     """A function (overrides) -> what the command line would compose from them, and the levels that were chosen."""

@@ -14,6 +14,7 @@ traceback. A `Notice` stops nothing: it is a warning that the command shows as o
 import contextlib
 import errno
 import os
+import re
 import shutil
 import traceback
 import warnings
@@ -107,8 +108,36 @@ def is_refusal(error: BaseException, caller: str) -> bool:
     if isinstance(error, UserError):
         return True
     if isinstance(error, TypeError):
-        return not within
+        of_module = within == ["__init__"] and frames[-1].filename.endswith(os.path.join("nn", "modules", "module.py"))
+        return not within or of_module  # torch's Module takes no arguments, which is raised within it
     return isinstance(error, ValueError) and (len(within) <= 1 or set(within) <= {"__init__", "__post_init__"})
+
+
+def argument_cure(group: str, error: BaseException, *, is_called: bool = True) -> str:
+    """Return how to cure a call that does not fit the signature of a class or function, "" for another error.
+
+    Args:
+        group: of the setting that describes what was called.
+        error: of the call.
+        is_called: whether it may be meant to be called later, by the run.
+
+    Example:
+        >>> print(argument_cure("augmentation", TypeError("flip() missing 1 required positional argument: 'images'")))
+        ; give its arguments in its level (images: VALUE), or, if the run is to call it with them, add `_partial_: true`
+    """
+    text = str(error)
+    if found := re.search(r"missing \d+ required .*?arguments?: (.*)", text):
+        names = ", ".join(f"{name}: VALUE" for name in re.findall(r"'(\w+)'", found[1]))
+        later = ", or, if the run is to call it with them, add `_partial_: true`" if is_called else ""
+        return f"; give its arguments in its level ({names}){later}"
+    found = re.search(r"unexpected keyword argument '(\w+)'", text)
+    if found or "takes no arguments" in text:
+        file = f"{group.partition('.')[0]}/NAME.yaml"
+        return (
+            f"; remove {found[1] if found else 'its arguments'}, or, if it is of the level that you changed, write a "
+            f"level of your own, a file {file} in a folder for --config-dir"
+        )
+    return ""
 
 
 @contextlib.contextmanager
@@ -130,4 +159,5 @@ def making(name: str, caller: str) -> Iterator[None]:
     except (TypeError, ValueError) as error:
         if not is_refusal(error, caller):
             raise
-        raise UserError(f"`{name}` cannot be made from its settings: {error}") from error
+        cure = argument_cure(name, error, is_called=False)
+        raise UserError(f"`{name}` cannot be made from its settings: {error}{cure}") from error

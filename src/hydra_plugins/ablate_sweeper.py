@@ -110,6 +110,7 @@ class AblateSweeper(BasicSweeper):
             extra_seeds=self.extra_seeds,
             rerun=self.config.rerun,
             wait=self.config.wait,
+            keep_weights=self.config.keep_weights,
             dry_run=self.config.dry_run,
         )
         return studies.do_studies(requests, options, machine, resolve, submit)

@@ -24,6 +24,14 @@ class Careful(torch.nn.Module):
         return x.relu()
 
 
+class Plain(torch.nn.Module):
+    pass
+
+
+class NoArguments:
+    pass
+
+
 class Faulty(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -52,6 +60,7 @@ def own(tmp_path, monkeypatch):
     (tmp_path / "own_pieces.py").write_text(OWN)
     (tmp_path / "broken_pieces.py").write_text("import torch\nvalue = torch.nothing_there\n")
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
@@ -60,7 +69,15 @@ def own(tmp_path, monkeypatch):
     [
         ({"_target_": "own_pieces.Careful", "slope": -1}, "activation: slope must be at least 0, got -1"),
         ({"_target_": "own_pieces.Careful", "slop": 1}, "activation: .*unexpected keyword argument 'slop'"),
-        ({"_target_": "own_pieces.Careful"}, "activation: .*missing 1 required positional argument: 'slope'"),
+        (
+            {"_target_": "own_pieces.Careful"},
+            r"activation: .*missing 1 required positional argument: 'slope'; give its arguments in its level \(slope: "
+            r"VALUE\), or, if the run is to call it with them, add `_partial_: true`",
+        ),
+        ({"_target_": "own_pieces.Plain", "fit": 1}, "unexpected keyword argument 'fit'; remove fit, or, .*NAME.yaml"),
+        ({"_target_": "own_pieces.NoArguments", "fit": 1}, "takes no arguments; remove its arguments, or"),
+        ({"_target_": "own_pieces.Carefull", "slope": 1}, "Did you mean own_pieces.Careful?"),
+        ({"_target_": "own_piecess.Careful", "slope": 1}, "Did you mean own_pieces.Careful?"),
         ({"_target_": "own_pieces.Carefull", "slope": 1}, "Carefull.*import path.*PYTHONPATH"),
         ({"_target_": "own_piece.Careful", "slope": 1}, "No module named 'own_piece'.*PYTHONPATH"),
         ({"_target_": "own_pieces..Careful"}, "activation: .*own_pieces..Careful"),

@@ -1,6 +1,12 @@
 from pathlib import Path
 
+import pytest
+
+from ablate.cli import jobs, planning
 from ablate.cli.jobs import conclusion
+from ablate.errors import UserError
+from ablate.training.start import start
+from builders.command import ALONE
 from builders.records import make_record
 
 
@@ -27,3 +33,44 @@ def test_a_finished_and_a_diverged_run_say_so():
     assert text.startswith("this run is finished already; rerun=true")
     assert "diverged in epoch 1: scored as guessing" in text
     assert "loss -  not finite at inference: 25.00 % of the images" in text
+
+
+OBSERVING = """
+from ablate.training.loop import Callback
+
+
+class Count(Callback):
+    def on_epoch_end(self, state):
+        state.history[-1]["mine"] = 1.0
+
+
+def share(net, images, labels):
+    return 0.25
+"""
+
+
+def test_measures_by_import_path_and_callbacks_of_the_settings_observe_a_run(compose, cache, tmp_path, monkeypatch):
+    (tmp_path / "observing.py").write_text(OBSERVING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    shown = [f"output_dir={tmp_path}", f"data.cache_dir={cache}", "tensorboard.enabled=false", "trainer.epochs=1"]
+    measured = ["diagnostics.measure=[observing.share]", "+callbacks.count._target_=observing.Count"]
+    plain = planning.plan(*compose([*ALONE.split(), *shown]))
+    plan = planning.plan(*compose([*ALONE.split(), *shown, *measured]))
+    assert plan.fingerprint == plain.fingerprint and [s.scientific for s in plan.sources] == [False]
+    track, count = jobs.observers(plan)
+    assert list(track.measures) == ["observing.share"]
+    run, _ = start(planning.make_run(plan), plan.folder, [track, count])
+    assert run.metrics["observing.share/value"] == 0.25 and run.history[0]["mine"] == 1.0
+    assert not (plan.folder / "weights.safetensors").exists()
+
+
+def test_a_callback_or_measure_that_does_not_fit_is_refused_before_the_run(compose, cache, tmp_path):
+    shown = [f"output_dir={tmp_path}", f"data.cache_dir={cache}"]
+    for word, message in (
+        ("+callbacks.mine={_target_:torch.nn.ReLU}", "`callbacks.mine` must be an ablate.training.loop.Callback"),
+        ("+callbacks.mine={_target_:torch.nn.RelU}", r"callbacks.mine: .*Did you mean torch.nn.ReLU\?"),
+        ("diagnostics.measure=[torch.nn.functional.los]", r"diagnostics: .*import path"),
+    ):
+        plan = planning.plan(*compose([*ALONE.split(), *shown, word]))
+        with pytest.raises(UserError, match=message):
+            jobs.observers(plan)

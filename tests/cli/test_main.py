@@ -257,13 +257,9 @@ def test_a_level_of_ones_own(tmp_path, cache):
     assert only_record(tmp_path / "outputs")["levels"]["activation"] == "squared_relu"
 
 
-def test_an_installed_wheel_works_in_an_empty_folder(tmp_path, cache):
-    """Built as a user's pip builds it; its own conf and sweeper are used, not the repository's."""
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "-q", "--no-deps", "-w", tmp_path, REPOSITORY], check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("ablate-*.whl")
-    site, empty = tmp_path / "site", tmp_path / "empty"
-    subprocess.run([*pip, "install", "-q", "--no-deps", "--target", site, wheel], check=True, capture_output=True)
+def test_an_installed_wheel_works_in_an_empty_folder(tmp_path, cache, installed):
+    """Its own conf and sweeper are used, not the repository's."""
+    site, empty = installed, tmp_path / "empty"
     empty.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(site)}
 

@@ -335,3 +335,11 @@ def test_hostile_knobs_of_figures_are_refused(word, message):
     with pytest.raises(UserError, match=message):
         figure.read_figure(path, [word])
     assert figure.read_figure(path, ["figure.width=1e2"])[0].knobs["width"] == 100
+
+
+def test_the_rules_of_a_users_class_need_not_name_partial():
+    rules = {"mine.Power": {"exponent": parse("number > 0")}, "torch.nn.ELU": {"alpha": parse("number > 0")}}
+    settings = {"_target_": "mine.Power", "_partial_": True, "exponent": 2}
+    assert check(settings, rules, "activation") == settings
+    with pytest.raises(UserError, match=r"`activation._partial_` must be false"):
+        check({"_target_": "torch.nn.ELU", "_partial_": True, "alpha": 1}, rules, "activation")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ablate.judging import check_claims, check_recorded, judge
-from ablate.judging.selection import select
+from ablate.judging.selection import measure_of, select
 from ablate.study.study import Study, parse
 
 PRODUCT = [{"product": {"activation": ["relu", "tanh"], "normalization": ["none", "batch"]}}]
@@ -190,3 +190,16 @@ def test_a_diagnostic_is_a_metric_where_the_runs_measure_it():
         check_recorded(it, [arm])
     variant.settings["diagnostics"]["measure"] = "all"
     check_recorded(it, [arm])
+
+
+@pytest.mark.parametrize(
+    ("metric", "measure"),
+    [
+        ("margins.margin/value", "margins.margin"),
+        ("initial/my.own.metric/a.b", "my.own.metric"),
+        ("test/accuracy", ""),
+        ("saturation/mean", "saturation"),
+    ],
+)
+def test_a_measure_may_be_named_by_its_import_path(metric, measure):
+    assert measure_of(metric) == measure

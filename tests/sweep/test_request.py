@@ -36,7 +36,14 @@ def test_a_study_that_consists_of_others(conf):
     assert (collection.name, collection.title, collection.profile) == ("both", "About both.", "full")
 
 
-@pytest.mark.parametrize(("line", "cure"), [("seed=3", "give study.seeds"), ("rerun=true", "say it on the command")])
+@pytest.mark.parametrize(
+    ("line", "cure"),
+    [
+        ("seed=3", "give study.seeds"),
+        ("rerun=true", "say it on the command"),
+        ("keep_weights=true", "say it on the command"),
+    ],
+)
 def test_a_base_has_nothing_of_the_command_line(conf, line, cure):
     with pytest.raises(ValueError, match=f"{line} has no place in the base of study one; {cure}"):
         named_studies("one", None, [], [], conf(one=STUDY.replace("net=micro", line)))

@@ -1,5 +1,7 @@
 """The path of a study from its request to its report; runs are made by hand, without training."""
 
+from dataclasses import replace
+
 import pytest
 
 from ablate.errors import UserError
@@ -7,7 +9,7 @@ from ablate.study.collection import Collection
 from ablate.sweep.machine import Machine
 from ablate.sweep.request import plain_sweep
 from ablate.sweep.studies import Options, check_requests, do_studies
-from ablate.training.record import write_record
+from ablate.training.record import WEIGHTS_NAME, write_record
 from builders.records import make_record
 from builders.studies import variant
 
@@ -54,7 +56,8 @@ def test_missing_runs_are_done_once_and_reported(requests, submit, tmp_path, cap
     options = Options(output_dir=tmp_path, command="ablate -m", wait=True)
     assert do_studies(requests, options, MACHINE, resolve, submit) == {}
     assert len(submit.jobs) == 4
-    assert submit.jobs[1][-5:] == ["seed=0", "device=cpu", "wait=true", "rerun=false", "gpu=1"]
+    own = ["wait=true", "rerun=false", "keep_weights=false"]
+    assert submit.jobs[1][-6:] == ["seed=0", "device=cpu", *own, "gpu=1"]
     printed = capsys.readouterr().out
     (page,) = tmp_path.glob("studies/*/report.html")
     assert str(page) in printed and "tensorboard --logdir" in printed
@@ -96,3 +99,16 @@ def test_a_refused_setting_is_named_with_its_arm(requests):
 
     with pytest.raises(UserError, match=r"`x` is refused \(activation=tanh\)"):
         check_requests(requests, check)
+
+
+def test_weights_are_kept_as_this_command_says_and_finished_runs_without_are_counted(
+    requests, submit, tmp_path, capsys
+):
+    options = Options(output_dir=tmp_path, command="ablate -m", keep_weights="best")
+    do_studies(requests, replace(options, keep_weights=False), MACHINE, resolve, submit)
+    assert "without keeping their weights" not in capsys.readouterr().out
+    (tmp_path / "runs" / "relu" / "seed-0" / WEIGHTS_NAME).touch()
+    do_studies(requests, options, MACHINE, resolve, submit)
+    assert "\n3 finished runs were trained without keeping their weights; rerun=true" in capsys.readouterr().out
+    do_studies(requests, replace(options, rerun=True), MACHINE, resolve, submit)
+    assert all("keep_weights=best" in job for job in submit.jobs[4:]) and len(submit.jobs) == 8

@@ -42,6 +42,8 @@ def changed(key, value):
         ("gpu", 3),
         ("workers_per_gpu", 2),
         ("rerun", True),
+        ("keep_weights", "best"),
+        ("callbacks", {"mine": {"_target_": "mine.Callback"}}),
         ("tensorboard.enabled", False),
         ("trainer.threads", 16),
         ("trainer.eval_batch_size", 10),

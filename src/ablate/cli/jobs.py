@@ -4,7 +4,9 @@ import contextlib
 import shlex
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ablate.cli.planning import Plan, make, make_run
 from ablate.errors import CannotWrite, UserError
@@ -13,7 +15,8 @@ from ablate.training.callbacks import Progress, left_out
 from ablate.training.directory import CONFIG_NAME
 from ablate.training.identity import measures
 from ablate.training.loop import Callback
-from ablate.training.record import FAILURE_NAME, RECORD_NAME, Record, is_finished
+from ablate.training.pieces import check_callback
+from ablate.training.record import FAILURE_NAME, RECORD_NAME, WEIGHTS_NAME, Record, is_finished
 from ablate.training.run import Run
 from ablate.training.sources import Source, earlier_run, edited
 from ablate.training.start import Busy, start
@@ -51,9 +54,17 @@ def do_alone(plan: Plan) -> None:
     print(conclusion(record, plan.folder, fresh=fresh), flush=True)
     if lacking := [name for name in measures(plan.settings) if name not in measures(record.settings)]:
         print(f"it was finished without measuring {', '.join(lacking)}; rerun=true measures them")
+    if without_weights(plan.settings, record, plan.folder):
+        print("it was finished without keeping its weights; rerun=true trains it again and keeps them")
     then = [Source(**source) for source in record.sources]
     if edits := edited(then, plan.sources, plan.folder, scientific=False):
         print(f"since it was finished, code of its diagnostics changed: {edits}; rerun=true measures again")
+
+
+def without_weights(settings: Mapping[str, Any], record: Record, folder: Path) -> bool:
+    """Return whether weights are asked for and a finished run has none, although it did not diverge."""
+    asked = settings.get("keep_weights", False)
+    return bool(asked) and record.status == "finished" and not (folder / WEIGHTS_NAME).is_file()
 
 
 def do_in_sweep(plan: Plan) -> None:
@@ -77,15 +88,23 @@ def do_in_sweep(plan: Plan) -> None:
 def observers(plan: Plan) -> list[Callback]:
     """Return the callbacks of the settings."""
     diagnostics = plan.settings["diagnostics"]
-    asked = {name: diagnostics["known"].get(name) for name in measures(plan.settings)}
+    names = measures(plan.settings)
+    # A name with a dot that no measure has is the import path of a function.
+    direct = {name: {"_target_": name, "_partial_": True} for name in names if "." in name}
+    known = {**direct, **diagnostics["known"]}
+    diagnostics = {**diagnostics, "known": known}
+    asked = {name: known.get(name) for name in names}
     if None not in asked.values():  # making all of them would slow down short runs
         diagnostics = {**diagnostics, "known": asked}
     track: Callback = make("diagnostics", diagnostics)
+    own = plan.settings.get("callbacks") or {}
+    callbacks = [check_callback(f"callbacks.{name}", make(f"callbacks.{name}", piece)) for name, piece in own.items()]
     options = dict(plan.settings["tensorboard"])
     if not options.pop("enabled"):
-        return [track]
+        return [track, *callbacks]
     return [
         track,  # first, so that its measurements can be shown
+        *callbacks,
         TensorBoard(
             plan.folder, group=plan.group, levels=plan.levels, settings=plan.settings, changed=plan.changed, **options
         ),

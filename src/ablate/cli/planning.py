@@ -17,14 +17,18 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.cli.composition import checked, resolved, settings_with
+from ablate.cli.cures import suggestion
 from ablate.config import catalog
-from ablate.errors import UserError, is_refusal
+from ablate.errors import UserError, argument_cure, is_refusal
 from ablate.study.manifest import Variant
 from ablate.study.undeclared import follows
 from ablate.training import hardware, sources
 from ablate.training.identity import arm_name, at_present, differences, fingerprint, is_unscientific, run_folder
+from ablate.training.pieces import check_data, conform
 from ablate.training.run import Run
 from ablate.training.sources import Source
+
+KEPT = {False: "", True: "last", "last": "last", "best": "best"}  # the values of keep_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +88,9 @@ def plan_checked(settings: dict[str, Any], levels: dict[str, str]) -> Plan:
     settings["trainer"]["compile"] = hardware.resolve_compile(settings["trainer"]["compile"])
     settings["trainer"]["threads"] = hardware.resolve_threads(settings["trainer"]["threads"])
     code = sources.find(settings)  # before anything of it is imported
-    data = make("data", settings["data"]).fingerprint()
-    identity = fingerprint(settings, data, sources.as_identity(code))
+    data = make("data", settings["data"])
+    check_data(data)
+    identity = fingerprint(settings, data.fingerprint(), sources.as_identity(code))
     changed = {key: mine for key, (mine, _) in differences(settings, settings_of(tuple(levels.items()))).items()}
     factors = {group: level for group, level in levels.items() if not is_unscientific(f"{group}.")}
     arm = arm_name(factors, defaults, changed)
@@ -138,7 +143,7 @@ def settings_of(levels: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     return resolved(known or compose("config", overrides=[f"{group}={level}" for group, level in levels]))
 
 
-def make_run(plan: Plan) -> Run:
+def make_run(plan: Plan, *, with_data: bool = True) -> Run:
     """Return the run of a plan, with the objects of its levels.
 
     >>> from ablate.cli.figure import composing
@@ -146,14 +151,20 @@ def make_run(plan: Plan) -> Run:
     ...     run = make_run(plan(*compose(["data=shapes", "net=micro", "trainer.epochs=3"])))
     >>> run.epochs, run.seed
     (3, 0)
+
+    Args:
+        plan: of the run.
+        with_data: whether to make the data too; a net with known weights needs none.
     """
     settings = plan.settings
     trainer: Mapping[str, Any] = settings["trainer"]
     optimizer = dict(settings["optimizer"])
     bias_lr_factor = optimizer.pop("bias_lr_factor", 1.0)  # torch has no such factor
     described = {**settings, "optimizer": optimizer}
-    parts = {group: make(group, described[group]) for group in plan.levels if group not in ("trainer", "diagnostics")}
+    others = ("trainer", "diagnostics") if with_data else ("trainer", "diagnostics", "data")
+    parts = {group: make(group, described[group]) for group in plan.levels if group not in others}
     sources.check_unedited(plan.sources, settings)
+    parts = conform(parts, trainer["epochs"])
     return Run(
         arm=plan.arm,
         fingerprint=plan.fingerprint,
@@ -165,7 +176,8 @@ def make_run(plan: Plan) -> Run:
         precision=settings["precision"],
         sources=plan.sources,
         bias_lr_factor=bias_lr_factor,
-        **parts,
+        keep_weights=KEPT[settings.get("keep_weights", False)],
+        **{"data": None, **parts},
         **trainer,
     )
 
@@ -185,10 +197,10 @@ def make(group: str, settings: Any) -> Any:
             problem = " ".join(str(cause or error).split())
             raise UserError(
                 f"{group}: {problem} Its `_target_` must be the import path of a class or function: is the name right, "
-                "and its folder the current one or on PYTHONPATH?"
+                f"and its folder the current one or on PYTHONPATH?{suggestion(problem)}"
             ) from error
         if is_refusal(cause, instantiation.__file__):
-            raise UserError(f"{group}: {cause}") from error
+            raise UserError(f"{group}: {cause}{argument_cure(group, cause)}") from error
         raise
 
 

@@ -128,7 +128,8 @@ def check_key(
         content = nested if isinstance(nested, dict) else {}
     if content is None:
         return  # several levels, or one whose file has no mapping
-    closed = "_target_" not in content  # a class may take more arguments than its file names
+    # A class may take more arguments than its file names, and callbacks are named by the user.
+    closed = "_target_" not in content and group != "callbacks"
     node: Any = content
     path = group
     for key in rest.split("."):
@@ -169,6 +170,7 @@ def lacking(
         return f"{level} has no key {name!r}; did you mean {' or '.join(near)}?"
     there = f"there are {', '.join(known)}" if known else "it has none"
     more = f"; +{name}=... adds an argument" if "_target_" in node else ""
+    more = f"; +{name}=... adds it" if group == "callbacks" else more
     return f"{level} has no key {name!r}; {there}{more}"
 
 

@@ -87,6 +87,8 @@ def no_key(name: str, keys: Sequence[str]) -> str:
     >>> no_key("trainer.epoch", ["trainer", "trainer.epochs"])
     "there is no key 'trainer.epoch'; did you mean trainer.epochs?"
     """
+    if name in keys:
+        return f"{name} has no such entry; +{name}.NAME=VALUE adds one"
     parts = name.split(".")
     for place in range(len(parts), 0, -1):  # the mistake may lie in a part before the last
         if near := nearest_keys(".".join(parts[:place]), keys):
@@ -104,6 +106,11 @@ def check_levels(group: str, levels: Sequence[str], known: Sequence[str]) -> Non
         UserError: with the nearest levels.
     """
     for level in levels:
+        if level.startswith("{"):
+            raise UserError(
+                f"{group} must be the name of a level, got {level!r}; write these settings to a file "
+                f"{group}/NAME.yaml in a folder, and give --config-dir FOLDER {group}=NAME"
+            )
         if level not in known:
             near = difflib.get_close_matches(level.lower(), known, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"

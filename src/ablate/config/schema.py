@@ -80,7 +80,7 @@ def check(
             "an example is torch.nn.ReLU"
         )
     known = {**rules.get(place, {}), **rules.get(str(target), {})}
-    if str(target) in rules:
+    if str(target) in rules and str(target).startswith(("ablate.", "torch.")):  # a user's file need not say it
         known.setdefault("_partial_", parse("false"))
     if (known and not target) or (str(target) in rules and str(target).startswith("ablate.")):
         for key in (key for key in content if key not in known and key not in HYDRA_KEYS):

@@ -1,21 +1,22 @@
 """Preprocessing of integer images: steps with learned statistics, and the chain that fits them in order.
 
-A step is a module with `forward`: images (N, C, H, W) float32 -> images. It may also have
+A step is a module with `forward`: images (N, C, H, W) float32 -> images, or a function of images. It may also have
 
-- `fit(images) -> self`, which learns buffers whose names end in `_` from integer or float32 images;
+- `fit(images)`, which learns buffers whose names end in `_` from integer or float32 images;
 - `num_images: int | None`, the number of leading images that it is fitted on (all where absent or None);
-- `output_shape((C, H, W)) -> (C, H, W)` (unchanged where absent).
+- `output_shape((C, H, W)) -> (C, H, W)`; where absent, a step of this package keeps the shape, another is tried on one
+  black image.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Literal, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
+from ablate.data.steps import Shape as Shape
+from ablate.data.steps import apply, as_step, output_shape
 from ablate.errors import UserError
-
-Shape = tuple[int, int, int]
 
 _UNITS = "; for a window in units of the values (Hounsfield units), give `data.zero`, the intensity of the value 0"
 
@@ -26,7 +27,7 @@ class Chain(nn.Module):
     """Steps applied in order, each fitted on the output of the steps before it; itself a step.
 
     Args:
-        steps: modules by name, in the order of application; none leaves raw intensities.
+        steps: modules, or functions of images, by name, in the order of application; none leaves raw intensities.
         fit: "train": learn from the training images and apply the same statistics to all others; "test": learn from
             the images that are evaluated, the deliberate mistake. Only stored, as `fit_on`: the caller decides what it
             passes to `fit`.
@@ -38,11 +39,18 @@ class Chain(nn.Module):
         True
     """
 
-    def __init__(self, steps: Mapping[str, nn.Module], fit: Literal["train", "test"] = "train") -> None:
+    def __init__(
+        self, steps: Mapping[str, nn.Module | Callable[[Tensor], Tensor]], fit: Literal["train", "test"] = "train"
+    ) -> None:
         super().__init__()
         if fit not in ("train", "test"):
             raise UserError(f"`preprocessing.fit` must be 'train' or 'test', got {fit!r}")
-        self.steps = nn.ModuleDict(steps)
+        if taken := [name for name in steps if hasattr(nn.ModuleDict(), name)]:
+            raise UserError(
+                f"`preprocessing.steps` must have names that no attribute of a module has, got {taken[0]!r}; "
+                "choose another"
+            )
+        self.steps = nn.ModuleDict({name: as_step(f"preprocessing.steps.{name}", step) for name, step in steps.items()})
         self.fit_on = fit
 
     @torch.no_grad()
@@ -63,11 +71,25 @@ class Chain(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return float32 images of shape (N, *output_shape(images.shape[1:])), from integer or float ones."""
-        return _apply(self.steps.values(), images)
+        return apply(self.steps.values(), images)
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return (C, H, W) after all steps."""
-        return _output_shape(self.steps.values(), shape)
+        return output_shape(self.steps.values(), shape)
+
+
+def as_preprocessing(piece: Any) -> nn.Module:
+    """Return a module, or a function of images, as preprocessing: as it is if complete, else as a chain of one step.
+
+    Raises:
+        UserError: it can be neither, and the message shows the line to add.
+
+    Example:
+        >>> as_preprocessing(torch.sqrt).output_shape((3, 8, 8))
+        (3, 8, 8)
+    """
+    step = as_step("preprocessing", piece)
+    return step if hasattr(step, "fit") and hasattr(step, "output_shape") else Chain({"own": step})
 
 
 class Scale(nn.Module):
@@ -263,30 +285,16 @@ def learned(step: nn.Module, buffer: Tensor | None) -> Tensor:
     return buffer
 
 
-def _apply(steps: Iterable[nn.Module], images: Tensor) -> Tensor:
-    images = images.to(torch.float32)
-    for step in steps:
-        images = step(images)
-    return images
-
-
 def _transform(steps: list[nn.Module], images: Tensor) -> Tensor:
     if not steps:
         return images
     channels, height, width = images.shape[1:]
-    shape = (len(images), *_output_shape(steps, (channels, height, width)))
+    shape = (len(images), *output_shape(steps, (channels, height, width)))
     result = torch.empty(shape, device=images.device, memory_format=torch.channels_last)
     size = _chunk_size(images)
     for source, target in zip(images.split(size), result.split(size), strict=True):
-        target.copy_(_apply(steps, source))
+        target.copy_(apply(steps, source))
     return result
-
-
-def _output_shape(steps: Iterable[nn.Module], shape: Shape) -> Shape:
-    for step in steps:
-        if (output_shape := getattr(step, "output_shape", None)) is not None:
-            shape = output_shape(shape)
-    return shape
 
 
 def _chunk_size(images: Tensor) -> int:

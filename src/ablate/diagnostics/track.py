@@ -2,12 +2,14 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ablate.diagnostics.probe import Measure, Probe
+from ablate.diagnostics.measure import as_measure
+from ablate.diagnostics.probe import Probe
 from ablate.errors import UserError
 from ablate.seeding import Streams, global_generators
 from ablate.training.loop import Callback, State
@@ -30,7 +32,7 @@ class Track(Callback):
             trained on; in a run so short that the first and the last measurement would exceed four times that share,
             with fewer images (not below `MIN_IMAGES`).
         at_start: whether the net is measured before the first step too.
-        known: every measure by name.
+        known: every measure by name: a function of a `Probe`, or one of (net, images, labels), see `measure`.
 
     Raises:
         UserError: a measure that is not known, or a number out of range.
@@ -43,7 +45,7 @@ class Track(Callback):
         num_images: int,
         every: str | int,
         at_start: bool = True,
-        known: Mapping[str, Measure],
+        known: Mapping[str, Callable[..., Any]],
     ) -> None:
         names = list(known) if measure == "all" else [measure] if isinstance(measure, str) else list(measure)
         if unknown := [name for name in names if name not in known]:
@@ -52,7 +54,7 @@ class Track(Callback):
             raise UserError(f"`num_images` must be a whole number of at least 2, got {num_images!r}")
         if every != "auto" and (not isinstance(every, int) or every < 1):
             raise UserError(f"`every` must be auto or a whole number of epochs of at least 1, got {every!r}")
-        self.measures = {name: known[name] for name in names}
+        self.measures = {name: as_measure(name, known[name]) for name in names}
         self.num_images, self.every, self.at_start = num_images, every, at_start
         self.before_step: dict[str, Tensor] = {}
 
@@ -107,7 +109,6 @@ class Track(Callback):
             with global_generators(Streams(state.seed).key("diagnostics", name)):
                 found |= {f"{name}/{key}": value for key, value in measure(probe).items()}
         self.before_step = {}
-        on_device = [value.detach().to(probe.images.device, torch.float64) for value in found.values()]
-        values = torch.stack(on_device).tolist() if found else []
+        values = torch.stack(list(found.values())).tolist() if found else []
         state.wall_seconds += time.perf_counter() - start
         return dict(zip(found, values, strict=True))

@@ -19,7 +19,7 @@ NO_MEASURE = ("train", "train_eval", "val", "test", "best", "epochs_to", "initia
 SCORE = re.compile(
     r"(train|train_eval|val|test)/(loss|accuracy)|train/cross_entropy|best/(train|val)/accuracy|epochs_to/(train|val)/accuracy/[0-9.e-]+"
 )
-MEASURED = re.compile(r"(?:initial/)?([a-z]\w*)/\w[\w./-]*")
+MEASURED = re.compile(r"(?:initial/)?([a-z][\w.]*)/\w[\w./-]*")
 
 
 class HasAxes(Protocol):

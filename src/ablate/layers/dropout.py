@@ -187,6 +187,11 @@ class Positions:
                 f"`num_samples` asks for {self.num_samples} Monte-Carlo samples, but nothing is dropped; "
                 "set one of `input`, `conv` and `hidden` above 0"
             )
+        if isinstance(self.layer, nn.Module):
+            raise UserError(
+                f"`dropout.layer` must make a module from a probability, got one {type(self.layer).__name__}; add "
+                "`_partial_: true` to it"
+            )
         with making("dropout.layer", __file__):  # a wrong keyword shows here and not in the middle of a study
             self.layer(0.5)
 

@@ -12,7 +12,7 @@ from ablate.study.files import parts_of, patch, read_study, with_claims, with_pr
 from ablate.study.study import TUNING_SEED, Study, parse
 from ablate.training.identity import is_unscientific
 
-NOT_IN_BASE = ("output_dir", "rerun", "dry_run", "wait", "seed")  # a study's own, or the command line's
+NOT_IN_BASE = ("output_dir", "rerun", "dry_run", "wait", "keep_weights", "seed")  # a study's own, or the command line's
 
 
 class Request(NamedTuple):

@@ -24,6 +24,7 @@ from ablate.sweep.forecast import forecast, study_overview
 from ablate.sweep.loop import Launch, collect_all, do_runs, measures_by_folder
 from ablate.sweep.machine import Machine, in_turn
 from ablate.sweep.request import Request
+from ablate.training.record import WEIGHTS_NAME
 
 Resolve = Callable[[Sequence[str], Any], Variant]
 """(overrides but for the seed, value of the tuned setting) -> variant."""
@@ -43,6 +44,7 @@ class Options:
         extra_seeds: report seeds to add to a finished study.
         rerun: do the finished runs anew too.
         wait: wait for a run that another process is doing.
+        keep_weights: the value of this setting, for the runs that are trained now.
         dry_run: only say what there is to do.
     """
 
@@ -52,6 +54,7 @@ class Options:
     extra_seeds: int = 0
     rerun: bool = False
     wait: bool = False
+    keep_weights: bool | str = False
     dry_run: bool = False
 
 
@@ -172,6 +175,7 @@ def launcher(submit: Submit, options: Options, machine: Machine, measures: Mappi
 
     def launch(jobs: list[Job], wait: bool, rerun: bool) -> None:
         own = [f"wait={wait or options.wait}".lower(), f"rerun={rerun}".lower()]
+        own += [f"keep_weights={options.keep_weights}".lower()]
         lines = [
             [*job.overrides, *machine.unless_given(job.overrides), *measures.get(job.variant.folder, []), *own]
             for job in jobs
@@ -207,8 +211,22 @@ def conclude(
         print(f"\n{report.summary(only, judgements)}\n\n{page}")
         for view in ("tensorboard", "tensorboard-arms"):  # the runs, and one aggregated run for each arm
             print(f"tensorboard --logdir {shlex.quote(str(only.folder / view))}")
+    if options.keep_weights and (lacking := without_weights(results)):
+        print(f"\n{lacking} finished runs were trained without keeping their weights; rerun=true trains them again")
     if failed:
         print(f"\n{len(failed)} runs failed:", file=sys.stderr)
         for folder, line in failed.items():
             print(f"  {options.output_dir / folder}: {line}", file=sys.stderr)
         print(f"to do what is left:\n  {command_again(options.command)}", file=sys.stderr)
+
+
+def without_weights(results: Sequence[Results]) -> int:
+    """Return how many finished report runs have no weights beside their record; diverged runs keep none."""
+    folders = {
+        found.output_dir / Job(label=arm.label, variant=arm.chosen, seed=seed).folder
+        for found in results
+        for arm in found.arms
+        for seed, record in arm.records.items()
+        if arm.chosen is not None and record.status == "finished"
+    }
+    return sum(not (folder / WEIGHTS_NAME).is_file() for folder in folders)

@@ -93,7 +93,7 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
-PROGRESS = ("epoch", "step", "initial", "history", "train_seconds", "wall_seconds")
+PROGRESS = ("epoch", "step", "initial", "history", "best", "train_seconds", "wall_seconds")
 
 
 class Progress(Callback):

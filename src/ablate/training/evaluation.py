@@ -91,7 +91,8 @@ class Examination:
             yield
             return
         own = net.preprocessing
-        refitted = copy.deepcopy(self.preprocessing).fit(split.images.cpu())
+        refitted = copy.deepcopy(self.preprocessing)
+        refitted.fit(split.images.cpu())
         net.preprocessing = refitted.to(split.images.device)
         try:
             yield

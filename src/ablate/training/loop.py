@@ -46,6 +46,8 @@ class State:
         lr: learning rate of the last step.
         initial: diagnostics before the first step.
         history: one row per epoch.
+        best: the epoch with the highest validation accuracy ("epoch") and the net's state dictionary after it ("net"),
+            if `keep_weights=best` asks for it.
         train_seconds: seconds spent in training steps.
         wall_seconds: seconds spent in finished epochs, evaluation included.
         diverged: the training loss or a weight is no longer a finite number.
@@ -66,6 +68,7 @@ class State:
     lr: float = math.nan
     initial: Metrics = field(default_factory=dict)
     history: list[Metrics] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=dict)
     train_seconds: float = 0.0
     wall_seconds: float = 0.0
     diverged: bool = False

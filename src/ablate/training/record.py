@@ -13,6 +13,7 @@ from ablate.storage.integrity import replacing as replacing  # imported from her
 SCHEMA_VERSION = 2
 RECORD_NAME = "record.json"
 PREDICTIONS_NAME = "predictions.npz"
+WEIGHTS_NAME = "weights.safetensors"  # present if `keep_weights` asked for it
 FAILURE_NAME = "failure.txt"  # the error of a sweep's job that failed
 
 Metrics = dict[str, float | None]

@@ -10,14 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from ablate.data.dataset import Dataset, Split
+from ablate.data.own_augmentation import OwnAugmentation
 from ablate.errors import Notice, UserError, making
 from ablate.layers.batch_norm import BatchNorm, batch_norms_behind_dropout
-from ablate.nets import ConvNet, Net
+from ablate.nets import ConvNet, Net, Shape
 from ablate.optimization import parameter_groups, set_initial_lr
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams, global_generators
 from ablate.training.evaluation import Examination
+from ablate.training.layer_pieces import check_initialized
 from ablate.training.loop import Augmentation, Callback, Schedule, State, fit
+from ablate.training.rule_pieces import make_loss
 from ablate.training.sources import Source
 
 INITIALIZATION_IMAGES = 256  # how many training images a data-driven initializer sees
@@ -48,6 +51,8 @@ class Run:
         checkpoint_every: epochs between two checkpoints.
         thresholds: accuracies in (0, 1) whose first epoch is recorded.
         sources: the code that the settings name outside the program.
+        keep_weights: which weights are written beside the record: "last", "best" (of the epoch with the highest
+            validation accuracy), or "" for none.
     """
 
     arm: str
@@ -78,6 +83,7 @@ class Run:
     checkpoint_every: int = 1
     thresholds: Sequence[float] = field(default=(0.25, 0.5, 0.75, 0.9))
     sources: Sequence[Source] = ()
+    keep_weights: str = ""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "eval_batch_size", "threads", "checkpoint_every"):
@@ -105,20 +111,16 @@ class Run:
                 f"`trainer.batch_size` must not exceed the number of training images, got {self.batch_size} for "
                 f"{len(dataset.train.labels)} images; lower trainer.batch_size or raise data.train_size"
             )
+        if isinstance(self.augmentation, OwnAugmentation):
+            self.augmentation.try_on(dataset.train.images)
         with global_generators(Streams(self.seed).key("build")):
             return self._build(dataset)
 
     def _build(self, dataset: Dataset) -> Net:
         streams = Streams(self.seed)
-        preprocessing = copy.deepcopy(self.preprocessing).fit(dataset.train.images)
-        net = self.net.build(
-            preprocessing.output_shape(dataset.image_shape),
-            dataset.num_classes,
-            activation=self.activation,
-            normalization=self.normalization,
-            dropout=self.dropout,
-            front=[("preprocessing", preprocessing), *self.regularizer.front()],
-        )
+        preprocessing = copy.deepcopy(self.preprocessing)
+        preprocessing.fit(dataset.train.images)
+        net = self.assemble(preprocessing, dataset.image_shape, dataset.num_classes)
         if behind := batch_norms_behind_dropout(net):
             warnings.warn(
                 f"dropout stands before batch norm ({', '.join(behind)}): its running variance is that of training "
@@ -130,8 +132,27 @@ class Run:
         if self.batch_size == 1 and any(isinstance(layer, BatchNorm) for layer in net.modules()):
             raise UserError("`trainer.batch_size` must be at least 2 with batch normalization, got 1")
         first_images = dataset.train.images[:INITIALIZATION_IMAGES]
-        self.initializer(net, first_images, lambda path: streams.generator("init", path))
+        with torch.no_grad():
+            self.initializer(net, first_images, lambda path: streams.generator("init", path))
+        check_initialized(net)
         return net.to(memory_format=torch.channels_last)
+
+    def assemble(self, preprocessing: Any, image_shape: Shape, num_classes: int) -> Net:
+        """Return the net, beginning with fitted preprocessing; its weights are not initialized.
+
+        Args:
+            preprocessing: fitted.
+            image_shape: (C, H, W) of the raw images.
+            num_classes: number of logits.
+        """
+        return self.net.build(
+            preprocessing.output_shape(image_shape),
+            num_classes,
+            activation=self.activation,
+            normalization=self.normalization,
+            dropout=self.dropout,
+            front=[("preprocessing", preprocessing), *self.regularizer.front()],
+        )
 
 
 def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:
@@ -180,7 +201,7 @@ def train(run: Run, state: State, examine: Examination, callbacks: Sequence[Call
         state,
         batch_size=run.batch_size,
         augmentation=run.augmentation,
-        loss=run.regularizer.make_loss(state.net),
+        loss=make_loss(run.regularizer, state.net),
         schedule=run.schedule,
         streams=Streams(run.seed),
         precision=run.precision,

@@ -28,9 +28,11 @@ from ablate.training.directory import (
 )
 from ablate.training.evaluation import conclude, write_predictions
 from ablate.training.loop import Callback
+from ablate.training.pieces import check_loaded
 from ablate.training.record import FAILURE_NAME, Record, finite, is_finished, read_record, write_record
 from ablate.training.run import Run, prepare, train
 from ablate.training.unsaved import Unsaved
+from ablate.training.weights import KeepBest, check_restorable, write_weights
 
 FROM_THE_START = "the run starts again from its first epoch, and its progress is lost"
 
@@ -71,7 +73,11 @@ def start(
     hardware.keep_memory()
     torch.set_num_threads(run.threads)
     dataset = run.data.load()
-    net = run.build(dataset)  # all that can be refused has been checked: from here on the folder is written
+    check_loaded(dataset, run.data)
+    net = run.build(dataset)
+    if run.keep_weights:
+        check_restorable(run, net, dataset)
+    # All that can be refused has been checked: from here on the folder is written.
     try:
         if (arm_folder := agree_on_folder(folder.parent, run.fingerprint)) != folder.parent:
             raise Busy(f"another process has just begun the same run in {arm_folder}; repeat the command to use it")
@@ -149,13 +155,15 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
     progress = [callback for callback in callbacks if isinstance(callback, Progress)]
     others = [callback for callback in callbacks if not isinstance(callback, Progress)]
     # TensorBoard writes before the checkpoint, and an epoch is shown as done only after it was saved.
-    train(run, state, examine, [*others, Unsaved(), checkpoint, *progress])
+    keep = [KeepBest()] if run.keep_weights == "best" else []
+    train(run, state, examine, [*others, Unsaved(), *keep, checkpoint, *progress])
     evaluation_start = time.perf_counter()
     state.metrics, state.test_log_probs = conclude(state, examine, run.thresholds)
     state.wall_seconds += time.perf_counter() - evaluation_start
     for callback in callbacks:
         callback.on_fit_end(state)
     predictions = write_predictions(folder, state)
+    write_weights(run, state, folder)
     record = Record(
         arm=run.arm,
         fingerprint=run.fingerprint,
