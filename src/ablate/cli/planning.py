@@ -15,6 +15,7 @@ from hydra._internal.instantiate import _instantiate2 as instantiation
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from torch.nn import Module
 
 from ablate.cli.composition import checked, resolved, settings_with
 from ablate.config import catalog
@@ -149,6 +150,8 @@ def make_run(plan: Plan) -> Run:
     bias_lr_factor = optimizer.pop("bias_lr_factor", 1.0)  # torch has no such factor
     described = {**settings, "optimizer": optimizer}
     parts = {group: make(group, described[group]) for group in plan.levels if group not in ("trainer", "diagnostics")}
+    if isinstance(parts["net"], Module):  # made before anything is seeded: the run makes its own
+        parts["net"] = make("net", {**described["net"], "_partial_": True})
     sources.check_unedited(plan.sources, settings)
     return Run(
         arm=plan.arm,
@@ -184,7 +187,8 @@ def make(group: str, settings: Any) -> Any:
                 "and its folder the current one or on PYTHONPATH?"
             ) from error
         if is_refusal(cause, instantiation.__file__):
-            raise UserError(f"{group}: {cause}") from error
+            cure = "; a net that is not of ablate is chosen by net=module or net=torchvision" if group == "net" else ""
+            raise UserError(f"{group}: {cause}{cure}") from error
         raise
 
 

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from ablate.data.dataset import Dataset, Split
 from ablate.errors import UserError, making
-from ablate.layers.batch_norm import BatchNorm
-from ablate.nets import ConvNet, Net
+from ablate.layers.batch_norm import AnyBatchNorm
+from ablate.layers.native import is_native
+from ablate.nets import Library, Module, Net, NoPlace, Shape
+from ablate.nets.contract import Watch
 from ablate.optimization import parameter_groups, set_initial_lr
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams, global_generators
@@ -31,6 +33,7 @@ class Run:
         data: has `load() -> Dataset`.
         preprocessing: unfitted; a copy is fitted on the training images.
         augmentation, initializer, normalization, dropout: see `layers` and `data`.
+        net: a description with a method `build`, or what makes a module, see `ablate.nets`.
         activation: makes one activation.
         optimizer: called with parameter groups.
         bias_lr_factor: learning rate of the biases relative to that of all others, above 0.
@@ -56,7 +59,7 @@ class Run:
     data: Any
     preprocessing: Any
     augmentation: Augmentation
-    net: ConvNet
+    net: Any
     activation: Callable[[], nn.Module]
     initializer: Callable[[nn.Module, Tensor, Callable[[str], torch.Generator]], None]
     normalization: Any
@@ -90,8 +93,9 @@ class Run:
         if "weight_decay" in getattr(self.optimizer, "keywords", {}):
             raise UserError("`optimizer.weight_decay` has no effect here: set regularizer.l2 instead")
         # Call the factories now, so that a wrong keyword or value is reported before the data is loaded.
-        with making("activation", __file__):
-            self.activation()
+        if not is_native(self.activation):
+            with making("activation", __file__):
+                self.activation()
         with making("optimizer", __file__):
             self.optimizer([{"params": [nn.Parameter(torch.zeros(1))]}])
         if any(not 0 < t < 1 for t in self.thresholds):
@@ -110,19 +114,39 @@ class Run:
     def _build(self, dataset: Dataset) -> Net:
         streams = Streams(self.seed)
         preprocessing = copy.deepcopy(self.preprocessing).fit(dataset.train.images)
-        net = self.net.build(
-            preprocessing.output_shape(dataset.image_shape),
-            dataset.num_classes,
-            activation=self.activation,
-            normalization=self.normalization,
-            dropout=self.dropout,
-            front=[("preprocessing", preprocessing), *self.regularizer.front()],
-        )
-        if self.batch_size == 1 and any(isinstance(layer, BatchNorm) for layer in net.modules()):
+        front = [("preprocessing", preprocessing), *self.regularizer.front()]
+        try:
+            net = self._net(preprocessing.output_shape(dataset.image_shape), dataset, front)
+        except NoPlace as error:
+            chosen, net_name = (f"{group}={self.levels.get(group, '?')}" for group in (error.group, "net"))
+            level = chosen if error.group in self.levels else f"`{error.group}`"
+            raise NoPlace(error.group, error.why, net_name, level) from error
+        if self.batch_size == 1 and any(isinstance(layer, AnyBatchNorm) for layer in net.modules()):
             raise UserError("`trainer.batch_size` must be at least 2 with batch normalization, got 1")
         first_images = dataset.train.images[:INITIALIZATION_IMAGES]
         self.initializer(net, first_images, lambda path: streams.generator("init", path))
         return net.to(memory_format=torch.channels_last)
+
+    def _net(self, image_shape: Shape, dataset: Dataset, front: list[tuple[str, nn.Module]]) -> Net:
+        """Return the net with every choice in its place, its weights not yet initialized."""
+        spec = self.net if hasattr(self.net, "build") else Module(make=self.net)
+        choices = {"activation": self.activation, "normalization": self.normalization, "dropout": self.dropout}
+        is_own = not type(spec).__module__.startswith("ablate.nets")
+        watch = Watch(**choices) if is_own else None
+        if watch is not None:
+            for group, choice in choices.items():
+                if is_native(choice):
+                    raise NoPlace(group, "a net with `build` gets all choices; choose another level")
+            choices = {"activation": watch.activation, "normalization": watch.normalization, "dropout": watch.dropout}
+        net: Net = spec.build(image_shape, dataset.num_classes, **choices, front=front)
+        if watch is not None:
+            watch.check(net, front, dataset.image_shape, dataset.num_classes, type(spec).__name__)
+            net.make_activation = self.activation
+        if is_native(self.initializer) and not isinstance(spec, Module | Library):
+            raise NoPlace("initializer", "its weights are not drawn when it is made; use torch_default")
+        if self.regularizer.l1_activation and (functions := getattr(net, "functions", [])):
+            raise NoPlace("regularizer", f"l1_activation does not reach {', '.join(functions)}, which is a function")
+        return net
 
 
 def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:

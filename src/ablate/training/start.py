@@ -170,6 +170,7 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
         environment=hardware.environment(run.device, run.precision, run.threads, sources.files(run.sources)),
         sources=[asdict(source) for source in run.sources],
         predictions=predictions,
+        replaced=list(getattr(net, "replaced", [])),
     )
     write_record(record, folder)
     checkpoint.path.unlink(missing_ok=True)
