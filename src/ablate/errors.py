@@ -14,10 +14,11 @@ traceback. A `Notice` stops nothing: it is a warning that the command shows as o
 import contextlib
 import errno
 import os
+import re
 import shutil
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 HYDRA = "hydra"
@@ -109,6 +110,19 @@ def is_refusal(error: BaseException, caller: str) -> bool:
     if isinstance(error, TypeError):
         return not within
     return isinstance(error, ValueError) and (len(within) <= 1 or set(within) <= {"__init__", "__post_init__"})
+
+
+def unexpected_keyword(error: BaseException, settings: Mapping[str, object]) -> str:
+    """Return the key of `settings` that a TypeError says is not taken, "" if it says something else.
+
+    A function that passes its arguments on raises it in the function behind it.
+
+    Example:
+        >>> unexpected_keyword(TypeError("f() got an unexpected keyword argument 'widht'"), {"widht": 3})
+        'widht'
+    """
+    found = re.search(r"unexpected keyword argument '(\w+)'", str(error)) if isinstance(error, TypeError) else None
+    return found[1] if found and found[1] in settings else ""
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from torch.nn import Module
 
 from ablate.cli.composition import checked, resolved, settings_with
 from ablate.config import catalog
-from ablate.errors import UserError, is_refusal
+from ablate.errors import UserError, is_refusal, unexpected_keyword
 from ablate.study.manifest import Variant
 from ablate.study.undeclared import follows
 from ablate.training import hardware, sources
@@ -187,8 +187,12 @@ def make(group: str, settings: Any) -> Any:
                 "and its folder the current one or on PYTHONPATH?"
             ) from error
         if is_refusal(cause, instantiation.__file__):
-            cure = "; a net that is not of ablate is chosen by net=module or net=torchvision" if group == "net" else ""
-            raise UserError(f"{group}: {cause}{cure}") from error
+            raise UserError(f"{group}: {cause}") from error
+        if group == "net" and (key := unexpected_keyword(cause, settings)):
+            raise UserError(
+                f"net: {settings['_target_']} takes no {key!r}, which the level sets; for a net that is not of ablate "
+                "choose net=module net._target_=..., or net=torchvision"
+            ) from error
         raise
 
 

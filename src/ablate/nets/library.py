@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from torch import nn
 
-from ablate.errors import UserError
+from ablate.errors import UserError, making, unexpected_keyword
 from ablate.nets.contract import check_outputs
 from ablate.nets.net import Net, Shape
 from ablate.nets.substitution import Substitution
@@ -95,13 +95,12 @@ class Module:
         given = getattr(self.make, "keywords", {})
         wanted = {name: value for name, value in known.items() if name in parameters and name not in given}
         try:
-            model = self.make(**wanted)
+            with making("net", __file__):
+                model = self.make(**wanted)
         except TypeError as error:
-            if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
-                raise  # from within
-            raise UserError(
-                f"`net` cannot be made from its settings: {error}; its arguments are +net.KEY=VALUE"
-            ) from error
+            if not (key := unexpected_keyword(error, given)):
+                raise
+            raise UserError(f"`net.{key}` is not an argument of the net: {error}; leave it out") from error
         if not isinstance(model, nn.Module):
             raise UserError(
                 f"`net._target_` must name a class or function that makes a torch.nn.Module, got one that makes "
