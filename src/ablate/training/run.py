@@ -114,33 +114,45 @@ class Run:
     def _build(self, dataset: Dataset) -> Net:
         streams = Streams(self.seed)
         preprocessing = copy.deepcopy(self.preprocessing).fit(dataset.train.images)
-        front = [("preprocessing", preprocessing), *self.regularizer.front()]
-        try:
-            net = self._net(preprocessing.output_shape(dataset.image_shape), dataset, front)
-        except NoPlace as error:
-            chosen, net_name = (f"{group}={self.levels.get(group, '?')}" for group in (error.group, "net"))
-            level = chosen if error.group in self.levels else f"`{error.group}`"
-            raise NoPlace(error.group, error.why, net_name, level) from error
+        net = self.assemble(preprocessing, dataset.image_shape, dataset.num_classes)
         if self.batch_size == 1 and any(isinstance(layer, AnyBatchNorm) for layer in net.modules()):
             raise UserError("`trainer.batch_size` must be at least 2 with batch normalization, got 1")
         first_images = dataset.train.images[:INITIALIZATION_IMAGES]
         self.initializer(net, first_images, lambda path: streams.generator("init", path))
         return net.to(memory_format=torch.channels_last)
 
-    def _net(self, image_shape: Shape, dataset: Dataset, front: list[tuple[str, nn.Module]]) -> Net:
-        """Return the net with every choice in its place, its weights not yet initialized."""
+    def assemble(self, preprocessing: nn.Module, image_shape: Shape, num_classes: int) -> Net:
+        """Return the net with every choice in its place, its weights not yet initialized.
+
+        Args:
+            preprocessing: fitted.
+            image_shape: (C, H, W) of the images that it gets.
+            num_classes: number of logits.
+
+        Raises:
+            NoPlace: a choice finds no place in the net; both are named.
+        """
+        try:
+            return self._assemble(preprocessing, image_shape, num_classes)
+        except NoPlace as error:
+            chosen, net_name = (f"{group}={self.levels.get(group, '?')}" for group in (error.group, "net"))
+            level = chosen if error.group in self.levels else f"`{error.group}`"
+            raise NoPlace(error.group, error.why, net_name, level) from error
+
+    def _assemble(self, preprocessing: Any, image_shape: Shape, num_classes: int) -> Net:
         spec = self.net if hasattr(self.net, "build") else Module(make=self.net)
+        front = [("preprocessing", preprocessing), *self.regularizer.front()]
         choices = {"activation": self.activation, "normalization": self.normalization, "dropout": self.dropout}
         is_own = not type(spec).__module__.startswith("ablate.nets")
-        watch = Watch(**choices) if is_own else None
-        if watch is not None:
+        if is_own:
             for group, choice in choices.items():
                 if is_native(choice):
                     raise NoPlace(group, "a net with `build` gets all choices; choose another level")
+            watch = Watch(**choices)
             choices = {"activation": watch.activation, "normalization": watch.normalization, "dropout": watch.dropout}
-        net: Net = spec.build(image_shape, dataset.num_classes, **choices, front=front)
-        if watch is not None:
-            watch.check(net, front, dataset.image_shape, dataset.num_classes, type(spec).__name__)
+        net: Net = spec.build(preprocessing.output_shape(image_shape), num_classes, **choices, front=front)
+        if is_own:
+            watch.check(net, front, image_shape, num_classes, type(spec).__name__)
             net.make_activation = self.activation
         if is_native(self.initializer) and not isinstance(spec, Module | Library):
             raise NoPlace("initializer", "its weights are not drawn when it is made; use torch_default")
