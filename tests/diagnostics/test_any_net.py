@@ -143,7 +143,7 @@ def test_a_weight_that_the_loss_does_not_depend_on_has_no_gradient():
     assert gradient_norm(probe_of(net))["unused"] == 0
 
 
-SLOW = ("activation_cost", "autoencoder", "algebra", "landscape", "overlap", "overlap_frozen", "curvature_frozen")
+SLOW = ("autoencoder", "algebra", "landscape", "overlap", "overlap_frozen", "curvature_frozen")
 KNOWN = catalog.content_of("diagnostics", "default", catalog.folders())["known"]
 
 
