@@ -15,14 +15,17 @@ from ablate.config import catalog
 from ablate.errors import UserError
 from ablate.training.start import start
 
+# Nets that others wrote, and what is left in them: see tests/nets/test_library.py and tests/cli/test_any_net.py.
+OF_OTHERS = {"native", "module", "torchvision", "timm"}
 GROUPS = OrderedDict(
-    (group, list(catalog.levels(catalog.folders(), group)))
+    (group, [level for level in catalog.levels(catalog.folders(), group) if level not in OF_OTHERS])
     for group in catalog.default_levels()
     if group not in ("data", "trainer")
 )
 ROWS = [row._asdict() if hasattr(row, "_asdict") else dict(zip(GROUPS, row, strict=True)) for row in AllPairs(GROUPS)]
 
 DEEP_POOLING = ("myrtle", "speedrun")  # nets that need images of 32 x 32, and have no hidden layer
+NO_HIDDEN = (*DEEP_POOLING, "resnet")
 
 # What makes no sense together, and the words by which it is refused.
 REFUSED = {
@@ -34,7 +37,15 @@ REFUSED = {
     **{
         frozenset({("dropout", dropout), ("net", net)}): "finds no place"
         for dropout in ("hidden", "hidden_fifth", "lecture", "everywhere", "alpha", "monte_carlo")
-        for net in DEEP_POOLING
+        for net in NO_HIDDEN
+    },
+    **{
+        frozenset({("net", "resnet"), pair}): "finds no place in net=resnet"
+        for pair in (
+            ("activation", "maxout"),
+            ("activation", "maxout_equal_parameters"),
+            ("normalization", "weight_standardization"),
+        )
     },
     frozenset({("net", "myrtle"), ("preprocessing", "patch_whiten")}): "pool4 would shrink",
     # Fitting these two in D dimensions costs D^3: their rows have 8 x 8 images, too small for nets that pool so often.

@@ -18,7 +18,7 @@ import re
 import shutil
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 HYDRA = "hydra"
@@ -138,6 +138,19 @@ def argument_cure(group: str, error: BaseException, *, is_called: bool = True) -
             f"level of your own, a file {file} in a folder for --config-dir"
         )
     return ""
+
+
+def unexpected_keyword(error: BaseException, settings: Mapping[str, object]) -> str:
+    """Return the key of `settings` that a TypeError says is not taken, "" if it says something else.
+
+    A function that passes its arguments on raises it in the function behind it.
+
+    Example:
+        >>> unexpected_keyword(TypeError("f() got an unexpected keyword argument 'widht'"), {"widht": 3})
+        'widht'
+    """
+    found = re.search(r"unexpected keyword argument '(\w+)'", str(error)) if isinstance(error, TypeError) else None
+    return found[1] if found and found[1] in settings else ""
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablate.errors import UserError
+from ablate.nets.roles import activations
 
 
 class InputNoise(nn.Module):
@@ -76,15 +77,24 @@ class Regularizer:
     def make_loss(self, net: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
         """Return the training loss (logits (N, K), labels (N,)) -> 0-d tensor: cross-entropy plus l1_activation.
 
-        With `l1_activation` the activation layers of `net` (named act... and fc_act...) get forward hooks.
+        With `l1_activation` the activations of `net` (see `nets.roles`) get forward hooks; one that is called several
+        times counts at each call.
+
+        Raises:
+            UserError: `l1_activation` is above 0, and the net has no activation modules.
         """
         terms: list[Tensor] = []
         if self.l1_activation:
-            for name, layer in net.named_children():
-                if name.startswith(("act", "fc_act")):
-                    layer.register_forward_hook(
-                        lambda layer, _, output: terms.append(output.float().abs().mean()) if layer.training else None
-                    )
+            layers = activations(net)
+            if not layers:
+                raise UserError(
+                    f"`regularizer.l1_activation={self.l1_activation}` finds no place in this net: it has no "
+                    "activation modules; set it to 0, or choose another net"
+                )
+            for _, layer in layers:
+                layer.register_forward_hook(
+                    lambda layer, _, output: terms.append(output.float().abs().mean()) if layer.training else None
+                )
 
         def loss(logits: Tensor, labels: Tensor) -> Tensor:
             value = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)

@@ -41,6 +41,8 @@ CONFIGURATIONS = [
     f"{SHAPES} normalization=weight_standardization",
     f"{SHAPES} activation=identity normalization=instance preprocessing=whiten initializer=dirac schedule=constant",
     f"{SHAPES} activation=tanh preprocessing=center_channel initializer=torch_default dropout=hidden regularizer=none",
+    f"data=shapes net=resnet device=cpu {SMALL}",
+    f"data=shapes net=torchvision device=cpu {SMALL} activation=native normalization=native dropout=native",
 ]
 
 

@@ -58,7 +58,7 @@ def test_sigmoids_let_the_gradient_vanish_and_relus_do_not():
     for activation, gain in ((nn.Sigmoid, 1.0), (nn.ReLU, 2.0)):
         net = build(activation=activation, widths=[], num_hidden=8, hidden_width=256)
         with torch.no_grad():
-            for weight in affine_weights(dict(net.named_parameters())).values():
+            for weight in affine_weights(net, dict(net.named_parameters())).values():
                 weight.normal_(0, (gain / weight.shape[1]) ** 0.5)
         ratios[activation] = gradient_norm(probe_of(net, 64))["first_last"].item()
     assert ratios[nn.Sigmoid] < 0.25**7 * 1.5

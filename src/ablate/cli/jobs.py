@@ -114,7 +114,10 @@ def observers(plan: Plan) -> list[Callback]:
 def show(run: Run, folder: Path) -> None:
     """Print the net's layers and the run's folder."""
     dataset = run.data.load()
-    print(format_layer_table(layer_table(run.build(dataset), dataset.image_shape)))
+    net = run.build(dataset)
+    print(format_layer_table(layer_table(net, dataset.image_shape)))
+    for line in getattr(net, "replaced", []):
+        print(line)
     finished = " (finished)" if is_finished(folder) else ""
     num_images = len(dataset.train.labels)
     print(f"{num_images} training images, {run.epochs} epochs")

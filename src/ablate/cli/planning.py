@@ -15,11 +15,12 @@ from hydra._internal.instantiate import _instantiate2 as instantiation
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from torch.nn import Module
 
 from ablate.cli.composition import checked, resolved, settings_with
 from ablate.cli.cures import suggestion
 from ablate.config import catalog
-from ablate.errors import UserError, argument_cure, is_refusal
+from ablate.errors import UserError, argument_cure, is_refusal, unexpected_keyword
 from ablate.study.manifest import Variant
 from ablate.study.undeclared import follows
 from ablate.training import hardware, sources
@@ -163,6 +164,8 @@ def make_run(plan: Plan, *, with_data: bool = True) -> Run:
     described = {**settings, "optimizer": optimizer}
     others = ("trainer", "diagnostics") if with_data else ("trainer", "diagnostics", "data")
     parts = {group: make(group, described[group]) for group in plan.levels if group not in others}
+    if isinstance(parts["net"], Module):  # made before anything is seeded: the run makes its own
+        parts["net"] = make("net", {**described["net"], "_partial_": True})
     sources.check_unedited(plan.sources, settings)
     parts = conform(parts, trainer["epochs"])
     return Run(
@@ -201,6 +204,11 @@ def make(group: str, settings: Any) -> Any:
             ) from error
         if is_refusal(cause, instantiation.__file__):
             raise UserError(f"{group}: {cause}{argument_cure(group, cause)}") from error
+        if group == "net" and (key := unexpected_keyword(cause, settings)):
+            raise UserError(
+                f"net: {settings['_target_']} takes no {key!r}, which the level sets; for a net that is not of ablate "
+                "choose net=module net._target_=..., or net=torchvision"
+            ) from error
         raise
 
 

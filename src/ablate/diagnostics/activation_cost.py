@@ -32,14 +32,15 @@ def activation_seconds(
     rounds: dict[str, list[Seconds]] = {name: [] for name in activations}
     for _ in range(repeats):
         for name, (f, parameters) in activations.items():
-            inputs = z[name].detach().requires_grad_()
+            leaf = z[name].detach().requires_grad_()
+            inputs = leaf.clone()  # an activation that works in place changes the copy
             start = _now(inputs.device)
             with torch.enable_grad():
                 outputs = f(inputs)
             forward = _now(inputs.device) - start
             by_outputs = torch.ones_like(outputs)
             start = _now(inputs.device)
-            torch.autograd.grad(outputs, [inputs, *parameters], by_outputs)
+            torch.autograd.grad(outputs, [leaf, *parameters], by_outputs)
             rounds[name].append(Seconds(forward, _now(inputs.device) - start))
     return {
         name: Seconds(*(statistics.median(column) for column in zip(*found, strict=True)))

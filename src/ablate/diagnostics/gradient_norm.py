@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ablate.diagnostics.probe import Probe
+from ablate.layers.initialization import weight_layers
 
 
 def gradient_norm(probe: Probe) -> dict[str, Tensor]:
@@ -30,12 +31,12 @@ def gradient_norm(probe: Probe) -> dict[str, Tensor]:
         ['conv1_1', 'fc1', 'classifier', 'first_last']
     """
     passed = probe.passed
-    norms = {name: gradient.norm() for name, gradient in affine_weights(passed.gradients).items()}
+    norms = {name: gradient.norm() for name, gradient in affine_weights(probe.net, passed.gradients).items()}
     if passed.units:
         norms["first_last"] = passed.units[0].gradient.norm() / passed.units[-1].gradient.norm()
     return norms
 
 
-def affine_weights(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights among `parameters` by the name of their affine layer; no other parameter has two axes."""
-    return {name.removesuffix(".weight"): tensor for name, tensor in parameters.items() if tensor.ndim > 1}
+def affine_weights(net: nn.Module, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights among `parameters` by the path of their affine layer, without embeddings and the like."""
+    return {path: parameters[name] for path, _ in weight_layers(net) if (name := f"{path}.weight") in parameters}

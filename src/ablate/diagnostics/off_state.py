@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from ablate.diagnostics.probe import Probe, mean_of, probing
 from ablate.errors import UserError
-from ablate.nets import units
+from ablate.nets.roles import FRONT
+from ablate.nets.tracing import tracing
 
 
 def response(z: Tensor, a: Tensor, noisy_z: Tensor, noisy_a: Tensor) -> Tensor:
@@ -74,20 +75,32 @@ def off_state(probe: Probe, *, noise: float = 0.1) -> dict[str, Tensor]:
 
 
 def _noisy_units(probe: Probe, noise: float) -> dict[str, tuple[Tensor, Tensor]]:
-    """Return inputs and outputs of the activation layers by name, for the probe's images with noise."""
-    activations: dict[nn.Module, str] = {layer: name for name, layer in units(probe.net)}
-    found: dict[str, tuple[Tensor, Tensor]] = {}
-    layers = dict(probe.net.named_children())
-    with probing(probe.net), torch.no_grad(), torch.autocast(probe.images.device.type, enabled=False):
-        x = layers.pop("preprocessing", nn.Identity())(probe.images)
+    """Return inputs and outputs of the activations by name, for the probe's images with noise."""
+
+    def add_noise(x: Tensor) -> Tensor:
         draw = torch.empty(x.shape, device=x.device).normal_(0, noise, generator=probe.generator("off_state"))
-        x = x + draw
-        for layer in layers.values():
-            y = layer(x)
-            if layer in activations:
-                found[activations[layer]] = x, y
-            x = y
-    return found
+        return x + draw
+
+    net = probe.net
+    if isinstance(preprocessing := getattr(net, FRONT, None), nn.Module):
+        hook = preprocessing.register_forward_hook(lambda module, inputs, output: add_noise(output))
+    else:
+        hook = net.register_forward_pre_hook(lambda module, inputs: (add_noise(inputs[0]), *inputs[1:]))
+    try:
+        with (
+            probing(net),
+            torch.no_grad(),
+            torch.autocast(probe.images.device.type, enabled=False),
+            tracing(net) as trace,
+        ):
+            net(probe.images)
+    finally:
+        hook.remove()
+    return {
+        call.name: (call.inputs, call.outputs)
+        for call in trace.units
+        if call.inputs is not None and call.outputs is not None
+    }
 
 
 def _summary(values: dict[str, Tensor], what: str) -> dict[str, Tensor]:

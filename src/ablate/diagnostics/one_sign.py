@@ -1,7 +1,6 @@
 """One sign: whether all weight gradients of a unit have the same sign, as with inputs of one sign."""
 
-import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,14 +8,17 @@ from torch.nn import functional as F
 
 from ablate.diagnostics.probe import Probe, mean_of, probing
 from ablate.errors import UserError
+from ablate.nets.tracing import tracing
+
+LAYERS = (nn.Conv2d, nn.Linear)
 
 
 class Affine(NamedTuple):
-    """One affine layer in a pass: its inputs x, and the gradient of the mean loss by its outputs z = W x + b."""
+    """An affine layer in a pass: for each call its inputs x, and the gradient of the mean loss by its outputs z."""
 
     layer: nn.Conv2d | nn.Linear
-    inputs: Tensor
-    gradient: Tensor
+    inputs: list[Tensor]
+    gradients: list[Tensor]
 
 
 def one_sign(probe: Probe, *, num_samples: int = 32) -> dict[str, Tensor]:
@@ -68,27 +70,22 @@ def one_sign(probe: Probe, *, num_samples: int = 32) -> dict[str, Tensor]:
     return {f"{key}/{name}": value for key, values in found.items() for name, value in mean_of(values).items()}
 
 
-def affine_pass(net: nn.Sequential, images: Tensor, labels: Tensor) -> dict[str, Affine]:
-    """Return the affine layers of `net` with their inputs and gradients in one pass, in the net's present mode."""
-    entered: dict[str, tuple[Tensor, Tensor]] = {}
-    layers = {name: layer for name, layer in net.named_children() if isinstance(layer, nn.Conv2d | nn.Linear)}
-
-    def keep(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        entered[name] = inputs[0], output
-        return output.clone()  # an activation that works in place changes the clone
-
-    hooks = [layer.register_forward_hook(functools.partial(keep, name)) for name, layer in layers.items()]
-    try:
-        with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
-            loss = F.cross_entropy(net(images), labels)
-            gradients = torch.autograd.grad(loss, [z for _, z in entered.values()])
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return {
-        name: Affine(layers[name], x.detach(), gradient)
-        for (name, (x, _)), gradient in zip(entered.items(), gradients, strict=True)
-    }
+def affine_pass(net: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Affine]:
+    """Return the affine layers of `net` with inputs and gradients in one pass, in the net's present mode."""
+    with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
+        with tracing(net, values=False, affine_values=True) as trace:
+            logits = net(images)
+        calls = [call for call in trace.of("affine") if isinstance(call.module, LAYERS)]
+        edges = [call.edge for call in calls if call.edge is not None]
+        gradients = torch.autograd.grad(F.cross_entropy(logits, labels), edges, allow_unused=True)
+    found: dict[str, Affine] = {}
+    for call, gradient in zip(calls, gradients, strict=True):
+        assert isinstance(call.module, LAYERS)
+        affine = found.setdefault(call.path, Affine(call.module, [], []))
+        if gradient is not None and call.inputs is not None:
+            affine.inputs.append(call.inputs)
+            affine.gradients.append(gradient)
+    return found
 
 
 def weight_gradient(affine: Affine, i: int) -> Tensor:
@@ -96,12 +93,26 @@ def weight_gradient(affine: Affine, i: int) -> Tensor:
 
     It is one matrix product over the positions: library convolutions may round an entry that is 0 to another sign.
     """
-    layer, x, gradient = affine.layer, affine.inputs[i], affine.gradient[i]
+    total = torch.zeros_like(affine.layer.weight).flatten(1)
+    for x, gradient in zip(affine.inputs, affine.gradients, strict=True):
+        total += _term(affine.layer, x[i], gradient[i])
+    return total
+
+
+def _term(layer: nn.Conv2d | nn.Linear, x: Tensor, gradient: Tensor) -> Tensor:
+    """Return what one call of a layer gives to the gradient of one image."""
     if isinstance(layer, nn.Linear):
-        return torch.outer(gradient, x)
-    assert layer.groups == 1 and not isinstance(layer.padding, str)
-    patches = F.unfold(x[None], layer.kernel_size, layer.dilation, layer.padding, layer.stride)[0]
-    return gradient.flatten(1) @ patches.T
+        # A layer may be applied at several positions, such as the patches of an image.
+        return gradient.reshape(-1, gradient.shape[-1]).T @ x.reshape(-1, x.shape[-1])
+    padding: Any = layer.padding
+    if isinstance(padding, str) or layer.padding_mode != "zeros":
+        mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+        x, padding = F.pad(x[None], layer._reversed_padding_repeated_twice, mode=mode)[0], 0
+    terms = []
+    for maps, by_output in zip(x.chunk(layer.groups), gradient.flatten(1).chunk(layer.groups), strict=True):
+        patches = F.unfold(maps[None], layer.kernel_size, layer.dilation, padding, layer.stride)[0]
+        terms.append(by_output @ patches.T)
+    return torch.cat(terms)
 
 
 def majority(gradient: Tensor) -> Tensor:

@@ -5,25 +5,27 @@ import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablate.data.dataset import Split
-from ablate.nets import units
+from ablate.nets.roles import parts
+from ablate.nets.tracing import tracing
 from ablate.seeding import Streams, global_generators
 
 Measure = Callable[["Probe"], dict[str, Tensor]]
 
 
 class Unit(NamedTuple):
-    """One activation layer in the pass of a probe, all tensors detached.
+    """One call of an activation in the pass of a probe, all tensors detached.
 
     Args:
-        name: of the affine layer before it, e.g. conv1_1 or fc1.
-        activation: the layer.
+        name: of the affine layer before it, e.g. conv1_1 or fc1; where something else feeds it, such as the sum of two
+            branches, the activation's own path (see `ablate.nets.tracing.Call`).
+        activation: the module; for a function, such as `F.relu`, a module that calls it.
         inputs: z, (N, C) or (N, C, H, W), the activation's inputs (after a normalization before it).
         outputs: a = f(z); with maxout it has fewer channels than z.
         gradient: of the mean loss by z, the shape of z.
@@ -42,14 +44,16 @@ class Pass(NamedTuple):
     Args:
         loss: mean cross-entropy in nats, 0-d.
         logits: (N, num_classes).
-        units: the activation layers in order.
-        gradients: of the mean loss by every trainable parameter, by name.
+        units: the calls of activations in order.
+        gradients: of the mean loss by every trainable parameter, by name; 0 if the loss does not depend on it.
+        affine: the affine layers that were called, by path, in order.
     """
 
     loss: Tensor
     logits: Tensor
     units: list[Unit]
     gradients: dict[str, Tensor]
+    affine: dict[str, nn.Module]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +64,7 @@ class Probe:
     and noise switched off.
 
     Args:
-        net: a flat sequence of named layers; `probing` leaves it as it was.
+        net: maps images to logits; `probing` leaves it as it was.
         images: (N, C, H, W) training images, integers, on the device of the net.
         labels: (N,) their classes.
         held_out: images that the net is not trained on, to measure generalization.
@@ -68,7 +72,7 @@ class Probe:
         seed: the run's, for measures whose random numbers shall differ between replicates.
     """
 
-    net: nn.Sequential
+    net: nn.Module
     images: Tensor
     labels: Tensor
     held_out: Split
@@ -95,7 +99,7 @@ class Probe:
         return {name: p for name, p in self.net.named_parameters() if p.requires_grad}
 
 
-def run_pass(net: nn.Sequential, images: Tensor, labels: Tensor) -> Pass:
+def run_pass(net: nn.Module, images: Tensor, labels: Tensor) -> Pass:
     """Return the results of one forward and backward pass, in the net's present mode; no `.grad` is written.
 
     Example:
@@ -103,39 +107,32 @@ def run_pass(net: nn.Sequential, images: Tensor, labels: Tensor) -> Pass:
         >>> sorted(run_pass(probe.net, probe.images, probe.labels).gradients)[:2]
         ['classifier.bias', 'classifier.weight']
     """
-    entered: dict[str, Tensor] = {}
-    left: dict[str, Tensor] = {}
-
-    def enter(name: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        entered[name] = inputs[0]
-        return (inputs[0].clone(), *inputs[1:])  # an activation that works in place changes the clone
-
-    layers = dict(units(net))
-    hooks = [layer.register_forward_pre_hook(functools.partial(enter, name)) for name, layer in layers.items()]
-    hooks += [
-        layer.register_forward_hook(lambda layer, inputs, output, name=name: left.__setitem__(name, output))
-        for name, layer in layers.items()
-    ]
     parameters = {name: p for name, p in net.named_parameters() if p.requires_grad}
-    try:
-        with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
+    with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
+        with tracing(net) as trace:
             logits = net(images)
-            loss = F.cross_entropy(logits, labels)
-            wanted = [*parameters.values(), *entered.values()]
-            found = torch.autograd.grad(loss, wanted)
-    finally:
-        for hook in hooks:
-            hook.remove()
+        loss = F.cross_entropy(logits, labels)
+        units = [call for call in trace.units if call.edge is not None]
+        wanted: list[Any] = [*parameters.values(), *(call.edge for call in units)]
+        found = torch.autograd.grad(loss, wanted, allow_unused=True)
+    by_weight = zip(parameters.items(), found, strict=False)
     by_z = found[len(parameters) :]
     return Pass(
         loss=loss.detach(),
         logits=logits.detach(),
         units=[
-            Unit(name, layers[name], z.detach(), left[name].detach(), gradient)
-            for (name, z), gradient in zip(entered.items(), by_z, strict=True)
+            Unit(call.name, call.module, call.inputs, call.outputs, _or_zeros(gradient, call.inputs))
+            for call, gradient in zip(units, by_z, strict=True)
+            if call.inputs is not None and call.outputs is not None
         ],
-        gradients=dict(zip(parameters, found, strict=False)),
+        gradients={name: _or_zeros(gradient, p) for (name, p), gradient in by_weight},
+        affine=trace.affine,
     )
+
+
+def _or_zeros(gradient: Tensor | None, of: Tensor) -> Tensor:
+    """Return the gradient; zeros if the loss does not depend on `of`."""
+    return torch.zeros_like(of) if gradient is None else gradient
 
 
 def slopes(activation: nn.Module, z: Tensor) -> Tensor:
@@ -186,8 +183,10 @@ def probing(net: nn.Module, *, noise: bool = False, inference: bool = False) -> 
         for module in attributes:
             if hasattr(module, "reseed"):
                 module.eval()
-    for _, activation in units(net):
-        activation.eval()  # random activations and penalties on activations are active only in training mode
+    for part in parts(net):
+        # Random activations, penalties on activations, and dropout without `reseed` are active only in training mode.
+        if part.role == "activation" or (part.role == "dropout" and not noise):
+            part.module.eval()
     try:
         yield
     finally:

@@ -5,7 +5,6 @@ from torch import Tensor
 
 from ablate.diagnostics.probe import Probe
 from ablate.errors import UserError
-from ablate.nets import units
 
 
 def rank_and_identity(rows: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
@@ -39,7 +38,7 @@ def symmetry(probe: Probe, *, tolerance: float = 1e-4) -> dict[str, Tensor]:
 
     A unit is its row of weights, with its bias, if any, as the last entry (with maxout: a piece). Weights are better
     than outputs here: they need no images, and two dead units do not count as equal. With a constant initialization
-    all units of a layer are equal, the rank is 1, and equal gradients keep it so. The classifier is left out, since
+    all units of a layer are equal, the rank is 1, and equal gradients keep it so. The last layer is left out, since
     its units have different labels. Formulas: see `rank_and_identity`.
 
     Range: both [0, 1]. Keys: `<layer>/rank`, `<layer>/identical` for every hidden layer, and `rank`, `identical` for
@@ -63,8 +62,7 @@ def symmetry(probe: Probe, *, tolerance: float = 1e-4) -> dict[str, Tensor]:
         raise UserError(f"`tolerance` of symmetry must lie in [1e-6, 1), as fp32 is not more precise, got {tolerance}")
     values: dict[str, Tensor] = {}
     ranks, identities = [], []
-    for name, _ in units(probe.net):
-        layer = probe.net.get_submodule(name)
+    for name, layer in list(probe.passed.affine.items())[:-1]:
         assert isinstance(layer.weight, Tensor)
         rows = layer.weight.detach().flatten(1)
         if isinstance(layer.bias, Tensor):

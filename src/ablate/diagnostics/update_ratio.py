@@ -26,6 +26,6 @@ def update_ratio(probe: Probe) -> dict[str, Tensor]:
         >>> round(update_ratio(example_probe())["mean"].item(), 4)
         0.0101
     """
-    after = affine_weights({name: p.detach() for name, p in probe.net.named_parameters()})
-    before = affine_weights(probe.weights_before_step)
+    after = affine_weights(probe.net, {name: p.detach() for name, p in probe.net.named_parameters()})
+    before = affine_weights(probe.net, probe.weights_before_step)
     return mean_of({name: (after[name] - weight).norm() / weight.norm() for name, weight in before.items()})

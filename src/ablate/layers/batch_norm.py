@@ -98,11 +98,14 @@ class BatchNorm(nn.Module):
         return f"{self.num_features}, momentum={self.momentum}, eps={self.eps}, inference={self.inference}"
 
 
+AnyBatchNorm = BatchNorm | nn.modules.batchnorm._BatchNorm
+
+
 @contextmanager
-def batch_statistics(net: nn.Module) -> Iterator[list[BatchNorm]]:
+def batch_statistics(net: nn.Module) -> Iterator[list[AnyBatchNorm]]:
     """Puts batch norm in training mode and all else in eval mode; yields the batch norms, restores the modes at exit.
 
-    The forward passes within still update the running statistics.
+    The forward passes within still update the running statistics. torch's own batch norms are among them.
 
     Example:
         >>> with batch_statistics(nn.Sequential(BatchNorm(2), nn.Dropout())) as norms:
@@ -110,7 +113,7 @@ def batch_statistics(net: nn.Module) -> Iterator[list[BatchNorm]]:
         True
     """
     modes = {module: module.training for module in net.modules()}
-    norms = [module for module in modes if isinstance(module, BatchNorm)]
+    norms = [module for module in modes if isinstance(module, AnyBatchNorm)]
     net.eval()
     for norm in norms:
         norm.train()
@@ -152,7 +155,8 @@ def estimate_population_statistics(net: nn.Module, batches: Iterable[Tensor]) ->
         x = inputs[0].to(stds[norm].dtype)
         stds[norm] += x.std([0, *range(2, x.ndim)], correction=0)
 
-    with batch_statistics(net) as norms:
+    with batch_statistics(net) as all_norms:
+        norms = [norm for norm in all_norms if isinstance(norm, BatchNorm)]
         momenta = [norm.momentum for norm in norms]
         stds |= {norm: torch.zeros_like(norm.running_var) for norm in norms if norm.inference == "population_std"}
         hooks = [norm.register_forward_pre_hook(add_std) for norm in stds]
@@ -206,6 +210,7 @@ def batch_norms_behind_dropout(net: nn.Module) -> list[str]:
     """
     found, drops = [], False
     for name, layer in net.named_modules():
-        drops |= hasattr(layer, "monte_carlo") and float(getattr(layer, "p", 0.0)) > 0
-        found += [name] if drops and isinstance(layer, BatchNorm) else []
+        is_dropout = hasattr(layer, "monte_carlo") or isinstance(layer, nn.modules.dropout._DropoutNd)
+        drops |= is_dropout and float(getattr(layer, "p", 0.0)) > 0
+        found += [name] if drops and isinstance(layer, AnyBatchNorm) else []
     return found

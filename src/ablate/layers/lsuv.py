@@ -18,7 +18,8 @@ class Lsuv:
 
     The variance is taken over all values of a layer's output. As one bias value for all units does not change it and
     the layer is linear in its weights, one division is exact, and one forward pass is enough for the whole net: the
-    paper's tolerance and number of iterations are not needed. Batch norm uses batch statistics in this pass and
+    paper's tolerance and number of iterations are not needed. A layer that is called several times is scaled at its
+    first call. Batch norm uses batch statistics in this pass and
     keeps its running ones as at construction; dropout is inactive; modes are restored.
 
     Args:
@@ -26,7 +27,7 @@ class Lsuv:
 
     Raises:
         UserError: if `bias` is None; when called, if a layer has standardized weights, whose scale is fixed, or the
-            output of a layer has no positive, finite variance.
+            output of a layer has no positive, finite variance, or a layer is not called.
 
     Example:
         >>> net, images = nn.Linear(50, 20), torch.arange(3200.0).reshape(64, 50).sin()
@@ -53,7 +54,8 @@ class Lsuv:
                     f"layer {name!r}; choose another initializer or normalization"
                 )
         Orthogonal(gain="linear", bias=self.bias)(net, batch, make_generator)
-        hooks = [layer.register_forward_hook(partial(_rescale, name)) for name, layer in layers]
+        scaled: set[str] = set()
+        hooks = [layer.register_forward_hook(partial(_rescale, scaled, name)) for name, layer in layers]
         try:
             with batch_statistics(net) as norms:
                 net(batch)
@@ -62,10 +64,18 @@ class Lsuv:
                 hook.remove()
         for norm in norms:
             norm.reset_running_stats()
+        if missed := [name for name, _ in layers if name not in scaled]:
+            raise UserError(
+                f"initializer lsuv needs the output of every layer, but {missed[0]!r} is not called in the forward "
+                "pass; choose another initializer"
+            )
 
 
-def _rescale(name: str, layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
-    """Divides the weights of `layer` by the standard deviation of its output; returns the output anew."""
+def _rescale(scaled: set[str], name: str, layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    """Divides the weights of `layer`, at its first call, by the standard deviation of its output; returns it anew."""
+    if name in scaled:
+        return output
+    scaled.add(name)
     variance = output.var(correction=0).item()
     if not 0 < variance < float("inf"):
         raise UserError(f"lsuv cannot bring the output of layer {name!r} to variance 1, its variance is {variance}")

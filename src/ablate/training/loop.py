@@ -193,7 +193,8 @@ def compiled(net: Net, mode: str) -> Callable[[Tensor], Tensor]:
         mode: of `torch.compile`: "default", or "reduce-overhead" for CUDA graphs.
     """
     parts: list[Callable[[Tensor], Tensor]] = []
-    for draws, layers in itertools.groupby(net.children(), key=lambda child: any(map(is_keyed, child.modules()))):
+    children = net.children() if isinstance(net, nn.Sequential) else [net]
+    for draws, layers in itertools.groupby(children, key=lambda child: any(map(is_keyed, child.modules()))):
         part = nn.Sequential(*layers)
         parts.append(part if draws else torch.compile(part, mode=mode))
 

@@ -52,6 +52,7 @@ class Record:
         environment: device, threads, precision, versions, git commits: all that may change the last digits.
         sources: the code that the settings name outside the program, see `sources.Source`; its text is kept beside
             the record, in sources/<path>.
+        replaced: what the run put in place of what in a net of another package or the user's own, one line each.
         predictions: SHA-256 of predictions.npz, to detect a damaged file or one of another run; "" if unknown.
         date: when the run finished, see `storage.dates`; "" in records of earlier versions.
     """
@@ -72,6 +73,7 @@ class Record:
     sources: list[dict[str, Any]] = field(default_factory=list)
     predictions: str = ""
     date: str = ""
+    replaced: list[str] = field(default_factory=list)
 
     @property
     def non_finite(self) -> float:

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from ablate.data.dataset import Dataset, Split
 from ablate.data.own_augmentation import OwnAugmentation
 from ablate.errors import Notice, UserError, making
-from ablate.layers.batch_norm import BatchNorm, batch_norms_behind_dropout
-from ablate.nets import ConvNet, Net, Shape
+from ablate.layers.batch_norm import AnyBatchNorm, batch_norms_behind_dropout
+from ablate.layers.native import is_native
+from ablate.nets import Library, Module, Net, NoPlace, Shape
+from ablate.nets.contract import Watch
 from ablate.optimization import parameter_groups, set_initial_lr
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams, global_generators
@@ -35,6 +37,7 @@ class Run:
         data: has `load() -> Dataset`.
         preprocessing: unfitted; a copy is fitted on the training images.
         augmentation, initializer, normalization, dropout: see `layers` and `data`.
+        net: a description with a method `build`, or what makes a module, see `ablate.nets`.
         activation: makes one activation.
         optimizer: called with parameter groups.
         bias_lr_factor: learning rate of the biases relative to that of all others, above 0.
@@ -62,7 +65,7 @@ class Run:
     data: Any
     preprocessing: Any
     augmentation: Augmentation
-    net: ConvNet
+    net: Any
     activation: Callable[[], nn.Module]
     initializer: Callable[[nn.Module, Tensor, Callable[[str], torch.Generator]], None]
     normalization: Any
@@ -97,8 +100,9 @@ class Run:
         if "weight_decay" in getattr(self.optimizer, "keywords", {}):
             raise UserError("`optimizer.weight_decay` has no effect here: set regularizer.l2 instead")
         # Call the factories now, so that a wrong keyword or value is reported before the data is loaded.
-        with making("activation", __file__):
-            self.activation()
+        if not is_native(self.activation):
+            with making("activation", __file__):
+                self.activation()
         with making("optimizer", __file__):
             self.optimizer([{"params": [nn.Parameter(torch.zeros(1))]}])
         if any(not 0 < t < 1 for t in self.thresholds):
@@ -129,7 +133,7 @@ class Run:
                 Notice,
                 stacklevel=2,
             )
-        if self.batch_size == 1 and any(isinstance(layer, BatchNorm) for layer in net.modules()):
+        if self.batch_size == 1 and any(isinstance(layer, AnyBatchNorm) for layer in net.modules()):
             raise UserError("`trainer.batch_size` must be at least 2 with batch normalization, got 1")
         first_images = dataset.train.images[:INITIALIZATION_IMAGES]
         with torch.no_grad():
@@ -137,22 +141,44 @@ class Run:
         check_initialized(net)
         return net.to(memory_format=torch.channels_last)
 
-    def assemble(self, preprocessing: Any, image_shape: Shape, num_classes: int) -> Net:
-        """Return the net, beginning with fitted preprocessing; its weights are not initialized.
+    def assemble(self, preprocessing: nn.Module, image_shape: Shape, num_classes: int) -> Net:
+        """Return the net with every choice in its place, its weights not yet initialized.
 
         Args:
             preprocessing: fitted.
-            image_shape: (C, H, W) of the raw images.
+            image_shape: (C, H, W) of the images that it gets.
             num_classes: number of logits.
+
+        Raises:
+            NoPlace: a choice finds no place in the net; both are named.
         """
-        return self.net.build(
-            preprocessing.output_shape(image_shape),
-            num_classes,
-            activation=self.activation,
-            normalization=self.normalization,
-            dropout=self.dropout,
-            front=[("preprocessing", preprocessing), *self.regularizer.front()],
-        )
+        try:
+            return self._assemble(preprocessing, image_shape, num_classes)
+        except NoPlace as error:
+            chosen, net_name = (f"{group}={self.levels.get(group, '?')}" for group in (error.group, "net"))
+            level = chosen if error.group in self.levels else f"`{error.group}`"
+            raise NoPlace(error.group, error.why, net_name, level) from error
+
+    def _assemble(self, preprocessing: Any, image_shape: Shape, num_classes: int) -> Net:
+        spec = self.net if hasattr(self.net, "build") else Module(make=self.net)
+        front = [("preprocessing", preprocessing), *self.regularizer.front()]
+        choices = {"activation": self.activation, "normalization": self.normalization, "dropout": self.dropout}
+        is_own = not type(spec).__module__.startswith("ablate.nets")
+        if is_own:
+            for group, choice in choices.items():
+                if is_native(choice):
+                    raise NoPlace(group, "a net with `build` gets all choices; choose another level")
+            watch = Watch(**choices)
+            choices = {"activation": watch.activation, "normalization": watch.normalization, "dropout": watch.dropout}
+        net: Net = spec.build(preprocessing.output_shape(image_shape), num_classes, **choices, front=front)
+        if is_own:
+            watch.check(net, front, image_shape, num_classes, type(spec).__name__)
+            net.make_activation = self.activation
+        if is_native(self.initializer) and not isinstance(spec, Module | Library):
+            raise NoPlace("initializer", "its weights are not drawn when it is made; use torch_default")
+        if self.regularizer.l1_activation and (functions := getattr(net, "functions", [])):
+            raise NoPlace("regularizer", f"l1_activation does not reach {', '.join(functions)}, which is a function")
+        return net
 
 
 def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:

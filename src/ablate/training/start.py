@@ -180,6 +180,7 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
         sources=[asdict(source) for source in run.sources],
         predictions=predictions,
         date=utc_now(),
+        replaced=list(getattr(net, "replaced", [])),
     )
     write_record(record, folder)
     checkpoint.path.unlink(missing_ok=True)

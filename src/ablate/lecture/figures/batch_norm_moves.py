@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablate.errors import UserError
-from ablate.nets import units
+from ablate.nets.tracing import tracing
 from ablate.report.plotting import COLOURS, INK, new_figure
 from ablate.training.lab import Arrays, Lab
 
@@ -43,15 +43,11 @@ def compute(lab: Lab, *, num_batches: int, batch_size: int, gamma: list[float], 
             f"{min(map(len, members))}; lower it, or raise data.train_size"
         )
     drawn = torch.arange(num_batches * batch_size).view(num_batches, batch_size)
-    layer, last = units(net)[-1]
-    below = net[: list(net).index(last)]
-    with torch.no_grad():
-        images = dataset.train.images
-        # A feature map has many positions; their mean is one point an image.
-        z = [
-            torch.stack([below(images[i].to(run.device)).flatten(2 if layer.startswith("conv") else 1) for i in group])
-            for group in (drawn, members)
-        ]
+    images = dataset.train.images
+    # A feature map has many positions; their mean is one point an image.
+    entered = [[enters_last(net, images[i].to(run.device)) for i in group] for group in (drawn, members)]
+    layer = entered[0][0][0]
+    z = [torch.stack([values.flatten(min(2, values.ndim - 1)) for _, values in calls]) for calls in entered]
     z = [(values.mean(-1) if values.ndim == 4 else values).double().cpu() for values in z]
     normed = torch.stack([F.batch_norm(batch, None, None, training=True) for batch in z[1]])
     moved = z[1].mean(1).var(0) / z[1].var(1).mean(0)
@@ -66,6 +62,16 @@ def compute(lab: Lab, *, num_batches: int, batch_size: int, gamma: list[float], 
         "class_names": np.array(dataset.class_names[:num_batches]),
         "layer": np.array(layer),
     }
+
+
+@torch.no_grad()
+def enters_last(net: nn.Module, images: Tensor) -> tuple[str, Tensor]:
+    """Return name and inputs of the last unit for these images."""
+    with tracing(net) as trace:
+        net(images)
+    last = trace.units[-1]
+    assert last.inputs is not None
+    return last.name, last.inputs
 
 
 def shift(z: Tensor) -> float:

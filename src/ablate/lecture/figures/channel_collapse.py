@@ -1,16 +1,18 @@
 """How the channels of a deep net at initialization become constants, and what prevents it."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from torch import Tensor
+from torch import Tensor, nn
 
 from ablate.errors import UserError
-from ablate.nets import units
+from ablate.nets.roles import FRONT
+from ablate.nets.tracing import tracing
 from ablate.report.plotting import COLOURS, INK, MUTED, new_figure
 from ablate.seeding import Streams
 from ablate.training.lab import Arrays, Lab
@@ -102,15 +104,11 @@ def convolutional_layers(lab: Lab, name: str, num_images: int) -> dict[str, Tens
     x = net.get_submodule("preprocessing")(lab.dataset(run).train.images[:num_images].to(run.device))
     if name == "noise":
         x = torch.randn(x.shape, generator=Streams(0).generator("figure", "noise")).to(x)
-    found: dict[str, Tensor] = {}
-    entering = {id(layer): unit for unit, layer in units(net)}
-    for path, layer in net.named_children():
-        if path == "preprocessing":
-            continue
-        if id(layer) in entering:
-            found[entering[id(layer)]] = by_channel(x)
-        x = layer(x)
-    return found | {"classifier": by_channel(x)}
+    layers = nn.Sequential(OrderedDict((path, layer) for path, layer in net.named_children() if path != FRONT))
+    with tracing(layers) as trace:
+        logits = layers(x)
+    found = {call.name: by_channel(call.inputs) for call in trace.units if call.inputs is not None}
+    return found | {"classifier": by_channel(logits)}
 
 
 def by_channel(z: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ablate.diagnostics.probe import probing, run_pass
 from ablate.errors import UserError
-from ablate.nets import units
+from ablate.layers.initialization import weight_layers
+from ablate.nets.roles import activations
 from ablate.report.plotting import COLOURS, INK, RULE, decade_ticks, new_figure, power_of_ten
 from ablate.training.lab import Arrays, Lab
 
@@ -119,9 +120,8 @@ def predict(net: nn.Sequential, moments: Tensor) -> list[Tensor]:
     Source: Poole et al. 2016 (arXiv:1606.05340).
     """
     predicted = []
-    for name, f in units(net):
-        weight = net.get_submodule(name).weight
-        assert isinstance(weight, Tensor)
+    for (_, layer), (_, f) in zip(weight_layers(net), activations(net), strict=False):  # the classifier has none
+        weight = layer.weight
         variance = weight.detach().square().mean() * weight.shape[1] * moments
         means, moments = normal_moments(f, variance)
         predicted.append((moments.mean() - means.mean() ** 2).clamp(min=0).sqrt())

@@ -1,4 +1,4 @@
-"""The lecture's grammar [(Conv-Act)^N-Pool]^M-(FC-Act)^F-Linear, and the table of its layers.
+"""The lecture's grammar [(Conv-Act)^N-Pool]^M-(FC-Act)^F-Linear.
 
 The net is one flat `nn.Sequential` of named layers. It takes constructors (activation, normalization, dropout), so it
 depends on no particular choice. The last (FC-Act) of the lecture's notation would put an activation on the logits; here
@@ -7,40 +7,15 @@ a linear classifier follows it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ablate.errors import UserError
-from ablate.tables import aligned
-
-Shape = tuple[int, int, int]
-
-
-class Scale(nn.Module):
-    """x -> factor * x.
-
-    Example:
-        >>> Scale(0.5)(torch.tensor([2.0]))
-        tensor([1.])
-    """
-
-    def __init__(self, factor: float) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.factor
-
-    def extra_repr(self) -> str:
-        return f"{self.factor:g}"
-
-
-class Net(nn.Sequential):
-    """The layers in order, under their names; `make_activation` is kept for initializers whose gain depends on it."""
-
-    make_activation: Callable[[], nn.Module]
+from ablate.layers.native import is_native
+from ablate.nets.net import Net, NoPlace, Scale, Shape
+from ablate.nets.roles import made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +110,9 @@ class ConvNet:
         Raises:
             UserError: a layer's output would be smaller than 1x1, or a choice makes no sense in this net.
         """
+        for group, choice in (("activation", activation), ("normalization", normalization), ("dropout", dropout)):
+            if is_native(choice):
+                raise NoPlace(group, "a net of ablate has none of its own; choose another level")
         for place, there in (("conv", bool(self.widths)), ("hidden", self.num_hidden > 0)):
             if (rate := getattr(dropout, place, 0.0)) and not there:
                 raise UserError(
@@ -246,7 +224,7 @@ class _Builder:
                 f"normalization {type(norm).__name__} needs at least {norm.min_positions} positions, but {kind}{name} "
                 f"has {num_positions}; choose another normalization or a net that keeps larger maps"
             )
-        activation = self.activation()
+        activation = made(self.activation())
         if (num_slopes := getattr(activation, "num_parameters", 1)) not in (1, width):
             raise UserError(
                 f"`activation.num_parameters` must be 1 or the width of every layer, got {num_slopes} where "
@@ -281,65 +259,3 @@ def output_size(size: int, kernel_size: int, padding: int, stride: int, layer: s
             f"stride {stride}); use fewer stages, a smaller kernel or pooling, or more padding"
         )
     return out
-
-
-def units(net: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Return the activation layers in order, each under the name of the affine layer before it (conv1_1, fc1).
-
-    Example:
-        >>> from ablate.layers.dropout import Dropout, Positions
-        >>> from ablate.layers.normalization import Batch
-        >>> net = ConvNet(widths=[4], num_hidden=0).build(
-        ...     (3, 8, 8), 10, activation=nn.ReLU, normalization=Batch(), dropout=Positions(layer=Dropout)
-        ... )
-        >>> [name for name, _ in units(net)]
-        ['conv1_1', 'conv1_2']
-    """
-    named = ((name, layer) for name, layer in net.named_children() if name.startswith(("act", "fc_act")))
-    return [
-        ("fc" + n.removeprefix("fc_act") if n.startswith("fc") else "conv" + n.removeprefix("act"), m) for n, m in named
-    ]
-
-
-class LayerRow(NamedTuple):
-    """One row of the layer table; `num_parameters` counts what the layer itself holds, trained or not."""
-
-    name: str
-    kind: str
-    output_shape: tuple[int, ...]
-    num_parameters: int
-
-
-def layer_table(net: nn.Sequential, image_shape: Shape, device: str | torch.device = "cpu") -> list[LayerRow]:
-    """Return one row per layer for images of `image_shape`, by passing one black image through.
-
-    Example:
-        >>> layer_table(nn.Sequential(nn.Flatten(), nn.Linear(12, 10)), (3, 2, 2))[1].num_parameters
-        130
-    """
-    rows: list[LayerRow] = []
-    x = torch.zeros(1, *image_shape, device=device)
-    training = net.training
-    net.eval()
-    with torch.no_grad():
-        for name, layer in net.named_children():
-            x = layer(x)
-            size = sum(p.numel() for p in layer.parameters())
-            rows.append(LayerRow(name, type(layer).__name__, tuple(x.shape[1:]), size))
-    net.train(training)
-    return rows
-
-
-def format_layer_table(rows: list[LayerRow]) -> str:
-    """Return the table as aligned text, with the total last.
-
-    Example:
-        >>> print(format_layer_table([LayerRow("fc", "Linear", (10,), 1290)]))
-        layer  kind    output  parameters
-        fc     Linear      10       1,290
-        total                       1,290
-    """
-    cells = [("layer", "kind", "output", "parameters")]
-    cells += [(r.name, r.kind, "x".join(map(str, r.output_shape)), f"{r.num_parameters:,}") for r in rows]
-    cells.append(("total", "", "", f"{sum(row.num_parameters for row in rows):,}"))
-    return aligned(cells)

@@ -1,0 +1,170 @@
+"""The check of a net that was built: does it map images to logits, and has every choice found a place?
+
+Any `torch.nn.Module` is built by `library.Module`, which puts the choices into it. An object with a method `build`, as
+`ConvNet` has, gets the choices and puts them in their places itself: a `Watch` checks that it does.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ablate.errors import UserError
+from ablate.nets.net import NoPlace, Shape
+from ablate.nets.roles import FRONT, made
+from ablate.nets.tracing import Trace, is_function, tracing
+
+
+def trial(model: nn.Module, image_shape: Shape, name: str, *, fallback: Shape | None = None) -> tuple[Trace, Tensor]:
+    """Return the trace and the output of two black images in training mode; modes and buffers are restored.
+
+    Args:
+        model: images -> logits.
+        image_shape: (C, H, W).
+        name: of the net, for messages.
+        fallback: the shape that is tried if the net cannot take `image_shape`.
+
+    Raises:
+        UserError: the net cannot take such images, or returns something else than one tensor.
+    """
+    modes = {module: module.training for module in model.modules()}
+    buffers = {key: buffer.clone() for key, buffer in model.named_buffers()}
+    model.train()
+    try:
+        with torch.no_grad(), tracing(model, values=False) as trace:
+            output = model(torch.zeros(2, *image_shape))
+    except RuntimeError as error:
+        if fallback is not None:
+            return trial(model, fallback, name)
+        raise UserError(
+            f"{name} cannot take images of shape {_by(image_shape)}: {' '.join(str(error).split())}"
+        ) from error
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        with torch.no_grad():
+            for key, buffer in model.named_buffers():
+                buffer.copy_(buffers[key])
+    if not isinstance(output, Tensor):
+        raise UserError(
+            f"the forward of {name} must return one tensor, the logits (N, num_classes), in training too; got "
+            f"{type(output).__name__}; is there an argument that switches auxiliary outputs off?"
+        )
+    return trace, output
+
+
+def check_outputs(model: nn.Module, image_shape: Shape, num_classes: int, name: str) -> Trace:
+    """Check that two images give logits (2, num_classes), and return the trace.
+
+    Raises:
+        UserError: they do not.
+    """
+    trace, output = trial(model, image_shape, name)
+    if output.shape != (2, num_classes) or not output.is_floating_point():
+        raise UserError(
+            f"{name} must return logits of shape (N, {num_classes}) for the {num_classes} classes of the data, got "
+            f"{tuple(output.shape)} for 2 images of shape {_by(image_shape)}; let it take an argument `num_classes`"
+        )
+    return trace
+
+
+class Watch:
+    """What a net's own `build` does with the choices that it gets.
+
+    Args:
+        activation, normalization, dropout: the choices.
+
+    `activation`, `normalization` and `dropout` of this object are to be given to `build` in their place.
+    """
+
+    def __init__(self, activation: Any, normalization: Any, dropout: Any) -> None:
+        self._chosen = {"activation": activation, "normalization": normalization, "dropout": dropout}
+        self.made: dict[str, list[nn.Module]] = {"activation": [], "normalization": [], "dropout": []}
+        self.normalization = _Watched(normalization, self.made["normalization"])
+        self.dropout = _Watched(dropout, self.made["dropout"])
+
+    def activation(self) -> nn.Module:
+        """Return a new activation of the chosen level."""
+        module = made(self._chosen["activation"]())
+        self.made["activation"].append(module)
+        return module
+
+    def check(
+        self, net: nn.Module, front: list[tuple[str, nn.Module]], image_shape: Shape, num_classes: int, name: str
+    ) -> None:
+        """Check that the net has the layers in front, makes use of every choice, and maps images to logits.
+
+        The paths of its activations that are functions become its attribute `functions`.
+
+        Raises:
+            UserError: layers in front are missing, or the outputs are no logits.
+            NoPlace: a choice is not used.
+        """
+        inside = set(net.modules())
+        for path, layer in front:
+            if layer not in inside or (path == FRONT and getattr(net, FRONT, None) is not layer):
+                raise UserError(
+                    f"the net that `build` of {name} returns must begin with the layers in `front`, each under its "
+                    f"name, and {path!r} is missing: for name, layer in front: net.add_module(name, layer)"
+                )
+        if not any(module in inside for module in self.made["activation"]):
+            raise NoPlace("activation", f"`build` of {name} makes no activation with it: call activation()")
+        self._check_normalization(inside, name)
+        dropout = self._chosen["dropout"]
+        for rate, place in (("input", "at_input"), ("conv", "after_stage"), ("hidden", "after_hidden")):
+            rates = getattr(dropout, rate, 0.0)
+            if (any(rates) if isinstance(rates, list) else rates) and place not in self.dropout.read:
+                raise NoPlace("dropout", f"{rate}={rates}, but `build` of {name} does not call dropout.{place}")
+        try:
+            trace = check_outputs(net, image_shape, num_classes, name)
+        except UserError as error:
+            num_pieces = getattr(self.made["activation"][0], "num_pieces", 1)
+            if num_pieces == 1:
+                raise
+            raise NoPlace(
+                "activation",
+                f"it takes {num_pieces} times as many channels as it returns, and {name} has no layers so wide",
+            ) from error
+        net.functions = [call.path for call in trace.units if is_function(call)]  # type: ignore[assignment]
+
+    def _check_normalization(self, inside: set[nn.Module], name: str) -> None:
+        chosen = self._chosen["normalization"]
+        if hasattr(chosen, "wrap"):
+            if not any(module in inside for module in self.made["normalization"]):
+                raise NoPlace("normalization", f"`build` of {name} does not call normalization.wrap(layer)")
+        elif chosen(8, 4) is not None and not any(module in inside for module in self.made["normalization"]):
+            raise NoPlace(
+                "normalization", f"`build` of {name} puts none of it into the net: call normalization(width, ndim)"
+            )
+        if getattr(chosen, "position", "before") != "before" and "position" not in self.normalization.read:
+            raise NoPlace(
+                "normalization",
+                f"it stands after the activation, and `build` of {name} does not read normalization.position",
+            )
+
+
+class _Watched:
+    """An object that notes which of its attributes are read and keeps the modules that its calls return."""
+
+    def __init__(self, chosen: Any, kept: list[nn.Module]) -> None:
+        self._chosen, self._kept = chosen, kept
+        self.read: set[str] = set()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._keep(self._chosen(*args, **kwargs))
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._chosen, name)
+        self.read.add(name)
+        if not callable(value):
+            return value
+        return lambda *args, **kwargs: self._keep(value(*args, **kwargs))
+
+    def _keep(self, value: Any) -> Any:
+        if isinstance(value, nn.Module):
+            self._kept.append(value)
+        return value
+
+
+def _by(shape: Shape) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,250 @@
+import pytest
+import torch
+from torch import nn
+
+from ablate.errors import UserError
+from ablate.layers.activation import Maxout
+from ablate.layers.dropout import Dropout, Positions
+from ablate.layers.native import NativeActivation, NativeDropout, NativeNormalization
+from ablate.layers.normalization import Batch, Group, Instance, NoNormalization
+from ablate.layers.weight_standardization import WeightStandardization
+from ablate.nets import Library, Module, NoPlace
+from ablate.nets.roles import activations
+from builders.nets import ClassesOfImageNet, Functional, SmallResNet
+
+NATIVE = {"activation": NativeActivation(), "normalization": NativeNormalization(), "dropout": NativeDropout()}
+
+
+def build(make=SmallResNet, image_shape=(3, 16, 16), num_classes=5, stem="native", **choices):
+    return Module(make=make, stem=stem).build(image_shape, num_classes, **{**NATIVE, **choices})
+
+
+def kinds(net):
+    return [type(module).__name__ for module in net.modules()]
+
+
+def test_native_levels_leave_the_net_as_it_is():
+    net = build(num_classes=3)
+    assert kinds(net.model) == kinds(SmallResNet())
+    assert net.replaced == []
+
+
+def test_activations_are_replaced_wherever_they_are_used_and_stay_shared():
+    net = build(activation=lambda: nn.PReLU(init=0.1))
+    assert {type(layer) for _, layer in activations(net)} == {nn.PReLU}
+    assert len(activations(net)) == 3  # the blocks use theirs twice
+    assert net.replaced == [
+        "activation: InPlaceReLU -> PReLU: model.act",
+        "activation: ReLU -> PReLU: model.block1.relu, model.block2.relu",
+    ]
+    x = torch.randn(4, 3, 16, 16)
+    assert not torch.equal(net.eval()(x), build(activation=nn.ReLU).eval()(x))
+
+
+def test_one_module_under_two_names_becomes_one_module():
+    act = nn.ReLU()
+
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.fc = act, act, nn.Linear(3, 5)
+
+        def forward(self, x):
+            return self.fc(self.b(self.a(x)).mean((2, 3)))
+
+    model = build(Shared, activation=nn.Tanh).model
+    assert model.a is model.b and isinstance(model.a, nn.Tanh)
+
+
+def test_normalizations_are_replaced_by_as_many_features():
+    net = build(normalization=Group(num_groups=2))
+    groups = [module for module in net.modules() if isinstance(module, nn.GroupNorm)]
+    assert [module.num_channels for module in groups] == [4, 4, 4, 8, 8]
+    assert net.model.conv.bias is None
+
+
+def test_the_rank_comes_from_what_enters():
+    """Instance norm is for maps: a normalization of vectors is replaced by nothing."""
+    net = build(
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.LazyLinear(6), nn.BatchNorm1d(6)
+        ),
+        num_classes=6,
+        normalization=Instance(),
+    )
+    assert isinstance(net.model[1], nn.InstanceNorm2d) and isinstance(net.model[5], nn.Identity)
+
+
+def test_without_normalization_the_layers_before_get_their_bias():
+    net = build(normalization=NoNormalization())
+    assert not any("Norm" in kind for kind in kinds(net))
+    assert net.model.conv.bias is not None and net.model.block1.conv2.bias is not None
+    assert (
+        "bias added, as no normalization follows: model.conv, model.block1.conv1, model.block1.conv2"
+        in net.replaced[-1]
+    )
+    assert net.model.block1.downsample.bias is None
+
+
+def test_dropout_gets_the_rate_of_its_place():
+    assert build(dropout=Positions(layer=Dropout, hidden=0.5)).model.drop.p == 0.5
+    assert isinstance(build(dropout=Positions(layer=Dropout)).model.drop, nn.Identity)
+    assert build(dropout=Positions(layer=Dropout, input=0.2)).input_dropout.p == 0.2
+
+
+def test_channels_and_classes_are_fitted_to_the_data():
+    net = build(ClassesOfImageNet, image_shape=(1, 16, 16), num_classes=7)
+    assert net(torch.zeros(2, 1, 16, 16)).shape == (2, 7)
+    assert net.replaced == ["first layer: 3 -> 1 channels: model.stem", "last layer: 1000 -> 7 classes: model.fc"]
+
+
+def test_the_small_stem():
+    small, auto, large = (
+        build(ClassesOfImageNet, stem="small"),
+        build(ClassesOfImageNet, stem="auto"),
+        build(ClassesOfImageNet, (3, 64, 64), stem="auto"),
+    )
+    for net in (small, auto):
+        assert (net.model.stem.kernel_size, net.model.stem.stride) == ((3, 3), (1, 1))
+        assert isinstance(net.model.pool, nn.Identity)
+        assert net.model.stem(torch.zeros(1, 3, 16, 16)).shape == (1, 8, 16, 16)
+    assert large.model.stem.stride == (2, 2) and isinstance(large.model.pool, nn.MaxPool2d)
+
+
+def test_a_redrawn_stem_has_the_spread_of_the_old_one():
+    torch.manual_seed(0)
+    net = build(
+        lambda: nn.Sequential(nn.Conv2d(3, 500, 7, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        num_classes=500,
+        stem="small",
+    )
+    expected = 1 / (3 * 3 * 3) ** 0.5 / 3**0.5  # torch's own law at a fan of 27
+    assert net.model[0].weight.std().item() == pytest.approx(expected, rel=0.03)
+
+
+def test_a_patch_embedding_has_no_small_stem():
+    def make():
+        return nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.GELU(), nn.Flatten(), nn.Linear(128, 5))
+
+    assert build(make, stem="auto").model[0].stride == (4, 4)
+    with pytest.raises(NoPlace, match="patch embedding"):
+        build(make, stem="small")
+
+
+@pytest.mark.parametrize(
+    ("make", "choices", "group", "words"),
+    [
+        (SmallResNet, {"activation": Maxout}, "activation", "2 times as many channels"),
+        (Functional, {"activation": nn.SiLU}, "activation", "relu, tanh in the forward of Functional"),
+        (Functional, {"activation": nn.ReLU}, "activation", "tanh in the forward of Functional"),
+        (
+            lambda: nn.Sequential(nn.Flatten(), nn.Linear(768, 5)),
+            {"activation": nn.ReLU},
+            "activation",
+            "no activation",
+        ),
+        (SmallResNet, {"normalization": WeightStandardization()}, "normalization", "acts on weights"),
+        (SmallResNet, {"normalization": Batch(position="after")}, "normalization", "after the activation"),
+        (Functional, {"normalization": Batch()}, "normalization", "Functional has none"),
+        (SmallResNet, {"dropout": Positions(layer=Dropout, conv=0.2)}, "dropout", "conv=0.2.*no dropout on maps"),
+        (ClassesOfImageNet, {"dropout": Positions(layer=Dropout, hidden=0.5)}, "dropout", "hidden=0.5.*hidden units"),
+    ],
+)
+def test_a_choice_without_a_place_is_refused(make, choices, group, words):
+    with pytest.raises(NoPlace, match=words) as error:
+        build(make, **choices)
+    assert error.value.group == group
+
+
+def test_layer_norm_over_the_last_axis_is_not_replaced_by_one_over_channels():
+    def make():
+        return nn.Sequential(nn.Flatten(2), nn.LayerNorm(256), nn.Flatten(), nn.Linear(768, 5))
+
+    with pytest.raises(NoPlace, match="last axis of an input with 3 axes"):
+        build(make, normalization=Batch())
+    assert isinstance(build(make, normalization=NoNormalization()).model[1], nn.Identity)
+
+
+def test_a_function_that_is_the_chosen_activation_may_stay():
+    class OneFunction(Functional):
+        def forward(self, x):
+            return self.fc(self.conv1(x).relu().mean((2, 3)))
+
+    net = build(OneFunction, activation=nn.ReLU)
+    assert net.functions == ["model.relu"]
+    with pytest.raises(NoPlace, match="relu in the forward"):
+        build(OneFunction, activation=nn.LeakyReLU)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: 3, "makes a torch.nn.Module, got one that makes int"),
+        (nn.Flatten, r"logits of shape \(N, 5\).*got \(2, 768\)"),
+        (lambda: nn.Linear(5, 5), "cannot take images of shape 3x16x16"),
+        (lambda: Pair(), "must return one tensor.*got tuple"),
+    ],
+)
+def test_what_is_no_classifier_is_refused(make, words):
+    with pytest.raises(UserError, match=words):
+        build(make)
+
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x, x
+
+
+def test_trying_the_net_out_leaves_statistics_and_generators_alone():
+    torch.manual_seed(0)
+    net = build(activation=nn.ReLU, num_classes=3)
+    after = torch.rand(1)
+    torch.manual_seed(0)
+    alone = SmallResNet(num_classes=3)
+    assert torch.equal(after, torch.rand(1))
+    assert torch.equal(net.model.bn.running_mean, torch.zeros(4)) and net.model.bn.num_batches_tracked == 0
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), alone.parameters(), strict=True))
+
+
+def test_arguments_that_the_class_takes_are_given():
+    class Takes(SmallResNet):
+        def __init__(self, image_shape, num_classes):
+            super().__init__(num_classes=num_classes)
+            self.image_shape = image_shape
+
+    net = build(Takes)
+    assert net.model.image_shape == (3, 16, 16) and net.model.fc.out_features == 5
+
+
+def test_resnet18_of_torchvision():
+    net = Library(path="torchvision.models.get_model", name="resnet18").build(
+        (3, 32, 32), 10, activation=nn.SiLU, normalization=Group(num_groups=4), dropout=Positions(layer=Dropout)
+    )
+    assert kinds(net).count("SiLU") == 9 and kinds(net).count("GroupNorm") == 20
+    assert not {"ReLU", "BatchNorm2d", "MaxPool2d"} & set(kinds(net))
+    assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    assert [line.partition(":")[0] for line in net.replaced] == ["stem", "stem", "activation", "normalization"]
+
+
+def test_resnet18_of_timm():
+    pytest.importorskip("timm", reason="timm is an extra: pip install 'ablate[timm]'")
+    net = Library(path="timm.create_model", name="resnet18").build(
+        (3, 32, 32), 10, activation=nn.SiLU, normalization=Batch(), dropout=Positions(layer=Dropout)
+    )
+    assert kinds(net).count("SiLU") == 17 and kinds(net).count("BatchNorm") == 20
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"path": "no_such_library.make", "name": "x"}, "net.path=no_such_library.make.*is its package installed"),
+        ({"path": "torchvision.models.get_model", "name": "resnet19"}, "net.name=resnet19.*Unknown model"),
+        (
+            {"path": "torchvision.models.get_model", "name": "resnet18", "arguments": {"widht": 3}},
+            "net.name=resnet18.*'widht'",
+        ),
+    ],
+)
+def test_a_library_without_that_net_is_named(fields, words):
+    with pytest.raises(UserError, match=words):
+        Library(**fields).build((3, 32, 32), 10, **NATIVE)
