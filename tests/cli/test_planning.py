@@ -1,4 +1,4 @@
-from ablate.cli.planning import make_run, plan, variant
+from ablate.cli.planning import make, make_run, plan, variant
 
 SMALL = ["data=shapes", "net=micro", "data.num_train=300", "data.num_test=60", "data.val_size=50", "device=cpu"]
 
@@ -26,6 +26,7 @@ def test_a_run_has_the_objects_of_its_plan(compose):
 
 def test_a_variant_is_the_plan_without_the_seed(compose):
     found = variant(*compose(SMALL), SMALL, 0.1)
+    assert found.data == make("data", found.settings["data"]).fingerprint()
     expected = plan(*compose(SMALL))
     assert (found.fingerprint, found.value, found.overrides) == (expected.fingerprint, 0.1, SMALL)
     assert found.folder == f"runs/{expected.group}"

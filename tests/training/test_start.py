@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from ablate.layers.normalization import NoNormalization
 from ablate.optimization import Constant
+from ablate.storage.dates import utc_now
 from ablate.training.callbacks import CHECKPOINT_NAME
 from ablate.training.directory import CONFIG_NAME
 from ablate.training.loop import Callback
@@ -47,6 +48,7 @@ def folder(tmp_path):
 
 
 def test_a_run_leaves_record_config_and_predictions(make_run, folder):
+    before = utc_now()
     record, fresh = start(make_run(), folder)
     assert fresh
     assert record.status == "finished"
@@ -58,6 +60,7 @@ def test_a_run_leaves_record_config_and_predictions(make_run, folder):
     assert record.metrics["train/loss"] == record.history[-1]["train/loss"]
     assert record.metrics["val/accuracy"] == record.history[-1]["val/accuracy"]
     assert record.wall_seconds > 0
+    assert before < record.date < utc_now()
     assert record.environment["threads"] == 1
 
 
