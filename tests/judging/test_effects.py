@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ablate.judging import judge
 from ablate.judging.effects import Scores, bounds, effect_of, in_unit, unusable
 from ablate.statistics import RankEffect, ratio
 from ablate.study.claim import Claim
@@ -88,3 +89,27 @@ def test_units() -> None:
     assert in_unit(FASTER, INF) == INF
     assert in_unit(claim("greater"), 0.25) == 0.25
     assert in_unit(claim("greater"), NAN) is None
+
+
+@pytest.mark.parametrize(
+    ("few", "many", "outcome"),
+    [(0, 16, "supported"), (1, 14, "supported"), (0, 0, "inconclusive"), (16, 16, "inconclusive")],
+)
+def test_shares_of_runs_that_reach_a_number(make_results, few, many, outcome):
+    """Equal shares of 0 or 1 in 16 runs do not exclude a difference of a tenth."""
+
+    def scores(axes, seed, value):
+        return {"test/accuracy": 0.99 if seed < (many if axes["net.hidden_width"] == 40 else few) else 0.9}
+
+    claim = {
+        "text": "A larger net finds it more often.",
+        "form": "greater",
+        "metric": "reaches/test/accuracy/0.985",
+        "smallest_effect": 0.1,
+        "treatment": {"net.hidden_width": 40},
+        "control": {"net.hidden_width": 5},
+    }
+    grids = [{"product": {"net.hidden_width": [5, 40]}}]
+    (found,) = judge(make_results({"grids": grids, "seeds": 16, "claims": {"it": claim}}, scores))
+    assert found.outcome == outcome
+    assert found.estimate == pytest.approx((many - few) / 16)

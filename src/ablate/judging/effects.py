@@ -99,7 +99,8 @@ def resolution(claim: Claim, scores: Scores, num_images: int | None) -> float:
     """Return the least standard error of the claim's effect, in its unit, however many seeds agree.
 
     For an accuracy it is the contribution of one image, since all seeds are measured on the same images. A count of
-    whole epochs has been rounded up, which has a variance of 1/12. For other metrics it is not known: 0.
+    whole epochs has been rounded up, which has a variance of 1/12. The error of a share of n runs is at least that
+    of p = 1 / (n + 2), as Laplace estimates a share of 0. For other metrics it is not known: 0.
 
     Args:
         claim: any.
@@ -107,6 +108,10 @@ def resolution(claim: Claim, scores: Scores, num_images: int | None) -> float:
         num_images: number of images that the metric is measured on; None where it is not known.
     """
     w = np.abs(weights(claim, len(scores.values)))
+    if claim.metric.startswith("reaches/"):
+        n = scores.values.shape[2]
+        p = 1 / (n + 2)
+        return float(np.sqrt((w**2).sum() * p * (1 - p) / n))
     means = scores.values.mean(axis=(1, 2)) if claim.form == "ratio" else np.ones(len(w))
     if not (np.isfinite(means).all() and (means > 0).all()):
         return 0.0
