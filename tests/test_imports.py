@@ -12,6 +12,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "ablate"
 RANKS = {
     "errors": 0,
     "seeding": 0,
+    "stopping": 0,
     "tables": 0,
     "statistics": 0,
     "layers": 1,
@@ -34,7 +35,7 @@ RANKS = {
 }
 HYDRA_IN = {"cli"}
 # Packages, and modules of others, that start without torch.
-NO_TORCH_IN = ("errors", "tables", "statistics", "config", "storage", "study", "judging", "sweep", "report")
+NO_TORCH_IN = ("errors", "stopping", "tables", "statistics", "config", "storage", "study", "judging", "sweep", "report")
 NO_TORCH_IN += ("training/identity", "training/record", "training/directory", "training/sources", "cli/main")
 
 

@@ -15,12 +15,14 @@ class Machine(NamedTuple):
         num_workers: how many jobs run at once.
         gpus: which the jobs get in turn; none where each job finds its own.
         is_local: whether the jobs run on this computer.
+        has_workers: whether the jobs run in worker processes of this one.
     """
 
     values: dict[str, Any]
     num_workers: int
     gpus: Sequence[int] = ()
     is_local: bool = True
+    has_workers: bool = False
 
     def unless_given(self, overrides: Sequence[str]) -> list[str]:
         """Return the values as overrides, without those that are given already.
@@ -46,7 +48,7 @@ def find_machine(launcher: str, num_jobs: int, settings: Mapping[str, Any], base
 
     >>> settings = {"precision": "fp32", "device": "cpu", "trainer.threads": 2}
     >>> find_machine("BasicLauncher", 1, settings, [["net=micro"]])
-    Machine(values={}, num_workers=1, gpus=(), is_local=True)
+    Machine(values={}, num_workers=1, gpus=(), is_local=True, has_workers=False)
     """
     if launcher not in ("BasicLauncher", "JoblibLauncher"):
         if settings["precision"] == "auto" or any("precision=auto" in base for base in bases):
@@ -71,7 +73,7 @@ def find_machine(launcher: str, num_jobs: int, settings: Mapping[str, Any], base
         values["precision"] = hardware.resolve_precision("auto", device)
     if settings["trainer.threads"] == "auto" and not all("trainer.threads" in base for base in given):
         values["trainer.threads"] = hardware.resolve_threads("auto", num_workers)
-    return Machine(values, num_workers, gpus)
+    return Machine(values, num_workers, gpus, has_workers=launcher == "JoblibLauncher")
 
 
 def in_turn(jobs: Sequence[list[str]], gpus: Sequence[int]) -> list[list[str]]:

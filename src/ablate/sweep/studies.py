@@ -3,6 +3,7 @@
 The caller passes in how overrides become a variant and how jobs are launched, so this module does not import Hydra.
 """
 
+import contextlib
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ablate import report
+from ablate import report, stopping
 from ablate.config.overrides import command_again, text
 from ablate.errors import UserError
 from ablate.judging import check_claims, check_recorded, judge
@@ -167,7 +168,8 @@ def launcher(submit: Submit, options: Options, machine: Machine, measures: Mappi
             for job in jobs
         ]
         try:
-            submit(in_turn(lines, machine.gpus))
+            with stopping.leading() if machine.has_workers else contextlib.nullcontext():
+                submit(in_turn(lines, machine.gpus))
         except Exception as error:
             why = f"the launcher gave up: {' '.join(str(error).split())[:300]}"
             if not machine.is_local:

@@ -1,0 +1,63 @@
+"""Signals: noted while a run trains or workers do, raised at once elsewhere."""
+
+import os
+import signal
+
+import pytest
+
+from ablate import stopping
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    yield
+    stopping.reset()
+
+
+def send(name):
+    os.kill(os.getpid(), getattr(signal, name))
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_is_raised_at_once_where_nothing_trains(name, status):
+    with stopping.watched(), pytest.raises(stopping.Stopped, match=name) as caught:
+        send(name)
+    assert caught.value.status == status
+    assert not isinstance(caught.value, Exception)  # `except Exception` must not take it for a failed run
+
+
+def test_a_signal_is_noted_where_something_trains_and_the_second_one_is_raised():
+    with stopping.watched(), stopping.deferred():
+        send("SIGTERM")
+        assert stopping.requested()
+        with pytest.raises(stopping.Stopped, match="SIGINT"):
+            send("SIGINT")
+        with pytest.raises(stopping.Stopped, match="SIGTERM"):  # the first one is the reason
+            stopping.check()
+    assert not stopping.requested()  # the next command of this process is not stopped
+
+
+def test_a_signal_that_the_process_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopping.watched():
+            send("SIGHUP")
+            assert not stopping.requested()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_leader_asks_its_workers_by_a_file_and_raises_when_they_have_ended(capfd):
+    def lead():
+        with stopping.watched(), stopping.leading():
+            send("SIGTERM")
+            found.append(os.path.exists(os.environ[stopping.LEADER].partition(" ")[2]))
+
+    found = []
+    with pytest.raises(stopping.Stopped, match="SIGTERM"):
+        lead()
+    assert found == [True]
+    pid, _, path = os.environ[stopping.LEADER].partition(" ")
+    assert int(pid) == os.getpid()
+    assert not os.path.exists(path)  # the next sweep of this process is not stopped
+    assert "SIGTERM: the runs stop at their next step" in capfd.readouterr().err
