@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -61,3 +63,67 @@ def test_a_leader_asks_its_workers_by_a_file_and_raises_when_they_have_ended(cap
     assert int(pid) == os.getpid()
     assert not os.path.exists(path)  # the next sweep of this process is not stopped
     assert "SIGTERM: the runs stop at their next step" in capfd.readouterr().err
+
+
+WORKER = """
+import multiprocessing, os, signal, sys, time
+from ablate import stopping
+
+multiprocessing.current_process().name = "Worker-1"
+stopping.watch()
+stopping.follow()
+print(os.getpid(), flush=True)
+with stopping.deferred():
+    while not stopping.requested():
+        time.sleep(0.05)
+    print("saved", flush=True)
+time.sleep(60)
+"""
+LEADER = """
+import subprocess, sys, time
+from ablate import stopping
+
+with stopping.leading():
+    worker = subprocess.Popen([sys.executable, "-c", {worker!r}])
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def leader():
+    """A process that leads one worker."""
+    with subprocess.Popen(
+        [sys.executable, "-c", LEADER.format(worker=WORKER)], stdout=subprocess.PIPE, text=True
+    ) as found:
+        yield found
+        found.kill()
+
+
+def test_a_worker_whose_leader_is_killed_saves_and_ends(leader):
+    leader.stdout.readline()
+    leader.kill()
+    # The worker holds the other end of the pipe: `read` returns when it has ended.
+    assert leader.stdout.read() == "saved\n"
+
+
+def test_a_worker_leaves_a_second_signal_to_its_leader(leader):
+    """Ctrl-C reaches the workers of a terminal too, and then its leader asks them to stop."""
+    pid = int(leader.stdout.readline())
+    os.kill(pid, signal.SIGINT)
+    os.kill(pid, signal.SIGTERM)
+    assert leader.stdout.readline() == "saved\n"
+    os.kill(pid, 0)  # it lives as long as its leader
+
+
+def test_a_batch_system_may_send_several_signals():
+    before = signal.getsignal(signal.SIGUSR2)
+    try:
+        with stopping.watched():
+            stopping.watch(["SIGUSR2", "SIGTERM"], patient=True)
+            for name in ("SIGUSR2", "SIGTERM", "SIGTERM"):
+                send(name)
+            with pytest.raises(stopping.Stopped, match="SIGUSR2"):
+                stopping.check()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+        stopping.watch([])

@@ -28,6 +28,7 @@ _received: int | None = None
 _depth = 0  # how many blocks of `deferred` are open
 _leader: tuple[int, Path] | None = None  # this process, if it leads workers, and the file that asks them to stop
 _is_following = False
+_is_patient = False
 
 
 class Stopped(BaseException):
@@ -51,11 +52,18 @@ class Stopped(BaseException):
         return 128 + self.signum
 
 
-def watch(names: Sequence[str] = SIGNALS) -> None:
-    """Install the handler for signals, by name; those that the process was started to ignore (nohup) stay ignored.
+def watch(names: Sequence[str] = SIGNALS, *, patient: bool = False) -> None:
+    """Install the handler for signals; those that the process was started to ignore (nohup) stay ignored.
 
     In a thread other than the main one nothing is installed, since Python does not allow it.
+
+    Args:
+        names: of the signals.
+        patient: signals are only noted from now on, inside and outside blocks of `deferred`: a batch system may send
+            several, and ends the process itself in the end.
     """
+    global _is_patient
+    _is_patient = patient
     if threading.current_thread() is not threading.main_thread():
         return
     for name in names:
@@ -174,10 +182,15 @@ def follow() -> None:
 
 
 def _follow(leader: int, path: str) -> None:
-    while os.getppid() == leader and not os.path.exists(path):
+    is_child = os.getppid() == leader  # a child of a killed process gets another parent
+
+    def has_ended() -> bool:
+        return os.getppid() != leader if is_child else not _exists(leader)
+
+    while not has_ended() and not os.path.exists(path):
         time.sleep(POLL_SECONDS)
     request()
-    while os.getppid() == leader:  # it waits for this worker
+    while not has_ended():  # it waits for this worker
         time.sleep(POLL_SECONDS)
     end = time.monotonic() + GRACE_SECONDS
     while _depth and time.monotonic() < end:
@@ -185,11 +198,21 @@ def _follow(leader: int, path: str) -> None:
     os._exit(128 + signal.SIGTERM)
 
 
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _handle(signum: int, frame: FrameType | None) -> None:
     again = requested()
     request(signum)
-    if is_worker():
-        return  # its leader decides what a second signal means
+    if _is_patient or is_worker():  # a worker's leader decides what a second signal means
+        return
     if again or not _depth:
         raise Stopped(signum)
     if _leader is not None and _leader[0] == os.getpid():
