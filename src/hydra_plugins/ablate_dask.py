@@ -96,8 +96,9 @@ class DaskLauncher(Launcher):
                     wait(list(active), timeout=0.5, return_when="FIRST_COMPLETED")
                 for future in [future for future in active if future.done()]:
                     results[active.pop(future)] = result_of(future)
-                if asked and not active and self.address is not None:
-                    client.run(stopping.reset)  # these workers serve others too
+                if asked and not active:
+                    client.run(stopping.reset)  # the workers of a scheduler do other work later
+                    return results
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Any]:
