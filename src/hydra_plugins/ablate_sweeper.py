@@ -194,15 +194,18 @@ class AblateSweeper(BasicSweeper):
         assert self.config is not None
         launcher, config = self.config.hydra.launcher, self.config
         kind = str(launcher._target_).rpartition(".")[2]
-        if kind == "DaskLauncher":
+        settings = {key: getattr(config, key) for key in ("device", "gpu", "precision", "workers_per_gpu")}
+        settings["trainer.threads"] = config.trainer.threads
+        if kind == "BasicLauncher":
+            num_jobs = 1
+        elif kind == "JoblibLauncher":
+            num_jobs = launcher.n_jobs
+        elif kind == "DaskLauncher":
             num_jobs = cast(Any, self.launcher).num_workers()
             kind = kind if launcher.address is None else "DaskScheduler"
         else:
-            ours = {"BasicLauncher": lambda: 1, "JoblibLauncher": lambda: launcher.n_jobs}
-            num_jobs = ours.get(kind, lambda: int(launcher.get("array_parallelism") or 1))()
-        settings = {key: getattr(config, key) for key in ("device", "gpu", "precision", "workers_per_gpu")}
-        settings["trainer.threads"] = config.trainer.threads
-        settings["cpus_per_task"] = launcher.get("cpus_per_task")
+            num_jobs = int(launcher.get("array_parallelism") or 1)
+            settings["cpus_per_task"] = launcher.get("cpus_per_task")
         machine = find_machine(kind, num_jobs, settings, [study.base for study in studies])
         if machine.gpus and kind == "JoblibLauncher":
             cast(Any, self.launcher).joblib["n_jobs"] = machine.num_workers
