@@ -60,7 +60,7 @@ def metrics(output):
 
 
 SETTINGS = (
-    "data=shapes net=micro data.train_size=200 data.val_size=50 data.test_size=50 trainer.epochs=40 trainer.threads=1 "
+    "data=shapes net=micro data.train_size=200 data.val_size=50 data.test_size=50 trainer.epochs=20 trainer.threads=1 "
     "trainer.batch_size=10 tensorboard.enabled=false"
 )
 SWEEP = f"-m {SETTINGS} activation=relu,tanh 'seed=range(2)'"
@@ -104,16 +104,17 @@ def test_a_study_survives_a_cancelled_job_a_requeued_one_and_a_dead_node(ablate,
     again = ablate(command)
     assert again.returncode == 0, again.stderr
     assert "1 runs submitted in 1 SLURM jobs" in again.stdout
-    local = ablate(f"{SWEEP} output_dir=local")
+    local = ablate.start(f"{SWEEP} output_dir=local")
+    local.communicate(timeout=900)
     assert local.returncode == 0
     assert metrics(output) == metrics(tmp_path / "local") and len(metrics(output)) == 4
 
 
 def test_submit_leave_and_come_back(ablate, tmp_path):
     """With two runs in a job; the second command finds the jobs in the queue and submits nothing."""
-    quick = SWEEP.replace("epochs=40", "epochs=1")
+    quick = SWEEP.replace("epochs=20", "epochs=1")
     command = f"{quick} output_dir=left hydra/launcher=submitit_slurm runs_per_job=2"
-    held = f"{command} 'hydra.launcher.additional_parameters={{hold: true}}'"
+    held = f"{command} +hydra.launcher.additional_parameters.hold=true"
     left = ablate(f"{held} leave=true")
     assert left.returncode == 0, left.stderr
     assert "4 runs submitted in 2 SLURM jobs" in left.stdout

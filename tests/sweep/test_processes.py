@@ -38,7 +38,7 @@ def test_sigterm_stops_the_workers_of_joblib_and_says_how_to_go_on(ablate, tmp_p
     _, err = driver.communicate(timeout=120)
     assert driver.returncode == 143, err
     assert "SIGTERM: the runs stop at their next step" in err
-    assert "stopped by SIGTERM; to go on from here:\n  ablate -m data=shapes" in err
+    assert "stopped by SIGTERM; to continue from the last checkpoint:\n  ablate -m data=shapes" in err
     assert "Traceback" not in err and "gave up" not in err
     assert len(list(found.glob("runs/*/seed-*/config.yaml"))) == 2  # no further run was begun
     assert not list(found.glob("runs/*/*/failure.txt"))

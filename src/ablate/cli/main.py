@@ -106,7 +106,9 @@ def end_stopped(stopped: stopping.Stopped) -> NoReturn:
     command = command_again(shlex.join(["ablate", *sys.argv[1:]]))
     with contextlib.suppress(OSError):  # the terminal is gone after SIGHUP
         console.flush()
-        print(f"\nstopped by {stopped}; to go on from here:\n  {command}", file=sys.stderr, flush=True)
+        print(
+            f"\nstopped by {stopped}; to continue from the last checkpoint:\n  {command}", file=sys.stderr, flush=True
+        )
     console.abandon()
     sys.exit(stopped.status)
 
