@@ -13,6 +13,7 @@ RANKS = {
     "errors": 0,
     "seeding": 0,
     "signatures": 0,
+    "stopping": 0,
     "tables": 0,
     "statistics": 0,
     "layers": 1,
@@ -38,6 +39,7 @@ HYDRA_IN = {"cli"}
 NO_TORCH_IN = (
     "errors",
     "signatures",
+    "stopping",
     "tables",
     "statistics",
     "config",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ablate.study.manifest import Variant
     from ablate.sweep.machine import Machine
     from ablate.sweep.request import Request
+    from ablate.sweep.studies import Submit
 
 
 @dataclass
@@ -98,10 +99,7 @@ class AblateSweeper(BasicSweeper):
             cfg, choices = self.composed([*lines, *machine.unless_given(lines)])
             return planning.variant(cfg, choices, lines, value, where)
 
-        def submit(jobs: list[list[str]]) -> None:
-            assert self.launcher is not None
-            self.launcher.launch(jobs, initial_job_idx=0)
-
+        submit = self.submission()
         again = command_again(self.command)
         options = studies.Options(
             output_dir=Path(self.config.output_dir),
@@ -112,8 +110,44 @@ class AblateSweeper(BasicSweeper):
             wait=self.config.wait,
             keep_weights=self.config.keep_weights,
             dry_run=self.config.dry_run,
+            leave=self.config.leave,
         )
         return studies.do_studies(requests, options, machine, resolve, submit)
+
+    def submission(self) -> "Submit":
+        """Return the function that does jobs: Hydra's launcher, or with SLURM `ablate.cli.slurm`.
+
+        Raises:
+            UserError: `leave` without a cluster.
+        """
+        from ablate.cli import slurm
+        from ablate.config.overrides import key_of
+
+        assert self.config is not None and self.launcher is not None
+        config, launcher = self.config, self.launcher
+        if type(launcher).__name__ != "SlurmLauncher":
+            if config.leave:
+                raise UserError(
+                    "`leave=true` needs jobs that go on without this command: hydra/launcher=submitit_slurm"
+                )
+
+            def launch(jobs: list[list[str]]) -> None:
+                launcher.launch(jobs, initial_job_idx=0)
+
+            return launch
+        given = {key_of(line) for line in config.hydra.overrides.hydra}
+        most = slurm.MAX_REQUEUES
+        if "hydra.launcher.max_num_timeout" in given:
+            most = int(config.hydra.launcher.max_num_timeout)
+        if not config.dry_run and (note := slurm.accounting_note()):
+            print(note, flush=True)
+        return slurm.Slurm(
+            launcher,
+            runs_per_job=config.runs_per_job,
+            output_dir=Path(config.output_dir),
+            max_requeues=most,
+            leave=config.leave,
+        )
 
     def requests(self, arguments: Sequence[str], where: Sequence[Path]) -> "list[Request]":
         """Return the studies that Hydra's overrides ask for.
@@ -161,11 +195,21 @@ class AblateSweeper(BasicSweeper):
         assert self.config is not None
         launcher, config = self.config.hydra.launcher, self.config
         kind = str(launcher._target_).rpartition(".")[2]
-        ours = {"BasicLauncher": lambda: 1, "JoblibLauncher": lambda: launcher.n_jobs}
-        num_jobs = ours.get(kind, lambda: int(launcher.get("array_parallelism") or 1))()
         settings = {key: getattr(config, key) for key in ("device", "gpu", "precision", "workers_per_gpu")}
         settings["trainer.threads"] = config.trainer.threads
+        if kind == "BasicLauncher":
+            num_jobs = 1
+        elif kind == "JoblibLauncher":
+            num_jobs = launcher.n_jobs
+        elif kind == "DaskLauncher":
+            num_jobs = cast(Any, self.launcher).num_workers()
+            kind = kind if launcher.address is None else "DaskScheduler"
+        else:
+            num_jobs = int(launcher.get("array_parallelism") or 1)
+            settings["cpus_per_task"] = launcher.get("cpus_per_task")
         machine = find_machine(kind, num_jobs, settings, [study.base for study in studies])
         if machine.gpus and kind == "JoblibLauncher":
             cast(Any, self.launcher).joblib["n_jobs"] = machine.num_workers
+        elif machine.gpus:
+            cast(Any, self.launcher).n_jobs = machine.num_workers
         return machine

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from ablate import stopping
 from ablate.errors import UserError
 from ablate.study.collection import Collection
 from ablate.sweep.machine import Machine
@@ -81,6 +82,52 @@ def test_a_cluster_that_gives_up_ends_the_command(requests, submit, tmp_path):
     options = Options(output_dir=tmp_path, command="ablate -m activation=relu,tanh")
     with pytest.raises(ValueError, match=r"what it has submitted may still run; .*\n  ablate -m activation=relu,tanh"):
         do_studies(requests, options, Machine({}, 1, (), is_local=False), resolve, submit)
+
+
+def test_a_lost_job_is_named_and_ends_no_other(requests, submit, tmp_path, capsys):
+    """As on a cluster: the jobs of seed 1 were cancelled, one of them after its run had finished."""
+
+    def lose(jobs):
+        lost = [job for job in jobs if "seed=1" in job]
+        submit([job for job in jobs if job not in lost[:1]])
+        return ["its job 7 was cancelled" if job in lost else "" for job in jobs]
+
+    options = Options(output_dir=tmp_path, command="ablate -m")
+    cluster = Machine({}, 2, is_local=False)
+    assert do_studies(requests, options, cluster, resolve, lose) == {"runs/relu/seed-1": "its job 7 was cancelled"}
+    printed = capsys.readouterr()
+    assert "FAILED: its job 7 was cancelled" in printed.err and "to do what is left:\n  ablate -m" in printed.err
+    assert "report.html" in printed.out
+    assert (next(tmp_path.glob("studies/*/runs.csv"))).read_text().count("failed") == 1
+    assert do_studies(requests, options, cluster, resolve, submit) == {}  # the same command does it
+
+
+def test_jobs_that_are_left_are_found_by_the_same_command(requests, submit, tmp_path, capsys):
+    cluster = Machine({}, 2, is_local=False)
+    leaving = Options(output_dir=tmp_path, command="ablate -m leave=true", leave=True)
+    assert do_studies(requests, leaving, cluster, resolve, submit) == {}
+    assert len(submit.jobs) == 4
+    printed = capsys.readouterr().out
+    (folder,) = tmp_path.glob("studies/*")
+    assert f"ablate report {folder}\n" in printed and "report.html" not in printed
+    assert do_studies(requests, leaving, cluster, resolve, submit) == {}
+    assert "report.html" in capsys.readouterr().out and len(submit.jobs) == 4
+
+
+def test_a_signal_ends_a_sweep_whose_workers_have_stopped(requests, submit, tmp_path):
+    """Not as a launcher that gave up: the runs are not tried again."""
+
+    def stop(jobs):
+        submit(jobs[:1])
+        stopping.request()
+
+    workers = Machine({}, 2, has_workers=True)
+    try:
+        with pytest.raises(stopping.Stopped):
+            do_studies(requests, Options(output_dir=tmp_path, command="ablate -m"), workers, resolve, stop)
+    finally:
+        stopping.reset()
+    assert len(submit.jobs) == 1
 
 
 def test_studies_of_a_collection_have_one_first_page(requests, submit, tmp_path):

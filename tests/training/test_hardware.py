@@ -59,7 +59,7 @@ def test_a_sweep_has_so_many_workers_a_gpu(four_gpus, settings, base, num_jobs, 
     hydra, trainer = SimpleNamespace(launcher=launcher), SimpleNamespace(threads="auto")
     sweeper.config = SimpleNamespace(hydra=hydra, trainer=trainer, **options)
     sweeper.launcher = SimpleNamespace(joblib={"n_jobs": launcher.n_jobs})
-    decided, found, given, here = sweeper.decide([SimpleNamespace(base=base)])
+    decided, found, given, here, _ = sweeper.decide([SimpleNamespace(base=base)])
     assert (found, list(given), here) == (num_jobs, gpus, True)
     assert decided["trainer.threads"] == 16 // num_jobs
     if gpus:

@@ -41,6 +41,8 @@ def changed(key, value):
         ("device", "cuda"),
         ("gpu", 3),
         ("workers_per_gpu", 2),
+        ("runs_per_job", 2),
+        ("leave", True),
         ("rerun", True),
         ("keep_weights", "best"),
         ("callbacks", {"mine": {"_target_": "mine.Callback"}}),

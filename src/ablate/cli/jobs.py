@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ablate import stopping
 from ablate.cli.planning import Plan, make, make_run
 from ablate.errors import CannotWrite, UserError
 from ablate.nets import format_layer_table, layer_table
@@ -43,10 +44,6 @@ def do_alone(plan: Plan) -> None:
             rerun=plan.settings["rerun"],
             wait=plan.settings["wait"],
         )
-    except KeyboardInterrupt:
-        command = shlex.join(["ablate", *sys.argv[1:]])
-        print(f"\ninterrupted; to continue from the last checkpoint:\n  {command}", file=sys.stderr)
-        sys.exit(130)
     except CannotWrite as error:
         raise UserError(f"{error}:\n  {shlex.join(['ablate', *sys.argv[1:]])}") from error
     finally:
@@ -70,12 +67,18 @@ def without_weights(settings: Mapping[str, Any], record: Record, folder: Path) -
 def do_in_sweep(plan: Plan) -> None:
     """Train a run quietly: the sweep reports on it. A failure is written into the run's folder, and raised.
 
-    A run that another process is training is skipped; the sweep waits for it later.
+    A run that another process is training is skipped; the sweep waits for it later. A worker that is asked to stop
+    returns once the run is saved: its leader waits for all of them.
     """
+    rerun, wait = plan.settings["rerun"], plan.settings["wait"]
     try:
-        start(make_run(plan), plan.folder, observers(plan), rerun=plan.settings["rerun"], wait=plan.settings["wait"])
+        with stopping.deferred() if stopping.is_worker() else contextlib.nullcontext():
+            start(make_run(plan), plan.folder, observers(plan), rerun=rerun, wait=wait)
     except Busy:
         return
+    except stopping.Stopped:
+        if not stopping.is_worker():
+            raise
     except Exception as error:
         with contextlib.suppress(OSError):
             plan.folder.mkdir(parents=True, exist_ok=True)

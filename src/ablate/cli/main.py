@@ -5,6 +5,7 @@ Settings alone train (`ablate activation=tanh optimizer.lr=0.01`), `-m` sweeps, 
 makes objects from it; only this package and the sweeper plugin use Hydra.
 """
 
+import contextlib
 import os
 import shlex
 import sys
@@ -14,11 +15,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ablate import stopping
 from ablate.cli import console
 from ablate.cli.arguments import as_sweep, check, expand, options_first, split_folders
 from ablate.cli.options import COMPLETION
 from ablate.config import catalog
-from ablate.config.overrides import quoted
+from ablate.config.overrides import command_again, quoted
 from ablate.errors import Unusable, UserError, explain
 from ablate.storage.paths import localized
 
@@ -61,6 +63,12 @@ SHOW_ALL = os.environ.get("HYDRA_FULL_ERROR") == "1"
 def main() -> None:
     """Run the command line of this process."""
     console.prepare()
+    with stopping.watched():
+        run_command()
+
+
+def run_command() -> None:
+    """Run the command line of this process; an error ends it with a message and a status."""
     try:
         if (here := current_folder()) not in sys.path:
             sys.path.append(here)  # a level may name a module in the current folder
@@ -90,9 +98,20 @@ def main() -> None:
         console.flush()
     except Exception as error:
         end_with(error)
-    except KeyboardInterrupt:
-        print("interrupted; the same command continues", file=sys.stderr)
-        sys.exit(130)
+    except stopping.Stopped as stopped:
+        end_stopped(stopped)
+
+
+def end_stopped(stopped: stopping.Stopped) -> NoReturn:
+    """End the process after a signal: say how to go on, with the status that a shell expects."""
+    command = command_again(shlex.join(["ablate", *sys.argv[1:]]))
+    with contextlib.suppress(OSError):  # the terminal is gone after SIGHUP
+        console.flush()
+        print(
+            f"\nstopped by {stopped}; to continue from the last checkpoint:\n  {command}", file=sys.stderr, flush=True
+        )
+    console.abandon()
+    sys.exit(stopped.status)
 
 
 def list_levels(words: Sequence[str], where: Sequence[Path]) -> None:
@@ -203,6 +222,11 @@ def train(cfg: "DictConfig") -> None:
 
     from ablate.cli.composition import checked, conf_folders
 
+    if stopping.is_worker():
+        stopping.watch()
+        stopping.follow()
+        if stopping.requested():  # the jobs that are left in the leader's queue
+            return
     hydra = HydraConfig.get()
     where = conf_folders(hydra.runtime.config_sources)
     try:

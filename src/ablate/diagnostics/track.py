@@ -61,7 +61,7 @@ class Track(Callback):
     def on_fit_start(self, state: State) -> None:
         if self.measures and self.at_start and state.step == 0:
             state.initial = self.measure(state)
-        self.keep_weights(state, steps_left=state.steps_per_epoch)
+        self.keep_weights(state, steps_left=-state.step % state.steps_per_epoch or state.steps_per_epoch)
 
     def on_step_end(self, state: State) -> None:
         self.keep_weights(state, steps_left=-state.step % state.steps_per_epoch)

@@ -15,12 +15,14 @@ class Machine(NamedTuple):
         num_workers: how many jobs run at once.
         gpus: which the jobs get in turn; none where each job finds its own.
         is_local: whether the jobs run on this computer.
+        has_workers: whether the jobs run in worker processes of this one.
     """
 
     values: dict[str, Any]
     num_workers: int
     gpus: Sequence[int] = ()
     is_local: bool = True
+    has_workers: bool = False
 
     def unless_given(self, overrides: Sequence[str]) -> list[str]:
         """Return the values as overrides, without those that are given already.
@@ -36,9 +38,9 @@ def find_machine(launcher: str, num_jobs: int, settings: Mapping[str, Any], base
     """Return where the jobs of a launcher run. A job on a cluster decides for itself: its node is not this computer.
 
     Args:
-        launcher: the class of Hydra's launcher.
+        launcher: the class of Hydra's launcher; "DaskScheduler" for Dask's if it has an address.
         num_jobs: at once, as the launcher says; joblib counts from the end: -1 is all cores, -2 all but one.
-        settings: device, gpu, precision, trainer.threads, workers_per_gpu.
+        settings: device, gpu, precision, trainer.threads, workers_per_gpu; cpus_per_task, if the launcher sets it.
         bases: the overrides in the base of each study.
 
     Raises:
@@ -46,12 +48,15 @@ def find_machine(launcher: str, num_jobs: int, settings: Mapping[str, Any], base
 
     >>> settings = {"precision": "fp32", "device": "cpu", "trainer.threads": 2}
     >>> find_machine("BasicLauncher", 1, settings, [["net=micro"]])
-    Machine(values={}, num_workers=1, gpus=(), is_local=True)
+    Machine(values={}, num_workers=1, gpus=(), is_local=True, has_workers=False)
     """
-    if launcher not in ("BasicLauncher", "JoblibLauncher"):
+    shared = launcher in ("JoblibLauncher", "DaskLauncher")  # workers of this process share the computer
+    if launcher != "BasicLauncher" and not shared:
         if settings["precision"] == "auto" or any("precision=auto" in base for base in bases):
             raise UserError("`precision=auto` may differ between the nodes of a cluster; say fp32 or bf16")
-        return Machine({}, num_jobs, (), is_local=False)
+        cpus = settings.get("cpus_per_task")
+        theirs = {"trainer.threads": cpus} if cpus and settings["trainer.threads"] == "auto" else {}
+        return Machine(theirs, num_jobs, (), is_local=False, has_workers=launcher == "DaskScheduler")
     from ablate.training import hardware  # loads torch
 
     num_workers = num_jobs if num_jobs >= 1 else max(1, hardware.num_cores() + 1 + num_jobs)
@@ -64,14 +69,14 @@ def find_machine(launcher: str, num_jobs: int, settings: Mapping[str, Any], base
     if device == "auto":
         values["device"] = device = hardware.resolve_device(device)
     gpus: Sequence[int] = ()
-    if device == "cuda" and launcher == "JoblibLauncher":
+    if device == "cuda" and shared:
         gpus = [settings["gpu"]] if settings["gpu"] is not None else range(hardware.num_gpus())
         num_workers = hardware.share_gpus(num_workers, len(gpus), settings["workers_per_gpu"])
     if settings["precision"] == "auto" and not all("precision" in base for base in given):
         values["precision"] = hardware.resolve_precision("auto", device)
     if settings["trainer.threads"] == "auto" and not all("trainer.threads" in base for base in given):
         values["trainer.threads"] = hardware.resolve_threads("auto", num_workers)
-    return Machine(values, num_workers, gpus)
+    return Machine(values, num_workers, gpus, has_workers=shared)
 
 
 def in_turn(jobs: Sequence[list[str]], gpus: Sequence[int]) -> list[list[str]]:

@@ -3,6 +3,7 @@
 The caller passes in how overrides become a variant and how jobs are launched, so this module does not import Hydra.
 """
 
+import contextlib
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,13 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ablate import report
+from ablate import report, stopping
 from ablate.config.overrides import command_again, text
 from ablate.errors import UserError
 from ablate.judging import check_claims, check_recorded, judge
 from ablate.study.collection import Collection, write_collection
 from ablate.study.manifest import Variant, check_validated, plan_arms
-from ablate.study.results import Job, Results
+from ablate.study.results import Job, Results, read_failure
 from ablate.study.study import Study
 from ablate.sweep.begin import Started, begin_all, begin_manifest, study_folder
 from ablate.sweep.budget import Budget, open_claims
@@ -24,13 +25,18 @@ from ablate.sweep.forecast import forecast, study_overview
 from ablate.sweep.loop import Launch, collect_all, do_runs, measures_by_folder
 from ablate.sweep.machine import Machine, in_turn
 from ablate.sweep.request import Request
-from ablate.training.record import WEIGHTS_NAME
+from ablate.training.record import FAILURE_NAME, WEIGHTS_NAME, is_finished
 
 Resolve = Callable[[Sequence[str], Any], Variant]
 """(overrides but for the seed, value of the tuned setting) -> variant."""
 
-Submit = Callable[[list[list[str]]], None]
-"""Does jobs, given as their overrides, and returns when they are over; an exception means that it gave up."""
+Submit = Callable[[list[list[str]]], Sequence[str] | None]
+"""Does jobs, given as their overrides, and returns when they are over; an exception means that it gave up. It may
+return for each job why it was lost, "" if it was not."""
+
+
+class Left(Exception):
+    """The jobs are submitted, and the command ends without waiting for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +52,7 @@ class Options:
         wait: wait for a run that another process is doing.
         keep_weights: the value of this setting, for the runs that are trained now.
         dry_run: only say what there is to do.
+        leave: end once the jobs are submitted.
     """
 
     output_dir: Path
@@ -56,6 +63,7 @@ class Options:
     wait: bool = False
     keep_weights: bool | str = False
     dry_run: bool = False
+    leave: bool = False
 
 
 def check_requests(requests: Sequence[Request], check: Callable[[Sequence[str]], object]) -> None:
@@ -108,7 +116,15 @@ def do_studies(
     launch = launcher(submit, options, machine, measures_by_folder(results))
     minutes = max((study.minutes or 0.0 for study, _, _ in requests), default=0.0)
     budget = Budget(minutes, machine.num_workers) if minutes else None
-    results, failed = do_runs(studies, launch, rerun=options.rerun, budget=budget)
+    try:
+        results, failed = do_runs(studies, launch, rerun=options.rerun, budget=budget)
+    except Left:
+        folder = collection.folder_in(options.output_dir) if collection else studies[0][1]
+        print(
+            f"the jobs go on without this command; to see what is finished:\n  ablate report {shlex.quote(str(folder))}"
+        )
+        print(f"once they are over, to do what is left and conclude:\n  {command_again(options.command)}")
+        return {}
     conclude(studies, results, collection, failed, options)
     if budget and (names := [name for found in results for name in open_claims(found)]):
         print(f"\nopen after study.minutes={minutes:g}: {', '.join(names)}; the same command goes on")
@@ -181,7 +197,8 @@ def launcher(submit: Submit, options: Options, machine: Machine, measures: Mappi
             for job in jobs
         ]
         try:
-            submit(in_turn(lines, machine.gpus))
+            with stopping.leading() if machine.has_workers else contextlib.nullcontext():
+                lost = submit(in_turn(lines, machine.gpus))
         except Exception as error:
             why = f"the launcher gave up: {' '.join(str(error).split())[:300]}"
             if not machine.is_local:
@@ -190,6 +207,14 @@ def launcher(submit: Submit, options: Options, machine: Machine, measures: Mappi
                     f"  {command_again(options.command)}"
                 ) from error
             print(why, file=sys.stderr)
+            return
+        for job, reason in zip(jobs, lost or (), strict=False):
+            folder = options.output_dir / job.folder
+            if reason and not is_finished(folder) and not read_failure(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / FAILURE_NAME).write_text(f"{reason}\n", encoding="utf-8")
+        if options.leave:
+            raise Left
 
     return launch
 

@@ -18,7 +18,7 @@ ENTRIES = {"fingerprint", "net", "optimizer", "progress"}  # of a checkpoint
 
 
 class Checkpoint(Callback):
-    """Saves, every `every` epochs, all that is needed to resume bit for bit; written atomically.
+    """Saves all that is needed to resume bit for bit, every `every` epochs and when training stops; written atomically.
 
     Args:
         folder: the run's folder.
@@ -28,18 +28,28 @@ class Checkpoint(Callback):
 
     def __init__(self, folder: Path, every: int, fingerprint: str) -> None:
         self.path, self.every, self.fingerprint = folder / CHECKPOINT_NAME, every, fingerprint
+        self.saved_step: int | None = None
 
     def on_epoch_end(self, state: State) -> None:
         if state.epoch % self.every == 0 and not state.diverged:
-            content = {
-                "fingerprint": self.fingerprint,
-                "net": state.net.state_dict(),
-                "optimizer": state.optimizer.state_dict(),
-                "progress": {name: getattr(state, name) for name in PROGRESS},
-            }
-            file = io.BytesIO()
-            torch.save(content, file)
-            write_binary(file.getvalue(), self.path)
+            self.save(state)
+
+    def on_stop(self, state: State) -> None:
+        if self.saved_step != state.step:
+            self.save(state)
+
+    def save(self, state: State) -> None:
+        """Write the checkpoint."""
+        content = {
+            "fingerprint": self.fingerprint,
+            "net": state.net.state_dict(),
+            "optimizer": state.optimizer.state_dict(),
+            "progress": {name: getattr(state, name) for name in PROGRESS},
+        }
+        file = io.BytesIO()
+        torch.save(content, file)
+        write_binary(file.getvalue(), self.path)
+        self.saved_step = state.step
 
     def restore(self, state: State) -> bool:
         """Load the saved run into `state`; return False if nothing is saved.
@@ -93,7 +103,7 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
-PROGRESS = ("epoch", "step", "initial", "history", "best", "train_seconds", "wall_seconds")
+PROGRESS = ("epoch", "step", "initial", "history", "best", "train_seconds", "wall_seconds", "within")
 
 
 class Progress(Callback):
@@ -105,8 +115,9 @@ class Progress(Callback):
     def on_fit_start(self, state: State) -> None:
         if line := left_out(state.num_left_out, len(state.dataset.train.labels)):
             print(line, flush=True)
-        if state.epoch:
-            print(f"resumed after epoch {state.epoch}", flush=True)
+        if state.step:
+            within = state.step - state.epoch * state.steps_per_epoch
+            print(f"resumed after epoch {state.epoch}" + f" and {within} steps" * (within > 0), flush=True)
         if self.on_terminal:
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 

@@ -25,6 +25,8 @@ UNSCIENTIFIC = (
     "device",
     "gpu",
     "workers_per_gpu",
+    "runs_per_job",
+    "leave",
     "rerun",
     "keep_weights",
     "dry_run",

@@ -6,6 +6,7 @@
             images = augmentation(batch)
             zero_grad; loss; backward; step
             on_step_end                       # the gradients are still available
+            on_stop                           # if a signal asked to stop: here, or after on_epoch_end
         validation metrics
         on_epoch_end                          # the epoch's row is in the history
     test metrics
@@ -26,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ablate import stopping
 from ablate.data.dataset import Dataset, Split
 from ablate.nets import Net
 from ablate.seeding import Streams, global_generators, seed_global_generators
@@ -50,6 +52,7 @@ class State:
             if `keep_weights=best` asks for it.
         train_seconds: seconds spent in training steps.
         wall_seconds: seconds spent in finished epochs, evaluation included.
+        within: of an epoch in which training stopped: its sums of losses, counts of hits and seconds; empty otherwise.
         diverged: the training loss or a weight is no longer a finite number.
         metrics: final metrics, filled after the last epoch.
         test_log_probs: (N, num_classes) log-probabilities of the test images, filled after the last epoch.
@@ -71,6 +74,7 @@ class State:
     best: dict[str, Any] = field(default_factory=dict)
     train_seconds: float = 0.0
     wall_seconds: float = 0.0
+    within: dict[str, Any] = field(default_factory=dict)
     diverged: bool = False
     metrics: Metrics = field(default_factory=dict)
     test_log_probs: Tensor | None = None
@@ -85,6 +89,8 @@ class Callback:
 
     def on_epoch_end(self, state: State) -> None: ...
 
+    def on_stop(self, state: State) -> None: ...
+
     def on_fit_end(self, state: State) -> None: ...
 
 
@@ -95,6 +101,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 Schedule = Callable[[float, int], float]
 
 
+@stopping.deferred()
 def fit(
     state: State,
     *,
@@ -114,6 +121,9 @@ def fit(
     Nothing is read back from the device between the first and the last step of an epoch. Before every step the global
     generators are seeded from (seed, step), so that callbacks and validation do not change what a step draws.
 
+    A signal (see `ablate.stopping`) stops it after the step, or after the epoch's end, that is being done; the step of
+    `state` says where it resumes.
+
     The epoch in which loss or weights become non-finite is scored as guessing: accuracy 1 / num_classes, no loss.
 
     Args:
@@ -127,6 +137,9 @@ def fit(
         compile_mode: None, or the mode of `compiled` for the forward pass of the training steps.
         validate: net -> validation metrics (empty without validation images), called after every epoch.
         callbacks: observers, called in order.
+
+    Raises:
+        Stopped: a signal asked for it; `on_stop` of every callback was called.
     """
     net, optimizer, train = state.net, state.optimizer, state.dataset.train
     device = train.images.device
@@ -135,12 +148,15 @@ def fit(
     for callback in callbacks:
         callback.on_fit_start(state)
     while state.epoch < state.num_epochs and not state.diverged:
-        epoch_start = time.perf_counter()
+        epoch_start = time.perf_counter() - state.within.get("seconds", 0.0)
         net.train()
         order = torch.randperm(len(train.labels), generator=streams.generator("order", state.epoch)).to(device)
         sums = torch.zeros(2, dtype=torch.float64, device=device)
         counter = HitCounter()
-        for i in range(state.steps_per_epoch):
+        if state.within:
+            sums += state.within["sums"].to(device)
+            counter.counts = state.within["counts"].to(device)
+        for i in range(state.step - state.epoch * state.steps_per_epoch, state.steps_per_epoch):
             images, labels = take(train, order[i * batch_size : (i + 1) * batch_size])
             seed_global_generators(streams.key("global", state.step))
             images = augmentation(images, streams.generator("augmentation", state.step, device=device))
@@ -163,6 +179,11 @@ def fit(
             counter.add(outputs, labels)
             for callback in callbacks:
                 callback.on_step_end(state)
+            if stopping.requested() and i + 1 < state.steps_per_epoch:
+                seconds = time.perf_counter() - epoch_start
+                state.within = {"sums": sums, "counts": counter.counts, "seconds": seconds}
+                stop(state, callbacks)
+        state.within = {}
         # All batches have the same size, so the mean over batches is the mean over images.
         mean_loss, cross_entropy = (total / state.steps_per_epoch for total in sums.tolist())
         seconds = time.perf_counter() - epoch_start
@@ -180,6 +201,15 @@ def fit(
         state.wall_seconds += time.perf_counter() - epoch_start
         for callback in callbacks:
             callback.on_epoch_end(state)
+        if stopping.requested() and not state.diverged:
+            stop(state, callbacks)
+
+
+def stop(state: State, callbacks: Sequence[Callback]) -> None:
+    """Let the callbacks save what is needed to resume, and raise `Stopped`."""
+    for callback in callbacks:
+        callback.on_stop(state)
+    stopping.check()
 
 
 def compiled(net: Net, mode: str) -> Callable[[Tensor], Tensor]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
+from ablate import stopping
 from ablate.data.dataset import Dataset
 from ablate.errors import Unusable, UserError
 from ablate.nets import Net
@@ -57,6 +58,7 @@ def start(
         wait: if another process is doing the run, wait until it has finished.
 
     Raises:
+        Stopped: a signal asked for it; the run is saved, unless it had not begun.
         Busy: another process is doing the run.
         UserError: the folder cannot be written or holds a run of other settings.
     """
@@ -70,6 +72,7 @@ def start(
             raise UserError(f"{folder} holds the record of seed {record.seed}, not of {run.seed}; move it away")
         tidy(record, folder)
         return record, False
+    stopping.check()
     hardware.keep_memory()
     torch.set_num_threads(run.threads)
     dataset = run.data.load()

@@ -102,17 +102,25 @@ class TensorBoard(Callback):
             self.batch_losses.append((state.step, state.loss))
 
     def on_epoch_end(self, state: State) -> None:
-        if self.batch_losses:
-            steps, losses = zip(*self.batch_losses, strict=True)
-            for step, loss in zip(steps, torch.stack(losses).tolist(), strict=True):
-                self.writer.add_scalar("train/batch_loss", loss, step)
-            self.batch_losses.clear()
+        self.write_batch_losses()
         for name, value in state.history[-1].items():
             if name != "epoch" and value is not None:
                 self.writer.add_scalar(name, value, state.step)
         if self.histograms_every and state.epoch % self.histograms_every == 0:
             self.write_layers(state)
         self.writer.flush()  # the checkpoint that follows must not be ahead of the event file
+
+    def on_stop(self, state: State) -> None:
+        self.write_batch_losses()
+        self.writer.flush()
+
+    def write_batch_losses(self) -> None:
+        """Write the losses of the steps since the last call, read from the device at once."""
+        if self.batch_losses:
+            steps, losses = zip(*self.batch_losses, strict=True)
+            for step, loss in zip(steps, torch.stack(losses).tolist(), strict=True):
+                self.writer.add_scalar("train/batch_loss", loss, step)
+            self.batch_losses.clear()
 
     def on_fit_end(self, state: State) -> None:
         for name, value in state.metrics.items():

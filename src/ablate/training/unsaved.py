@@ -34,6 +34,13 @@ class Unsaved(Callback):
         self.before = attributes(state.net)
 
     def on_epoch_end(self, state: State) -> None:
+        self.check(state)
+
+    def on_stop(self, state: State) -> None:
+        self.check(state)
+
+    def check(self, state: State) -> None:
+        """Refuse and warn as the class says."""
         check_extra_state(state.net)
         if self.before:
             now = attributes(state.net)
