@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from ablate.report.notes import failed
 from ablate.report.provenance import REMADE, records_of, unsound
-from ablate.report.table import arm_rows
+from ablate.report.table import arm_rows, shown_rows
 from ablate.report.verdicts import VerdictRow, answer, verdict_table
 from ablate.study.manifest import coinciding, same_runs
 from ablate.study.results import Results
@@ -21,7 +21,12 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
     The table holds finished runs only.
     """
     records = records_of(results)
-    parts = [aligned(arm_rows(records, len(results.study.seeds)))] if records else ["no run has finished yet"]
+    if not records:
+        parts = ["no run has finished yet"]
+    elif results.study.program:
+        parts = [aligned(shown_rows(results))]
+    else:
+        parts = [aligned(arm_rows(records, len(results.study.seeds)))]
     notes = [same_runs(labels) for labels in coinciding(arm.planned for arm in results.arms)]
     if lines := [*notes, *unsound(results)]:
         parts.append("\n".join(lines))

@@ -10,7 +10,7 @@ from ablate.errors import UserError
 from ablate.storage.integrity import replacing
 from ablate.study.claim import Axes
 from ablate.study.manifest import Manifest, PlannedArm, Variant
-from ablate.study.study import Study
+from ablate.study.study import Study, Tuning
 from ablate.tables import comma_separated
 from ablate.training.record import FAILURE_NAME, RECORD_NAME, Record, is_finished, read_record
 
@@ -172,9 +172,15 @@ def choose(planned: PlannedArm, study: Study, tuning: Sequence[dict[int, Record]
     if any(len(records) < study.tuning.seeds for records in tuning):
         return None
     num_unsound = [sum(not record.is_sound for record in records.values()) for records in tuning]
-    means = [statistics.fmean(metric_value(r, study.tuning.metric) for r in records.values()) for records in tuning]
+    means = [statistics.fmean(tuning_score(r, study.tuning) for r in records.values()) for records in tuning]
     ranks = [(-num, mean) for num, mean in zip(num_unsound, means, strict=True)]
     return planned.variants[ranks.index(max(ranks))]
+
+
+def tuning_score(record: Record, tuning: Tuning) -> float:
+    """Return the score of a tuning run, greater for a better one; without a score it is the worst there is."""
+    value = metric_value(record, tuning.metric)
+    return (-value if tuning.minimize else value) if math.isfinite(value) else -math.inf
 
 
 def read_seeds(folder: Path, fingerprint: str, seeds: Sequence[int]) -> tuple[dict[int, Record], dict[int, str]]:

@@ -19,7 +19,8 @@ A study file (conf/study/*.yaml) holds
     seconds_a_run: 5                           on one core, to say beforehand how long it will take
     profiles: {full: {base: [...], seeds: 10}} profile=full puts these in the place of the above; {full: {like: NAME}}
 
-or, for a study that consists of others, each judged by itself,
+`command: python train.py --act {activation} --seed {seed}` has another program do the runs, see `program`. A study file
+may also be a study that consists of others, each judged by itself,
 
     studies: [activation, initialization]
 """
@@ -33,6 +34,8 @@ from ablate.config import schema
 from ablate.config.overrides import from_yaml, key_of, over, text
 from ablate.errors import UserError
 from ablate.study.claim import Axes, Claim
+from ablate.study.program import KEYS as PROGRAM_KEYS
+from ablate.study.program import Program, check_settings
 
 # Tuning runs have seeds of their own, so that no score that chose a value is used to judge it.
 TUNING_SEED = 1_000_000
@@ -49,13 +52,16 @@ class Tuning:
         key: the setting, e.g. optimizer.lr.
         values: at least two, in increasing order.
         seeds: how many tuning seeds, at least 3; report runs use others.
-        metric: what is maximized, a key of `Record.metrics` that starts with val/.
+        metric: what is maximized, a key of `Record.metrics`: val/accuracy, or in a study of another program any
+            that is not measured on test images.
+        minimize: whether less is better, for runs of another program.
     """
 
     key: str
     values: list[Any]
     seeds: int = MIN_TUNING_SEEDS
     metric: str = "val/accuracy"
+    minimize: bool = False
 
     def __post_init__(self) -> None:
         if len(self.values) < 2 or sorted(self.values) != self.values:
@@ -65,7 +71,7 @@ class Tuning:
                 f"`tuning.seeds` must be at least {MIN_TUNING_SEEDS}, got {self.seeds}: with fewer, values that "
                 "win by chance decide verdicts"
             )
-        if self.metric != "val/accuracy":
+        if self.metric.startswith("test"):
             raise UserError(f"`tuning.metric` must be val/accuracy: test images are not for tuning, got {self.metric}")
 
 
@@ -140,6 +146,7 @@ class Study:
     only: list[str] = field(default_factory=list)
     profile: str = ""
     seconds_a_run: float | None = None
+    program: Program | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds or min(self.seeds) < 0:
@@ -164,6 +171,16 @@ class Study:
         what = "tuning" if self.tuning else "fixed"
         if self.nuisance and any(self.nuisance in axes for grid in self.grids for axes in grid.values()):
             raise UserError(f"`{what}.key` {self.nuisance} is an axis of the grids too; drop it from one of them")
+        if self.program is None and self.tuning and (self.tuning.metric != "val/accuracy" or self.tuning.minimize):
+            raise UserError(
+                "`tuning.metric` must be val/accuracy, and `tuning.minimize` false, where ablate trains, got "
+                f"{self.tuning.metric} and {str(self.tuning.minimize).lower()}"
+            )
+        if self.program and self.program.command:
+            axes_and_tuned = [*dict.fromkeys(key for grid in self.grids for axes in grid.values() for key in axes)]
+            axes_and_tuned += [self.nuisance] if self.nuisance else []
+            shared = [key for key in map(key_of, self.base) if key not in axes_and_tuned]
+            check_settings(self.program, axes_and_tuned, shared)
         known = [claim.name for claim in self.claims]
         if any(name not in known for name in self.only):
             raise UserError(f"`study.only` must name claims of study {self.name} ({', '.join(known)}), got {self.only}")
@@ -278,6 +295,8 @@ def parse(name: str, content: Mapping[str, Any], title: str = "", source: str = 
     for key, kind in (("tuning", Tuning), ("fixed", Fixed)):
         if key in parts:
             parts[key] = _build(kind, f"study.{key}", "", parts[key])
+    if own := {key: parts.pop(key) for key in PROGRAM_KEYS if key in parts}:
+        parts["program"] = Program(**own)
     parts["claims"] = [
         _build(Claim, "claim", f"claim {key!r}", {"name": key, **value}) for key, value in parts["claims"].items()
     ]

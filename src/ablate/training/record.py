@@ -52,6 +52,8 @@ class Record:
         sources: the code that the settings name outside the program, see `sources.Source`; its text is kept beside
             the record, in sources/<path>.
         predictions: SHA-256 of predictions.npz, to detect a damaged file or one of another run; "" if unknown.
+        program: the command, or the file of results, where another program made the run: its metrics are those that
+            the program names, a metric that is not finite is None, and what is not known of the run is 0 or empty.
     """
 
     schema: int = SCHEMA_VERSION
@@ -69,6 +71,7 @@ class Record:
     environment: dict[str, Any]
     sources: list[dict[str, Any]] = field(default_factory=list)
     predictions: str = ""
+    program: str = ""
 
     @property
     def non_finite(self) -> float:
@@ -105,7 +108,7 @@ def read_record(folder: Path) -> Record | None:
         return None
     if record.status not in STATUSES:
         raise Unusable(f"{path} is damaged: status must be {' or '.join(STATUSES)}, got {record.status!r}")
-    if lacking := [name for name in ALWAYS_MEASURED if name not in record.metrics]:
+    if lacking := [] if record.program else [name for name in ALWAYS_MEASURED if name not in record.metrics]:
         raise Unusable(f"{path} is damaged: metrics lacks {', '.join(lacking)}")
     return record
 
