@@ -252,6 +252,8 @@ def outcome(
         try:
             value = to_number(cell)
         except ValueError as error:
+            if name not in claimed and name not in options.metrics:
+                continue  # what a tracker logs besides, such as an image
             raise UserError(
                 f"{row.where}: {name} must be a number, got {cell!r}; write 0.81 with a point and no unit, and nan for "
                 "a run that diverged"

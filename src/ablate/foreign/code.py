@@ -19,7 +19,8 @@ def code_of(program: Program, folder: Path) -> list[Source]:
     """Return the files whose content belongs to the identity of a command's runs, sorted by name.
 
     These are: words of the command that name a file, the module after `-m`, the files in `folder` and beside a Python
-    file that it imports, and `sources`. The program itself (the first word) counts where it is a path.
+    file that it imports, and `sources`. The program itself (the first word) counts where it is a
+    file in `folder`.
 
     Args:
         program: with a command.
@@ -30,7 +31,8 @@ def code_of(program: Program, folder: Path) -> list[Source]:
     """
     words = split(program.command)
     named = [word for word in words[1:] if not placeholders(word)]
-    named += [words[0]] if os.sep in words[0] else []
+    # An interpreter is no code of the study, even one that a link in the folder names (.venv/bin/python).
+    named += [words[0]] if os.sep in words[0] and (folder / words[0]).resolve().is_relative_to(folder.resolve()) else []
     waiting = [path for word in named if (path := folder / word).is_file()]
     for flag, module in itertools.pairwise(words):
         waiting += list(files_of(module, [folder])) if flag == "-m" else []

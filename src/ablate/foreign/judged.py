@@ -19,6 +19,7 @@ from ablate.foreign.files import read_file
 from ablate.foreign.mlflow_store import is_store, read_store
 from ablate.foreign.options import Options
 from ablate.foreign.table import Table
+from ablate.judging import check_claims
 from ablate.storage.integrity import replacing
 from ablate.storage.paths import local, named_folder, safe_name
 from ablate.study.manifest import Manifest, PlannedArm, Variant, read_manifest, write_manifest
@@ -91,7 +92,7 @@ def begin_judged(
         arms=[planned(arm, arms, table, options, folder.parent.parent) for arm in arms.arms],
         looks=[len(definition["seeds"])],
     )
-    parse(options.name, definition)  # all that a study refuses is refused before anything is written
+    check_claims(manifest.study())  # all that is refused is refused before anything is written
     records = {
         (arm.variants[0].folder, seeds[unit]): record_of(arm, found, unit, seeds[unit], table)
         for arm, found in zip(manifest.arms, arms.arms, strict=True)

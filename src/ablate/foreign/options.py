@@ -5,12 +5,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ablate.config import schema
-from ablate.config.overrides import from_yaml
+from ablate.config.overrides import from_yaml, unquoted
 from ablate.errors import UserError
 from ablate.storage.integrity import read_bytes
-from ablate.study.files import patch
 
+AS_TYPED = ("name", "title", "output_dir", "status", "pattern", "experiment")  # text whatever is in it
 FOR_THE_STUDY = ("alpha", "failure_share", "looks", "guessing", "test_images")  # keys of the study that they become
 
 
@@ -84,11 +86,7 @@ def read_claims(path: Path, words: Sequence[str]) -> tuple[dict[str, Any], Optio
         wrong = next((name for name, claim in claims.items() if not isinstance(claim, Mapping)), None)
         what = "it holds none" if wrong is None else f"{wrong!r} is no mapping"
         raise UserError(f"{path} must hold claims, {{name: {{text, form, ...}}}}, and {what}")
-    for word in words:
-        if "=" not in word:
-            raise UserError(f"{word!r} is not KEY=VALUE; `ablate judge FILE --claims CLAIMS [KEY=VALUE ...]`")
-    given = patch(own, words)
-    checked = schema.check_place(given, "judge")
+    checked = schema.check_place(own | dict(map(setting, words)), "judge")
     if isinstance(checked.get("unit"), str):
         checked["unit"] = [checked["unit"]]
     assert checked.keys() <= {f.name for f in fields(Options)}
@@ -96,3 +94,22 @@ def read_claims(path: Path, words: Sequence[str]) -> tuple[dict[str, Any], Optio
     if not options.name:
         options = Options(**{**{f.name: getattr(options, f.name) for f in fields(Options)}, "name": path.stem})
     return {str(name): dict(claim) for name, claim in claims.items()}, options
+
+
+def setting(word: str) -> tuple[str, Any]:
+    """Return key and value of a word of the command line.
+
+    Raises:
+        UserError: its value is no YAML.
+
+    >>> setting("looks=2"), setting("pattern={activation}_s{seed}")
+    (('looks', 2), ('pattern', '{activation}_s{seed}'))
+    """
+    key, _, value = word.partition("=")
+    if key in AS_TYPED:
+        return key, unquoted(value)
+    try:
+        return key, from_yaml(value)
+    except yaml.YAMLError as error:
+        cure = "check its brackets, and put the whole word into quotes in the shell"
+        raise UserError(f"{word!r} is no YAML ({getattr(error, 'problem', error)}); {cure}") from error

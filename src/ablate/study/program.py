@@ -124,7 +124,7 @@ def placeholders(word: str) -> list[str]:
     """
     found = []
     for match in PLACEHOLDER.finditer(word):
-        if match[0] in "{}":
+        if match[0] in ("{", "}"):
             raise UserError(f"`study.command` has a single {match[0]} in {word!r}; write {match[0] * 2} for a brace")
         if match[1] is not None:
             if not re.fullmatch(r"[^\s={}]+", match[1]):
