@@ -117,7 +117,7 @@ def test_a_folder_without_runs_and_several_experiments(judge, tmp_path):
     store = write_mlflow(tmp_path / "mlruns", scores())
     (store / "123").rename(store / "9")
     write_mlflow(store, scores(), experiment="other")
-    with pytest.raises(UserError, match="`experiment` must be one of .*other, digits"):
+    with pytest.raises(UserError, match=r"`experiment` must be one of .*other, digits"):
         judge("mlruns")
     ((found,), _, _) = judge("mlruns", "experiment=other")
     assert found["outcome"] == "supported"
@@ -157,7 +157,7 @@ def test_nan_has_no_score_unless_guessing_is_known(judge, tmp_path):
     assert "activation=tanh: 1 of 6 runs have no acc, 1 diverged" in found["reason"]
     (tmp_path / "claims.yaml").write_text((tmp_path / "claims.yaml").read_text().replace(": acc", ": test/accuracy"))
     named = "rename={acc: test/accuracy}"
-    ((found,), _, printed) = judge(write_csv(tmp_path / "b.csv", changed(3, acc="nan")), named, "guessing=0.5")
+    ((found,), _, _) = judge(write_csv(tmp_path / "b.csv", changed(3, acc="nan")), named, "guessing=0.5")
     assert found["outcome"] != "incomplete"
     assert float(found["control_mean"]) == pytest.approx((0.78 + 0.5 + 0.78 + 0.80 + 0.79 + 0.81) / 6)
     assert "1 of 6" in found["failed"]

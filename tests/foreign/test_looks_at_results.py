@@ -39,7 +39,7 @@ def test_a_declared_further_look_shares_the_error_level(judge, tmp_path):
     results = write_csv(tmp_path / "scores.csv", rows_of(6))
     ((first,), folder, _) = judge(results, "looks=2")
     write_csv(results, rows_of(8)[::-1])  # the order of rows does not matter
-    ((second,), same, printed) = judge(results, "looks=2")
+    ((second,), same, _) = judge(results, "looks=2")
     assert same == folder
     assert json.loads((folder / "manifest.json").read_text())["looks"] == [6, 8]
     assert (first["num_seeds"], second["num_seeds"]) == ("6", "8")
