@@ -174,6 +174,10 @@ REFUSED = [
     ("report nope", ["nope is not there", "outputs/studies/"]),
     ("report .", ["no manifest.json", "outputs/studies/"]),
     ("report /etc/passwd", ["/etc/passwd is a file", "outputs/studies/"]),
+    ("verify", ["ablate verify", "outputs/studies/"]),
+    ("verify nope", ["nope is not there", "with studies or with their records"]),
+    ("verify .", ["holds no study", "with studies or with their records"]),
+    ("verfy outputs", ["did you mean verify"]),
     ("list nope", ["'nope'", "none"]),
     ("list dropuot", ["'dropuot'", "dropout"]),
 ]

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ablate.errors import UserError
+from ablate.judging.verification import verify_study
 from builders.foreign import scores, write_csv
 
 
@@ -15,6 +16,10 @@ def rows_of(num_seeds, offset=0.0):
     return [{**row, "acc": row["acc"] + offset} for row in found]
 
 
+def is_verified(folder):
+    return verify_study(folder).is_ok
+
+
 def test_the_same_file_is_the_same_look(judge, tmp_path):
     results = write_csv(tmp_path / "scores.csv", rows_of(6))
     first, folder, _ = judge(results)
@@ -23,6 +28,7 @@ def test_the_same_file_is_the_same_look(judge, tmp_path):
     assert (again, same) == (first, folder)
     assert (folder / "manifest.json").read_text() == manifest
     assert json.loads(manifest)["looks"] == [6]
+    assert is_verified(folder)
 
 
 def test_further_units_need_a_declared_look(judge, tmp_path):
@@ -43,6 +49,7 @@ def test_a_declared_further_look_shares_the_error_level(judge, tmp_path):
     assert same == folder
     assert json.loads((folder / "manifest.json").read_text())["looks"] == [6, 8]
     assert (first["num_seeds"], second["num_seeds"]) == ("6", "8")
+    assert is_verified(folder)
     assert float(first["level"]) == float(second["level"]) == pytest.approx(0.975)
     write_csv(results, rows_of(10))
     with pytest.raises(UserError, match="2 declared, 2 taken"):
@@ -66,7 +73,7 @@ def test_a_changed_score_is_refused_and_nothing_is_overwritten(judge, tmp_path):
     judge(results)
     before = {path: path.read_bytes() for path in (tmp_path / "outputs").rglob("*.json")}
     write_csv(results, rows_of(6, 0.01))
-    with pytest.raises(UserError, match=r"scores.csv: acc of activation=relu, seed 0, was 0.81 .* is 0\.82.*name=NAME"):
+    with pytest.raises(UserError, match=r"scores.csv: acc of activation=relu, unit 0, was 0.81 .* is 0\.82.*name=NAME"):
         judge(results)
     assert {path: path.read_bytes() for path in (tmp_path / "outputs").rglob("*.json")} == before
     _, folder, _ = judge(results, "name=second")

@@ -65,8 +65,11 @@ def lecture(tuned_study, small_study, judgement_of, tmp_path):
 def test_the_terminal_shows_each_study_and_the_counts(lecture):
     _, judged, _ = lecture
     first, second, last = collection_summary(judged).split("\n\n")
-    assert first.splitlines() == ["Which activation function trains best?", *lines(judged[0])]
-    assert second.splitlines()[1:] == lines(judged[1])
+    title, registered, *verdicts = first.splitlines()
+    assert title == "Which activation function trains best?"
+    assert registered == "registered: no: an earlier version of ablate began this study"
+    assert verdicts == lines(judged[0])
+    assert second.splitlines()[2:] == lines(judged[1])
     assert last == "3 supported, 1 contradicted, 1 no difference, 2 inconclusive"
 
 

@@ -174,7 +174,7 @@ def test_the_report_is_replaced_and_leaves_nothing_beside(tuned_study, tmp_path)
     first = render(results, judgements)
     assert render(results, judgements) == first
     assert {path.name for path in results.folder.iterdir()} == {
-        "report.html", "report.md", "table.csv", "verdicts.csv", "tensorboard", "tensorboard-arms",
+        "report.html", "report.md", "table.csv", "verdicts.csv", "verdicts.json", "tensorboard", "tensorboard-arms",
     }  # fmt: skip
 
 

@@ -55,3 +55,17 @@ def test_all_that_is_missing_is_named(tmp_path):
 def test_defaults_and_unknown_entries(tmp_path):
     found = as_dataclass(Outer, outer(unknown=3), tmp_path)
     assert found == Outer(schema=2, numbers=[1, 0.1], inner=[Inner(name="a")], maybe={"x": None, "y": 3})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    inner: Inner | None
+
+
+def test_a_dataclass_may_be_absent(tmp_path):
+    assert as_dataclass(Holder, {"inner": None}, tmp_path).inner is None
+    assert as_dataclass(Holder, {"inner": {"name": "a"}}, tmp_path).inner == Inner(name="a")
+    with pytest.raises(Unusable, match=r"lacks inner\.name"):
+        as_dataclass(Holder, {"inner": {}}, tmp_path)
+    with pytest.raises(Unusable, match="inner must be a mapping, got 3"):
+        as_dataclass(Holder, {"inner": 3}, tmp_path)

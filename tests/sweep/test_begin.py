@@ -30,14 +30,28 @@ def test_an_arm_that_means_something_else_is_refused(folder):
         begin(changed, folder)
 
 
+CLAIM = {
+    "text": "A.",
+    "form": "greater",
+    "smallest_effect": 0.01,
+    "treatment": {"activation": "relu"},
+    "control": {"activation": "tanh"},
+}
+
+
+def claiming(**changes):
+    return {"claims": {"c": {**CLAIM, **changes}}}
+
+
 def test_claims_are_fixed_before_the_first_run(folder):
     begin(manifest(alpha=0.05), folder)
-    with_claims = manifest(claims={"c": {"text": "A.", "smallest_effect": 0.01}}, alpha=0.05)
     other = folder.with_name("s-1")
-    begin(with_claims, other)
-    begin(manifest(claims={"c": {"text": "Better said.", "smallest_effect": 0.01}}, alpha=0.05), other)
+    begin(manifest(**claiming(), alpha=0.05), other)
+    begin(manifest(**claiming(note="More."), alpha=0.05), other)
     with pytest.raises(ValueError, match=r"other claims \(c: smallest_effect: 0\.02 now, 0\.01 then\)"):
-        begin(manifest(claims={"c": {"text": "A.", "smallest_effect": 0.02}}, alpha=0.05), other)
+        begin(manifest(**claiming(smallest_effect=0.02), alpha=0.05), other)
+    with pytest.raises(ValueError, match=r"other claims \(c: text: 'Better said\.' now, 'A\.' then\)"):
+        begin(manifest(**claiming(text="Better said."), alpha=0.05), other)
     with pytest.raises(ValueError, match=r"begun with other alpha \(0\.1 now, 0\.05 then\)"):
         begin(manifest(alpha=0.1), folder)
     with pytest.raises(ValueError, match=r"begun with other failure_share \(0\.5 now"):

@@ -32,6 +32,7 @@ usage: ablate [KEY=VALUE ...]                train one net; other keys: defaults
                                              run a study: runs, verdicts, report
        ablate report FOLDER                  write the report of a study
        ablate judge FILE --claims CLAIMS     decide claims on other programs' runs
+       ablate verify FOLDER                  check verdicts against the records
        ablate figure NAME [KEY=VALUE ...]    compute and draw a figure
        ablate list [GROUP ...]               describe levels, studies, recipes
 
@@ -167,9 +168,6 @@ def judge_results(words: Sequence[str], where: Sequence[Path]) -> None:
     judge.judge_command(words, where)
 
 
-SUBCOMMANDS = {"list": list_levels, "report": write_report, "figure": figure_command, "judge": judge_results}
-
-
 def is_program_study(words: Sequence[str], where: Sequence[Path]) -> bool:
     """Return whether the command line asks for a study whose runs another program does."""
     if not any(word.startswith("study=") for word in words):
@@ -177,6 +175,24 @@ def is_program_study(words: Sequence[str], where: Sequence[Path]) -> bool:
     from ablate.cli.program_study import has_command
 
     return has_command(words, where)
+
+
+def verify(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate verify FOLDER ...`: see `ablate.cli.verify`; ends with status 1 where something differs."""
+    from ablate.cli.verify import verify_command
+
+    if not verify_command(words, where):
+        console.flush()
+        sys.exit(1)
+
+
+SUBCOMMANDS = {
+    "list": list_levels,
+    "report": write_report,
+    "verify": verify,
+    "judge": judge_results,
+    "figure": figure_command,
+}
 
 
 def compose_and_train() -> None:

@@ -32,7 +32,7 @@ class Plan:
     """A run's identity and folder; for the fields see `ablate.training.record.Record`.
 
     `changed` holds the settings that differ from those of the chosen levels.
-    `sources` is the user's code that the settings name.
+    `sources` is the user's code that the settings name, `data` the hash of the data's content.
     """
 
     arm: str
@@ -43,6 +43,7 @@ class Plan:
     folder: Path
     changed: dict[str, Any]
     sources: list[Source] = field(default_factory=list)
+    data: str = ""
 
     @property
     def group(self) -> str:
@@ -83,7 +84,8 @@ def plan_checked(settings: dict[str, Any], levels: dict[str, str]) -> Plan:
     settings["trainer"]["compile"] = hardware.resolve_compile(settings["trainer"]["compile"])
     settings["trainer"]["threads"] = hardware.resolve_threads(settings["trainer"]["threads"])
     code = sources.find(settings)  # before anything of it is imported
-    identity = fingerprint(settings, make("data", settings["data"]).fingerprint(), sources.as_identity(code))
+    data = make("data", settings["data"]).fingerprint()
+    identity = fingerprint(settings, data, sources.as_identity(code))
     changed = {key: mine for key, (mine, _) in differences(settings, settings_of(tuple(levels.items()))).items()}
     factors = {group: level for group, level in levels.items() if not is_unscientific(f"{group}.")}
     arm = arm_name(factors, defaults, changed)
@@ -97,6 +99,7 @@ def plan_checked(settings: dict[str, Any], levels: dict[str, str]) -> Plan:
         folder=folder,
         changed=changed,
         sources=code,
+        data=data,
     )
 
 
@@ -121,6 +124,7 @@ def variant(
         settings=found.settings,
         folder=found.folder.parent.relative_to(found.settings["output_dir"]).as_posix(),
         sources=[asdict(source) for source in found.sources],
+        data=found.data,
         follows=follows(unresolved, lambda text: OmegaConf.select(OmegaConf.merge(cfg, {"_": text}), "_")),
     )
 

@@ -104,15 +104,15 @@ def do_program_study(words: Sequence[str], where: Sequence[Path], command: str) 
     asked = sort(words)
     (request,) = named_studies(asked.study, asked.profile, asked.changes, asked.overrides, where)
     study, folder = request.study, Path.cwd()
-    assert study.program is not None
+    assert study.foreign is not None
     check_claims(study)
-    find_program(study.program, folder)
-    sources = code_of(study.program, folder)
+    find_program(study.foreign, folder)
+    sources = code_of(study.foreign, folder)
     output_dir = local("output_dir", asked.output_dir)
 
     def resolve(lines: Sequence[str], value: Any) -> Variant:
-        assert study.program is not None
-        return variant(study.program, lines, value, [asdict(source) for source in sources], output_dir)
+        assert study.foreign is not None
+        return variant(study.foreign, lines, value, [asdict(source) for source in sources], output_dir)
 
     options = studies.Options(
         output_dir=output_dir,
@@ -128,9 +128,9 @@ def do_program_study(words: Sequence[str], where: Sequence[Path], command: str) 
     stop = threading.Event()
 
     def run_of(job: Job) -> CommandRun:
-        assert study.program is not None
+        assert study.foreign is not None
         return CommandRun(
-            program=study.program,
+            program=study.foreign,
             variant=job.variant,
             values=values_of(job.variant.overrides),
             seed=job.seed,
@@ -182,8 +182,8 @@ def needed(study: Study, seed: int) -> list[str]:
     """Return the metrics that a run must have: those of the claims, or of a tuning run that of the tuning."""
     if study.tuning and seed >= TUNING_SEED:
         return [study.tuning.metric]
-    assert study.program is not None
-    return list(dict.fromkeys([*(claim.metric for claim in study.asked), *study.program.metrics]))
+    assert study.foreign is not None
+    return list(dict.fromkeys([*(claim.metric for claim in study.asked), *study.foreign.metrics]))
 
 
 def variant(

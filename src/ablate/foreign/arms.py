@@ -72,14 +72,15 @@ class Arms:
     metrics: list[str]
     remarks: list[str]
 
-    def numbered(self, known: Sequence[str] = ()) -> tuple[list[int], list[str]]:
+    def numbered(self, known: Sequence[str] = (), *, may_grow: bool = False) -> tuple[list[int], list[str]]:
         """Return the seed of every unit, and the units' names by seed if they are no seeds themselves.
 
         Args:
             known: the units of an earlier look, which keep their numbers.
+            may_grow: whether units may be added at a further look: they get the next numbers, whatever their names.
         """
         are_seeds = all(u.isascii() and u.isdecimal() and str(int(u)) == u and int(u) < TUNING_SEED for u in self.units)
-        if are_seeds and not known:
+        if are_seeds and not known and not may_grow:
             return sorted(map(int, self.units)), []
         names = [*known, *(unit for unit in self.units if unit not in known)]
         return list(range(len(names))), names

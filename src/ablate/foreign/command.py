@@ -31,6 +31,7 @@ from ablate.foreign.code import code_of
 from ablate.foreign.files import flat
 from ablate.foreign.table import to_number
 from ablate.judging.effects import is_accuracy
+from ablate.storage.dates import utc_now
 from ablate.storage.integrity import remove_temporary, replacing
 from ablate.study.manifest import Variant
 from ablate.study.program import Program, filled, split
@@ -314,6 +315,7 @@ def record_of(run: CommandRun, metrics: dict[str, float | None], diverged: bool,
         environment={"command": run.program.command, **environment(run)},
         sources=[asdict(source) for source in run.sources],
         program=run.program.name,
+        date=utc_now(),
     )
 
 

@@ -78,10 +78,11 @@ def begin_judged(
     folder = folder_of(local("output_dir", options.output_dir), options, table, arms)
     known = read_manifest(folder)
     earlier = known.definition if known else {}
-    definition["seeds"], names = arms.numbered(earlier.get("units", []))
+    numbers, names = arms.numbered(earlier.get("units", []), may_grow=options.looks > 1)
+    definition["seeds"] = earlier.get("seeds", numbers)  # of the first look
     if names:
         definition["units"] = names
-    seeds = dict(zip(names, definition["seeds"], strict=True)) if names else {u: int(u) for u in arms.units}
+    seeds = dict(zip(names, numbers, strict=True)) if names else {u: int(u) for u in arms.units}
     manifest = Manifest(
         name=options.name,
         title=options.title,
@@ -90,7 +91,7 @@ def begin_judged(
         overrides=[],
         command=command,
         arms=[planned(arm, arms, table, options, folder.parent.parent) for arm in arms.arms],
-        looks=[len(definition["seeds"])],
+        looks=[len(numbers)],
     )
     check_claims(manifest.study())  # all that is refused is refused before anything is written
     records = {
@@ -99,12 +100,12 @@ def begin_judged(
         for unit in found.runs
     }
     output_dir = folder.parent.parent
-    check_same_scores(records, output_dir, table)
-    begin(manifest, folder, write=False)
-    manifest = next_look(manifest, known, folder, table) if known else manifest
+    units = {seeds[unit]: unit for unit in arms.units}
+    check_same_scores(records, output_dir, table, units)
+    manifest = next_look(manifest, known, folder, table, units) if known else begin(manifest, folder, write=False)
     write_runs_of(manifest, arms, records, seeds, output_dir)
-    if known is None:
-        manifest = begin(manifest, folder)  # after the records: the runs were there before the claims
+    if known is None:  # registered after the records are there, since the runs were there before the claims
+        manifest = begin(replace(manifest, registration=None), folder)
     write_manifest(manifest, folder)
     return manifest, folder, arms.remarks
 
@@ -153,7 +154,9 @@ def record_of(planned: PlannedArm, arm: ForeignArm, unit: str, seed: int, table:
     )
 
 
-def check_same_scores(records: Mapping[tuple[str, int], Record], output_dir: Path, table: Table) -> None:
+def check_same_scores(
+    records: Mapping[tuple[str, int], Record], output_dir: Path, table: Table, units: Mapping[int, str]
+) -> None:
     """Refuse scores that differ from those that were judged before.
 
     Raises:
@@ -167,36 +170,42 @@ def check_same_scores(records: Mapping[tuple[str, int], Record], output_dir: Pat
         name = next((n for n in names if before.metrics.get(n) != record.metrics.get(n)), "status")
         then, now = before.metrics.get(name, before.status), record.metrics.get(name, record.status)
         raise UserError(
-            f"{table.name}: {name} of {record.arm}, seed {seed}, was {then} when it was judged before and is {now}; "
-            "restore it, or judge the new results under another name (name=NAME) or in another output_dir=FOLDER"
+            f"{table.name}: {name} of {record.arm}, unit {units[seed]}, was {then} when it was judged before and "
+            f"is {now}; restore it, or judge the new results under another name (name=NAME), or in another "
+            "output_dir=FOLDER"
         )
 
 
-def next_look(manifest: Manifest, known: Manifest, folder: Path, table: Table) -> Manifest:
+def next_look(manifest: Manifest, known: Manifest, folder: Path, table: Table, units: Mapping[int, str]) -> Manifest:
     """Return the manifest of a study that was judged before, with units that have been added as its next look.
 
     Raises:
         UserError: units are missing that were there, or the declared looks are used up.
     """
-    then, now = known.definition["seeds"], manifest.definition["seeds"]
-    names = manifest.definition.get("units", [])
-    if gone := [seed for seed in then if seed not in now]:
+    then = known.study().seeds
+    if gone := [seed for seed in then if seed not in units]:
         raise UserError(
-            f"{table.name} had the unit {names[gone[0]] if names else gone[0]} when it was judged before, and lacks it "
+            f"{table.name} had the unit {unit_of(gone[0], known)} when it was judged before, and lacks it "
             "now; restore it, or judge it under another name (name=NAME)"
         )
     begun = begin(manifest, folder, write=False)
-    if added := [seed for seed in now if seed not in then]:
+    if added := [seed for seed in units if seed not in then]:
         looks = manifest.definition.get("looks", 1)
         if len(begun.looks) >= looks:
-            shown = ", ".join(str(names[seed] if names else seed) for seed in added)
+            shown = ", ".join(units[seed] for seed in added)
             raise UserError(
                 f"{table.name} has units that were not there when it was judged before ({shown}): a further look "
                 f"at the data: {looks} declared, {len(begun.looks)} taken. More seeds raise the error level, "
                 "so declare them before the first look (looks=2), or judge all anew under another name (name=NAME)"
             )
-        begun = replace(begun, looks=[*begun.looks, len(now)])
+        begun = replace(begun, looks=[*begun.looks, len(units)])
     return begun
+
+
+def unit_of(seed: int, manifest: Manifest) -> str:
+    """Return the name of a unit of a study that was judged before."""
+    names = manifest.definition.get("units", [])
+    return str(names[seed] if names else seed)
 
 
 def write_runs_of(

@@ -76,7 +76,7 @@ def gather(claim: Claim, results: Results, read: Reader = read_predictions) -> E
     labels = labels_of([arm for cell in cells for arm in cell], results.output_dir, read)
     failures = []
     if depends_on_training(claim.metric):
-        program = results.study.program
+        program = results.study.foreign
         failures = [failures_of([which_trained(arm.records, labels, program) for arm in cell]) for cell in cells]
     found = Evidence(claim=claim, selection=selection, scores=scores, failures=failures)
     if reason := why_missing(cells, results.study) or why_unusable(claim, cells, scores):
@@ -101,7 +101,7 @@ def compare(evidence: Evidence, results: Results, labels: IntArray | None, read:
             return replace(evidence, comparison=comparison, num_images=hits[0].shape[1])
     is_mixture = any(f.is_mixture for f in failures)
     effect = effect_of(
-        claim, scores, resolution(claim, scores, num_images(claim, cells, labels, study.program)), is_mixture
+        claim, scores, resolution(claim, scores, num_images(claim, cells, labels, study.foreign)), is_mixture
     )
-    exposed = exposure(claim, scores, failures, guessing(labels, study.program), study.failure_share)
+    exposed = exposure(claim, scores, failures, guessing(labels, study.foreign), study.failure_share)
     return replace(evidence, comparison=comparison_of(claim, effect, exposed, neither))

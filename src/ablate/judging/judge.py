@@ -34,6 +34,7 @@ from ablate.statistics import (
 )
 from ablate.statistics.effects import FloatArray
 from ablate.study.claim import Claim
+from ablate.study.registration import Registration
 from ablate.study.results import ArmResult, Results
 
 
@@ -109,7 +110,27 @@ def conclude(
         fields["edges"] = tuning.edges(cells)
     if study.fixed is not None:
         fields["edges"] = [arm.label for cell in cells for arm in cell if arm.label in study.fixed.edges]
+    fields |= known_before(claim, cells, results.manifest.registration)
     return Judgement(claim=claim, budget=budget_of([arm for cell in cells for arm in cell]), **fields)
+
+
+def known_before(
+    claim: Claim, cells: Sequence[Sequence[ArmResult]], registration: Registration | None
+) -> dict[str, Any]:
+    """Return whether the claim is post hoc, and how many of its runs had finished when it was registered.
+
+    Args:
+        claim: names the reason that its file gives.
+        cells: the claim's arms.
+        registration: of the study; None where it was begun by an earlier version.
+    """
+    marked = registration.post_hoc.get(claim.name, "") if registration else ""
+    reasons = [claim.post_hoc] * (claim.post_hoc not in marked) + [marked]
+    found: dict[str, Any] = {"post_hoc": "; ".join(reason for reason in reasons if reason)}
+    runs = {(r.fingerprint, r.seed): r.date for cell in cells for arm in cell for r in arm.records.values()}
+    if registration and (k := sum(registration.was_finished(claim.name, *run, date) for run, date in runs.items())):
+        found["finished_before"] = (k, len(runs))
+    return found
 
 
 def positions_of_sides(claim: Claim) -> tuple[list[int], list[int]]:

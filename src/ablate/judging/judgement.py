@@ -103,6 +103,8 @@ class Judgement:
         num_images: test images that decided the claim, where they are the replicates; None where seeds are.
         spread: least and greatest value of a metric in seconds over the runs, in the unit of the estimate.
         num_machines: number of machines on which these runs were made.
+        post_hoc: why the claim does not count as made before its runs, "" where it does.
+        finished_before: (runs that had finished when the claim was registered, runs of the claim); None where none had.
     """
 
     claim: Claim
@@ -140,3 +142,5 @@ class Judgement:
     num_images: int | None = None
     spread: tuple[float, float] | None = None
     num_machines: int | None = None
+    post_hoc: str = ""
+    finished_before: tuple[int, int] | None = None

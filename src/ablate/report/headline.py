@@ -67,10 +67,10 @@ def headlines(results: Results) -> list[Headline]:
     Less is better if the first claim about the metric says "smaller".
     """
     study = results.study
-    if study.program is None:
+    if study.foreign is None:
         return [Headline("test/accuracy")]
     claimed = [claim.metric for claim in study.asked]
-    names = list(dict.fromkeys([*study.program.metrics, *claimed]))
+    names = list(dict.fromkeys([*study.foreign.metrics, *claimed]))
     records = [record for arm in results.arms for record in arm.records.values()]
     if not names:
         names = list(dict.fromkeys(name for record in records for name in record.metrics))[:6]

@@ -59,6 +59,7 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
     """Return what to know when reading a verdict."""
     study, claim = results.study, judgement.claim
     found = [Note(judgement.reason, "warning")] if judgement.reason else []
+    found += [Note(line, "warning") for line in known_before(judgement)]
     found += [Note(why) for why in judgement.unread]
     found += conditions(judgement)
     if judgement.value_sensitive and study.tuning:
@@ -82,6 +83,16 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
         found.append(Note("measured: " + "; ".join(mechanism(claim, m) for m in judgement.mechanisms)))
     if claim.note:
         found.append(Note(claim.note))
+    return found
+
+
+def known_before(judgement: "Judgement") -> list[str]:
+    """Return why a claim is post hoc, and how many of its runs had finished before it was registered."""
+    found = [f"post hoc: {judgement.post_hoc}"] if judgement.post_hoc else []
+    if judgement.finished_before:
+        found.append(
+            "{:,} of {:,} runs were finished before the plan was registered".format(*judgement.finished_before)
+        )
     return found
 
 
@@ -161,6 +172,6 @@ def further(results: Results, judgement: "Judgement") -> Note:
         return Note(
             f"{seeds}, but the {looks} at the data {'is' if results.study.looks == 1 else 'are'} used up", "step"
         )
-    if results.study.program and results.study.program.judged:
-        return Note(f"{seeds}: add their results to {results.study.program.judged} and judge it again", "step")
+    if results.study.foreign and results.study.foreign.judged:
+        return Note(f"{seeds}: add their results to {results.study.foreign.judged} and judge it again", "step")
     return Note(f"{seeds}:", "step", command_with(results, f"extra_seeds={judgement.further_seeds}"))

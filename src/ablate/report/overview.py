@@ -6,11 +6,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ablate.errors import UserError
-from ablate.report.overview_content import DECIDED, Elsewhere, Entry, Part
+from ablate.report.overview_content import DECIDED, POST_HOC, Elsewhere, Entry, Part
 from ablate.report.overview_markdown import to_markdown
 from ablate.report.page import csv_rows, write_report
 from ablate.report.page_level import Judged, Key, all_of, page_level, summarize
-from ablate.report.provenance import progress, unsound
+from ablate.report.provenance import progress, registration_of, unsound
 from ablate.report.rendering import render
 from ablate.report.table import write_text
 from ablate.report.terminal import unusable_lines, verdict_line
@@ -33,6 +33,7 @@ def collection_summary(judged: Judged, summary: str = "") -> str:
         state = progress(results)
         title = (results.study.title or results.study.name) + (f" ({state.sentence()})" * (not state.is_complete))
         lines = [
+            *([f"registered: {registration_of(results)}"] if judgements else []),
             *unsound(results),
             *map(verdict_line, verdict_table(results, judgements)),
             *unusable_lines(results, judgements),
@@ -90,7 +91,7 @@ def write_page(
     found = summarize(judged, confirmed(parts))
     write_text(folder / "verdicts.csv", comma_separated(rows))
     write_text(folder / "report.md", to_markdown(collection, parts, unread, found))
-    content = render("overview.html", collection=collection, page=found, parts=parts, unread=unread)
+    content = render("overview.html", collection=collection, page=found, parts=parts, unread=unread, post_hoc=POST_HOC)
     write_text(path, content)
     return path
 

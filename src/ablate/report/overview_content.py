@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ablate.report.notes import mechanism
 from ablate.report.page_level import AGREEMENTS, CONTRADICTIONS, DIFFERENCES
 from ablate.report.phrases import plural
-from ablate.report.provenance import Progress
+from ablate.report.provenance import Progress, registration_of
 from ablate.report.verdicts import VerdictRow
 from ablate.study.results import Results
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ablate.judging import Judgement
 
 DECIDED = (*DIFFERENCES, *AGREEMENTS)
+POST_HOC = "* post hoc: chosen or changed after its runs had been judged; its error level does not hold"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,11 @@ class Part:
         """The budget of all verdicts, "" where they do not share one."""
         found = {judgement.budget for judgement in self.judgements}
         return found.pop() if len(found) == 1 else ""
+
+    @property
+    def registration(self) -> str:
+        """When the study's plan was registered, and its hash; "" where nothing is claimed."""
+        return registration_of(self.results) if self.entries else ""
 
     @property
     def size(self) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ablate.report.markdown import escaped, plain_cell, without_empty_columns
-from ablate.report.overview_content import Part
+from ablate.report.overview_content import POST_HOC, Part
 from ablate.report.phrases import OUTCOME_STYLES, probability
 from ablate.report.verdicts import answer
 from ablate.study.collection import Collection
@@ -24,6 +24,7 @@ def to_markdown(collection: Collection, parts: Sequence[Part], unread: Sequence[
     lines += [f"Profile: {plain_cell(collection.profile)}" if collection.profile else "", f"**{page['text']}**"]
     lines += [page["rule"], page["errors"]]
     lines.append("; ".join(f"{OUTCOME_STYLES[name].symbol} {OUTCOME_STYLES[name].meaning}" for name in page["seen"]))
+    lines.append(POST_HOC if any(entry.verdict.post_hoc for part in parts for entry in part.entries) else "")
     if unfinished := [part for part in parts if not part.progress.is_complete]:
         states = "; ".join(f"{plain_cell(part.title)}: {part.progress.sentence()}" for part in unfinished)
         lines.append(f"> **Unfinished**: {states}. The rest: `{collection.command}`")
@@ -31,6 +32,7 @@ def to_markdown(collection: Collection, parts: Sequence[Part], unread: Sequence[
     for part in parts:
         facts = [plain_cell(part.budget), part.size, f"[report]({part.folder}/report.md)"]
         lines += [f"## {plain_cell(part.title)}", " · ".join(fact for fact in facts if fact)]
+        lines.append(f"Registered: {part.registration}" if part.registration else "")
         lines.append(markdown(claim_rows(part)) if part.entries else "Nothing was claimed.")
     if unread:
         lines += ["## Not read", "\n".join(f"- {plain_cell(line)}" for line in unread)]
@@ -42,7 +44,7 @@ def glance_rows(parts: Sequence[Part]) -> list[list[str]]:
     """Return head and one row per study: one symbol a claim, and what they come to."""
     rows = [["part", "claims", "verdicts"]]
     for part in parts:
-        symbols = " ".join(entry.verdict.style.symbol for entry in part.entries)
+        symbols = " ".join(entry.verdict.symbol for entry in part.entries)
         rows.append([plain_cell(part.title), symbols, answer(part.judgements)])
     return rows
 
@@ -66,7 +68,7 @@ def claim_rows(part: Part) -> list[list[str]]:
                 "" if part.budget else verdict.judgement.budget,
                 "; ".join(" ".join(measured) for measured in entry.why),
                 claim.published,
-                "; ".join(f"{e.verdict.style.symbol} {e.budget}: {e.verdict.effect}" for e in entry.elsewhere),
+                "; ".join(f"{e.verdict.symbol} {e.budget}: {e.verdict.effect}" for e in entry.elsewhere),
                 "; ".join([*entry.warnings, *([claim.note] if claim.note else [])]),
             ]
         )

@@ -10,13 +10,14 @@ from ablate.report.curves import band, pair_tables
 from ablate.report.headline import headlines
 from ablate.report.markdown import to_markdown
 from ablate.report.notes import failed
-from ablate.report.page_level import cost_sentence, exact_sentence
+from ablate.report.page_level import cost_sentence, exact_sentence, post_hoc_sentence
 from ablate.report.provenance import Rows
 from ablate.report.rendering import render
 from ablate.report.table import study_rows, write_text
 from ablate.report.tensorboard import link_study, write_arm_board
 from ablate.report.verdicts import count_outcomes
 from ablate.study.results import Results
+from ablate.study.verdict_file import write_verdicts
 from ablate.tables import comma_separated
 
 if TYPE_CHECKING:
@@ -27,11 +28,14 @@ CSV_NUMBERS = (
     "outcome", "reason", "treatment", "control", "treatment_mean", "control_mean", "estimate", "low", "high", "level",
     "p", "p_adjusted", "equivalence_p", "equivalence_p_adjusted", "num_seeds", "further_seeds", "sign_flip_p",
     "sign_flip_smallest_p", "improvement", "value_sensitive", "budget", "num_images", "failed",
+    "post_hoc", "finished_before",
 )  # fmt: skip
 
 
 def write_report(results: Results, judgements: "Sequence[Judgement]") -> Path:
-    """Write report.html, report.md, table.csv, verdicts.csv and the views for TensorBoard into the study's folder.
+    """Write report.html, report.md, table.csv, verdicts.csv, verdicts.json and the views for TensorBoard.
+
+    They go into the study's folder.
 
     An unfinished study is reported with the runs that are done.
 
@@ -41,6 +45,8 @@ def write_report(results: Results, judgements: "Sequence[Judgement]") -> Path:
     content = study_content(results, judgements)
     path = results.folder / "report.html"
     write_text(results.folder / "table.csv", comma_separated(study_rows(results)))
+    results.folder.mkdir(parents=True, exist_ok=True)
+    write_verdicts(results, judgements)
     write_text(results.folder / "verdicts.csv", comma_separated(csv_rows(judgements)))
     write_text(results.folder / "report.md", to_markdown(content))
     write_text(path, to_html(results, judgements, content))
@@ -54,7 +60,8 @@ def csv_rows(judgements: "Sequence[Judgement]") -> list[list[str]]:
     rows = [[*CSV_CLAIM, *CSV_NUMBERS]]
     for judgement in judgements:
         values = [getattr(judgement.claim, name) for name in CSV_CLAIM]
-        values += [failed(judgement) if name == "failed" else getattr(judgement, name) for name in CSV_NUMBERS]
+        shown = {"failed": failed(judgement), "finished_before": " of ".join(map(str, judgement.finished_before or ()))}
+        values += [shown[name] if name in shown else getattr(judgement, name) for name in CSV_NUMBERS]
         rows.append(["" if value is None else str(value) for value in values])
     return rows
 
@@ -68,7 +75,9 @@ def to_html(results: Results, judgements: "Sequence[Judgement]", content: StudyC
         "report.html",
         **vars(content),
         counts=count_outcomes(judgements),
-        exact="; ".join(s for s in (cost_sentence(judgements), exact_sentence(judgements)) if s),
+        exact="; ".join(
+            s for s in (cost_sentence(judgements), exact_sentence(judgements), post_hoc_sentence(judgements)) if s
+        ),
         strips={v.number: Markup(effect_plots.strip(v)) for v in verdicts if v.judgement.differences},
         forest=Markup(effect_plots.forest(verdicts)),
         rails=arm_rails(results, content.arms),

@@ -27,7 +27,7 @@ ONE_BUDGET = "contradicted at one budget only"
 RULE = (
     "The headline counts a verdict where the claim's family decides it (Holm) and its q value over this whole page is "
     "at most the error level, and a contradiction about trained nets only where a second budget agrees; exact "
-    "statements are counted apart."
+    "statements and post hoc claims are counted apart."
 )
 
 
@@ -41,7 +41,7 @@ class PageLevel:
         num_tests: claims that are tested.
         expected: families with a false difference to be expected at this look if no claim had any effect, at most.
         q: of each claim that is tested, the q value of the test that its verdict rests on.
-        num_differences: decided differences whose q is at most alpha.
+        num_differences: decided differences whose q is at most alpha, without post hoc claims.
     """
 
     alpha: float
@@ -77,7 +77,7 @@ def page_level(judged: Judged) -> PageLevel:
     }
     alpha = min((results.study.alpha for results, _ in judged), default=0.05)
     families = {(results.study.name, j.claim.family): results for results, j in tested}
-    decided = [key for key, (_, j) in zip(keys, tested, strict=True) if j.outcome in DIFFERENCES]
+    decided = [k for k, (_, j) in zip(keys, tested, strict=True) if j.outcome in DIFFERENCES and not j.post_hoc]
     return PageLevel(
         alpha=alpha,
         num_families=len(families),
@@ -108,7 +108,9 @@ def rests_on_agreement(judgement: "Judgement") -> bool:
 
 def exact_sentence(judgements: "Sequence[Judgement]") -> str:
     """Return how many exact statements (identities) hold, e.g. "23 exact: 19 hold, 4 do not"; "" without any."""
-    exact = Counter(j.outcome for j in judgements if j.claim.form == "identity" and not j.claim.is_timed)
+    exact = Counter(
+        j.outcome for j in judgements if j.claim.form == "identity" and not j.claim.is_timed and not j.post_hoc
+    )
     if not exact:
         return ""
     hold, fail = exact.pop("supported", 0), exact.pop("contradicted", 0)
@@ -119,8 +121,15 @@ def exact_sentence(judgements: "Sequence[Judgement]") -> str:
 
 def cost_sentence(judgements: "Sequence[Judgement]") -> str:
     """Return how many costs in seconds are reported, "" where there is none."""
-    count = sum(j.claim.is_timed for j in judgements)
+    count = sum(j.claim.is_timed and not j.post_hoc for j in judgements)
     return f"{plural(count, 'cost')} in seconds, not judged" if count else ""
+
+
+def post_hoc_sentence(judgements: "Sequence[Judgement]") -> str:
+    """Return the outcomes of post hoc claims, e.g. "2 post hoc: 1 supported, 1 inconclusive"; "" without any."""
+    counts = Counter(j.outcome for j in judgements if j.post_hoc)
+    listed = ", ".join(f"{counts[name]} {name}" for name in OUTCOME_STYLES if counts[name])
+    return f"{counts.total()} post hoc: {listed}" if counts else ""
 
 
 def headline(judged: Judged, level: PageLevel, confirmed: Mapping[Key, bool]) -> dict[str, int]:
@@ -135,7 +144,7 @@ def headline(judged: Judged, level: PageLevel, confirmed: Mapping[Key, bool]) ->
     for results, judgements in judged:
         for j in judgements:
             key = (results.study.name, j.claim.name)
-            if not j.claim.is_tested:
+            if not j.claim.is_tested or j.post_hoc:
                 continue
             if j.outcome in (*DIFFERENCES, *AGREEMENTS) and level.q.get(key, 1.0) > level.alpha:
                 counted[FAMILY_ALONE] += 1
@@ -160,7 +169,7 @@ def summarize(judged: Judged, confirmed: Mapping[Key, bool]) -> dict[str, Any]:
     level = page_level(judged)
     found = headline(judged, level, confirmed)
     counts = {name: found[name] for name in dict.fromkeys((*OUTCOME_STYLES, *found)) if found.get(name)}
-    apart = (cost_sentence(all_of(judged)), exact_sentence(all_of(judged)))
+    apart = (f(all_of(judged)) for f in (cost_sentence, exact_sentence, post_hoc_sentence))
     exact, measured = "; ".join(s for s in apart if s), sum(found.values())
     listed = ", ".join(f"{count} {name}" for name, count in counts.items())
     return {

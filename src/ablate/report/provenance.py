@@ -108,8 +108,15 @@ def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[s
         rows.append(("Claims", f"only {', '.join(study.only)}; the study's other claims were not tested"))
     if judgements:
         looks = f"look {results.look} of {study.looks}"
+        rows.append(("Registered", registration_of(results)))
         rows.append(("Error level", f"{study.alpha:g} a family of claims (Holm) over all looks; this is {looks}"))
     return rows
+
+
+def registration_of(results: Results) -> str:
+    """Return when the study's plan was registered, and its hash."""
+    registration = results.manifest.registration
+    return registration.sentence() if registration else "no: an earlier version of ablate began this study"
 
 
 def as_tuned_before(fixed: Fixed, labels: Sequence[str]) -> str:
@@ -124,8 +131,8 @@ def as_tuned_before(fixed: Fixed, labels: Sequence[str]) -> str:
 
 def budget(results: Results) -> str:
     """Return net, data and epochs where all arms share them."""
-    if results.study.program:
-        return f"runs of {results.study.program.name}"
+    if results.study.foreign:
+        return f"runs of {results.study.foreign.name}"
     variants = [arm.planned.variants[0] for arm in results.arms]
     nets, data = ({variant.levels.get(group) for variant in variants} for group in ("net", "data"))
     epochs = {variant.settings.get("trainer", {}).get("epochs") for variant in variants}
@@ -157,9 +164,9 @@ def failures(results: Results) -> Rows:
 
 def diverged_as(results: Results) -> str:
     """Return how runs that diverged are scored."""
-    if results.study.program is None:
+    if results.study.foreign is None:
         return "diverged: the loss was no longer finite; scored as guessing"
-    known = results.study.program.guessing is not None
+    known = results.study.foreign.guessing is not None
     return f"diverged: a metric is not finite; {'its accuracy is that of guessing' if known else 'it has no score'}"
 
 

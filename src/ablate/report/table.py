@@ -91,12 +91,12 @@ def study_rows(results: Results) -> list[list[str]]:
         values = first.values(list(arm.records.values()))
         return (1 if first.minimize else -1) * statistics.fmean(values) if values else math.inf
 
-    rows = [["arm", *(program_head(results) if study.program else HEAD), FAILED]]
+    rows = [["arm", *(program_head(results) if study.foreign else HEAD), FAILED]]
     rows[0] += [study.nuisance] if study.nuisance else []
     for arm in sorted(results.arms, key=rank):
         runs = list(arm.records.values())
         value = [tuned_value(arm, study)] if study.nuisance else []
-        own = program_cells(results, runs) if study.program else cells(runs)
+        own = program_cells(results, runs) if study.foreign else cells(runs)
         rows.append([arm.label, *own, failed_runs(results, arm), *value])
     return rows
 
@@ -145,7 +145,7 @@ def failed_runs(results: Results, arm: ArmResult) -> str:
     if not arm.records:
         return ""
     labels = labels_of([arm], results.output_dir, read_predictions)
-    found = failures_of([which_trained(arm.records, labels, results.study.program)])
+    found = failures_of([which_trained(arm.records, labels, results.study.foreign)])
     return f"{found.failed} of {found.total}, ≤ {100 * found.at_most:.0f} %"
 
 

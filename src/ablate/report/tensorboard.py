@@ -5,7 +5,7 @@
 | <scalar>/mean, /lower, /upper | mean over seeds, pointwise 95 % t interval, of the history's scalars | epoch |
 | final/<metric> | mean over seeds of a final metric; what the HParams page shows, one row per arm | - |
 | runs | text: how many runs have finished, and which means are over fewer of them | - |
-| verdicts, answer | the claims' verdicts as text, in the run "study" | - |
+| verdicts, answer, registration | the claims' verdicts and the plan's date and hash as text, in the run "study" | - |
 
 The run "study" also holds the layout of the custom scalars page, whose margin charts show the bands. TensorBoard's own
 writer is used: torch's needs seconds to import.
@@ -19,7 +19,8 @@ from ablate.config.overrides import text
 from ablate.report.curves import averaged_over, band, history
 from ablate.report.links import folder_names, link_runs
 from ablate.report.markdown import verdict_rows
-from ablate.report.provenance import progress, records_of, unsound
+from ablate.report.notes import known_before
+from ablate.report.provenance import progress, records_of, registration_of, unsound
 from ablate.report.verdicts import answer, verdict_table
 from ablate.study.results import ArmResult, Results
 from ablate.tables import markdown
@@ -179,7 +180,9 @@ def write_study(
         )
         if judgements:
             rows = verdict_rows(verdict_table(results, judgements))
-            add(writer, text_summary("verdicts", markdown([row[:5] for row in rows])))
+            add(writer, text_summary("registration", registration_of(results)))
+            reasons = [f"- {number}: {line}" for number, j in enumerate(judgements, 1) for line in known_before(j)]
+            add(writer, text_summary("verdicts", "\n".join([markdown([row[:5] for row in rows]), "", *reasons])))
     finally:
         writer.close()
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ablate.report.notes import failed
-from ablate.report.provenance import REMADE, records_of, unsound
+from ablate.report.notes import failed, known_before
+from ablate.report.provenance import REMADE, records_of, registration_of, unsound
 from ablate.report.table import arm_rows, shown_rows
 from ablate.report.verdicts import VerdictRow, answer, verdict_table
 from ablate.study.manifest import coinciding, same_runs
@@ -23,7 +23,7 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
     records = records_of(results)
     if not records:
         parts = ["no run has finished yet"]
-    elif results.study.program:
+    elif results.study.foreign:
         parts = [aligned(shown_rows(results))]
     else:
         parts = [aligned(arm_rows(records, len(results.study.seeds)))]
@@ -33,6 +33,7 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
     if judgements:
         parts.append("\n".join(map(verdict_line, verdict_table(results, judgements))))
         parts.append(answer(judgements))
+        parts.append(f"registered: {registration_of(results)}")
     if lines := unusable_lines(results, judgements):
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
@@ -51,6 +52,7 @@ def verdict_line(verdict: VerdictRow) -> str:
     interval = "" if judgement.spread else verdict.interval
     shown = f"  {verdict.effect} {interval}".rstrip() if verdict.effect not in ("", "–") else ""
     more = f"  ({judgement.reason})" if judgement.reason else ""
+    more += "".join(f"  ({line})" for line in known_before(judgement))
     if any(side.failed for side in judgement.trained) or judgement.outcome.endswith("if trained"):
         more += f"  ({failed(judgement)})"
     if judgement.further_seeds:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ablate.config.overrides import text
 from ablate.report.notes import Note, failed, notes, spread
-from ablate.report.page_level import cost_sentence, exact_sentence
+from ablate.report.page_level import cost_sentence, exact_sentence, post_hoc_sentence
 from ablate.report.phrases import (
     OUTCOME_STYLES,
     OutcomeStyle,
@@ -61,8 +61,18 @@ class VerdictRow:
 
     @property
     def marked(self) -> str:
-        """Symbol and outcome."""
-        return f"{self.style.symbol} {self.judgement.outcome}"
+        """Symbol and outcome, and whether the claim is post hoc."""
+        return f"{self.style.symbol} {self.judgement.outcome}{self.post_hoc}"
+
+    @property
+    def symbol(self) -> str:
+        """The outcome's symbol, with an asterisk where the claim is post hoc."""
+        return f"{self.style.symbol}{'*' if self.judgement.post_hoc else ''}"
+
+    @property
+    def post_hoc(self) -> str:
+        """The mark of a claim that was not made before its runs, "" for others."""
+        return ", post hoc" if self.judgement.post_hoc else ""
 
     @property
     def p(self) -> str:
@@ -104,15 +114,18 @@ def verdict_row(results: Results, judgement: "Judgement", number: int) -> Verdic
 
 
 def answer(judgements: "Sequence[Judgement]") -> str:
-    """Return the counts of outcomes in one sentence, e.g. "3 supported, 1 contradicted; 2 exact: 2 hold, 0 do not"."""
+    """Return the counts of outcomes in one sentence, e.g. "3 supported, 1 contradicted; 2 exact: 2 hold, 0 do not".
+
+    Post hoc claims are counted apart.
+    """
     counts = ", ".join(f"{count} {outcome}" for outcome, count in count_outcomes(judgements).items() if count)
-    parts = (counts, cost_sentence(judgements), exact_sentence(judgements))
+    parts = (counts, cost_sentence(judgements), exact_sentence(judgements), post_hoc_sentence(judgements))
     return "; ".join(part for part in parts if part) or "nothing was claimed"
 
 
 def count_outcomes(judgements: "Sequence[Judgement]") -> dict[str, int]:
-    """Return how often each outcome occurs among the claims that a test decides, 0 included."""
-    counts = Counter(judgement.outcome for judgement in judgements if judgement.claim.is_tested)
+    """Return how often each outcome occurs among the claims that a test decides, 0 included; not the post hoc ones."""
+    counts = Counter(j.outcome for j in judgements if j.claim.is_tested and not j.post_hoc)
     return {outcome: counts[outcome] for outcome in OUTCOME_STYLES}
 
 

@@ -16,7 +16,8 @@ def as_dataclass(kind: type[T], content: Mapping[str, Any], path: Path) -> T:
     """Return `content` as a `kind`, including nested dataclasses.
 
     Args:
-        kind: a dataclass of str, int, float, bool, None, unions of these, Any, and lists, dicts, dataclasses of them.
+        kind: a dataclass of str, int, float, bool, None, unions of these, Any, and lists, dicts, dataclasses of them;
+            also a dataclass, a list or a dict in a union with None.
         content: as read from JSON or YAML; entries that are no field of `kind` are ignored.
         path: of the file, for the message.
 
@@ -70,6 +71,9 @@ def _value(hint: Any, value: Any, path: Path, where: str) -> Any:
         return value
     if is_dataclass(hint) and isinstance(hint, type):
         return _dataclass(hint, value, path, where)
+    if origin in (Union, types.UnionType) and scalars is None and type(None) in arguments:
+        (present,) = (argument for argument in arguments if argument is not type(None))
+        return None if value is None else _value(present, value, path, where)
     if origin is list and isinstance(value, list):
         if _all_are(value, arguments[0]):
             return value

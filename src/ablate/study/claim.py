@@ -45,6 +45,7 @@ class Claim:
         source: where the sentence comes from.
         published: what the literature found, with its source; empty where nothing verified is known.
         note: what else to know when reading the verdict.
+        post_hoc: why the claim does not count as made before its runs, "" where it does; marks its verdict.
         explained_by: diagnostics that show the mechanism, keys of `Record.metrics`, shown beside the verdict.
         figure: name of the figure that shows it, see `ablate figure`; "" for none.
         file: stem of the claim file that it stands in, "" for one that stands in the study file.
@@ -72,6 +73,7 @@ class Claim:
     source: str = ""
     published: str = ""
     note: str = ""
+    post_hoc: str = ""
     explained_by: list[str] = field(default_factory=list)
     figure: str = ""
     file: str = ""

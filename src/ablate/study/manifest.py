@@ -14,6 +14,7 @@ from typing import Any
 from ablate.errors import Unusable, UserError
 from ablate.storage.integrity import read_json, write_json
 from ablate.study.claim import Axes
+from ablate.study.registration import Registration, plan_of
 from ablate.study.study import Arm, Study, parse
 from ablate.training.identity import differences
 from ablate.training.sources import Source, edited, keep
@@ -35,6 +36,7 @@ class Variant:
         folder: of its runs, relative to the output folder.
         sources: see `record.Record`; their text is kept beside the manifest, in sources/<path>.
         follows: the keys that each interpolated setting names, see `declaration.follows`.
+        data: hash of the content of the data; "" in manifests of earlier versions.
     """
 
     value: Any
@@ -46,6 +48,7 @@ class Variant:
     folder: str
     sources: list[dict[str, Any]] = field(default_factory=list)
     follows: dict[str, list[str]] = field(default_factory=dict)
+    data: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,7 @@ class Manifest:
         command: the command line that started the study.
         arms: in the study's order.
         looks: number of report seeds at each look so far, the present one last.
+        registration: of its plan before the first run; None in manifests of earlier versions.
     """
 
     schema: int = SCHEMA_VERSION
@@ -85,6 +89,7 @@ class Manifest:
     command: str
     arms: list[PlannedArm]
     looks: list[int]
+    registration: Registration | None = None
 
     def study(self) -> Study:
         """Return the study, with the seeds of the present look."""
@@ -93,6 +98,10 @@ class Manifest:
         while len(seeds) < self.looks[-1]:
             seeds.append(max(seeds) + 1)
         return Study(**{**{name: getattr(study, name) for name in study.__dataclass_fields__}, "seeds": seeds})
+
+    def plan(self) -> dict[str, Any]:
+        """Return the plan of the study, see `registration.plan_of`."""
+        return plan_of(parse(self.name, self.definition), self.arms)
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
@@ -198,7 +207,7 @@ def check_validated(study: Study, arms: Sequence[PlannedArm]) -> None:
     Raises:
         UserError: names the arm and what needs them: the tuning, or the claim about val/...
     """
-    if study.program:
+    if study.foreign:
         return  # what it measures on is known to the program alone
     needs = ["`study.tuning`"] if study.tuning else []
     about = {claim.name: (claim.metric, *claim.explained_by) for claim in study.asked}

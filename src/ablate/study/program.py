@@ -36,7 +36,6 @@ KEYS = (
     "guessing",
     "test_images",
     "metrics",
-    "units",
 )
 
 
@@ -53,7 +52,6 @@ class Program:
         guessing: accuracy of guessing, in (0, 1); None where it is not known: then no run counts as failed.
         test_images: number of images that test/... is measured on; None where it is not known.
         metrics: that tables show besides those of claims, the most important first.
-        units: names of the units by which runs are paired, by seed; empty where the seeds are their names.
     """
 
     command: str = ""
@@ -64,7 +62,6 @@ class Program:
     guessing: float | None = None
     test_images: int | None = None
     metrics: list[str] = field(default_factory=list)
-    units: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if bool(self.command.strip()) == bool(self.judged):

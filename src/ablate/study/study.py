@@ -123,6 +123,8 @@ class Arm:
 class Study:
     """See the module; `name` is the file's stem, `title` and `source` its first comment lines.
 
+    `foreign` is the other program that makes the runs, None where ablate trains.
+
     `only` names the claims to judge, with their arms; by default all. The error level of a family is still shared by
     all its claims, so that asking for one alone makes no verdict easier to reach.
 
@@ -146,7 +148,7 @@ class Study:
     only: list[str] = field(default_factory=list)
     profile: str = ""
     seconds_a_run: float | None = None
-    program: Program | None = None
+    foreign: Program | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds or min(self.seeds) < 0:
@@ -171,16 +173,16 @@ class Study:
         what = "tuning" if self.tuning else "fixed"
         if self.nuisance and any(self.nuisance in axes for grid in self.grids for axes in grid.values()):
             raise UserError(f"`{what}.key` {self.nuisance} is an axis of the grids too; drop it from one of them")
-        if self.program is None and self.tuning and (self.tuning.metric != "val/accuracy" or self.tuning.minimize):
+        if self.foreign is None and self.tuning and (self.tuning.metric != "val/accuracy" or self.tuning.minimize):
             raise UserError(
                 "`tuning.metric` must be val/accuracy, and `tuning.minimize` false, where ablate trains, got "
                 f"{self.tuning.metric} and {str(self.tuning.minimize).lower()}"
             )
-        if self.program and self.program.command:
+        if self.foreign and self.foreign.command:
             axes_and_tuned = [*dict.fromkeys(key for grid in self.grids for axes in grid.values() for key in axes)]
             axes_and_tuned += [self.nuisance] if self.nuisance else []
             shared = [key for key in map(key_of, self.base) if key not in axes_and_tuned]
-            check_settings(self.program, axes_and_tuned, shared)
+            check_settings(self.foreign, axes_and_tuned, shared)
         known = [claim.name for claim in self.claims]
         if any(name not in known for name in self.only):
             raise UserError(f"`study.only` must name claims of study {self.name} ({', '.join(known)}), got {self.only}")
@@ -295,8 +297,9 @@ def parse(name: str, content: Mapping[str, Any], title: str = "", source: str = 
     for key, kind in (("tuning", Tuning), ("fixed", Fixed)):
         if key in parts:
             parts[key] = _build(kind, f"study.{key}", "", parts[key])
+    parts.pop("units", None)  # the names of the seeds of judged results
     if own := {key: parts.pop(key) for key in PROGRAM_KEYS if key in parts}:
-        parts["program"] = Program(**own)
+        parts["foreign"] = Program(**own)
     parts["claims"] = [
         _build(Claim, "claim", f"claim {key!r}", {"name": key, **value}) for key, value in parts["claims"].items()
     ]

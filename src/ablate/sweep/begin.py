@@ -1,6 +1,7 @@
-"""Begin studies: their folders, what may not change after the first run, and further looks."""
+"""Begin studies: their folders and registration, what may not change after the first run, and further looks."""
 
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 from ablate.config.overrides import key_of
 from ablate.errors import UserError
 from ablate.storage.paths import named_folder, safe_name
+from ablate.study.earlier import Found, earlier_studies, examine
 from ablate.study.manifest import Manifest, PlannedArm, Variant, check_unchanged, read_manifest, write_manifest
+from ablate.study.registration import registered
 from ablate.study.results import collect, missing_runs
 from ablate.study.study import Study
 from ablate.training.directory import agree_on_folder
@@ -17,7 +20,8 @@ from ablate.training.identity import is_unscientific
 
 # What decides the verdicts but not the runs: fixed before the first run.
 DECIDING = ("claims", "alpha", "failure_share", "looks")
-PROSE = ("text", "source", "published", "note", "explained_by", "figure", "file")
+PROSE = ("source", "published", "note", "post_hoc", "explained_by", "figure", "file")
+SENTENCE = "text"
 ESTIMATE = "seconds_a_run"  # how long a run takes; decides nothing
 Started = tuple[Manifest, Path]  # of a study, and its folder
 
@@ -62,31 +66,94 @@ def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool
     if known is not None:
         check_unchanged(manifest.arms, known, folder)
         for key in DECIDING:
-            if (now := deciding(manifest, key)) != (then := deciding(known, key)):
+            free = () if known.registration else (SENTENCE,)  # earlier versions let sentences change
+            if (now := deciding(manifest, key, free)) != (then := deciding(known, key, free)):
                 raise UserError(
                     f"{folder} was begun with other {key} ({changes(then, now)}), and what is claimed is fixed "
-                    "before the first run; undo the change, or copy the study under another name (its runs are shared)"
+                    "before the first run; undo the change, or copy the study under another name: its runs are shared, "
+                    "and claims that are changed after these were judged are marked as post hoc"
                 )
-        manifest = replace(manifest, looks=known.looks)
+        manifest = replace(manifest, looks=known.looks, registration=known.registration)
     if extra_seeds < 0:
         raise UserError(f"`extra_seeds` must be at least 0, got {extra_seeds}")
+    manifest = register(manifest, folder)
     if extra_seeds:
-        study = manifest.study()
-        unfinished = known is None or next(missing_runs(collect(manifest, folder)), None) is not None
-        added = [b - a for a, b in itertools.pairwise(manifest.looks)]
-        if unfinished and added[-1:] == [extra_seeds]:
-            return manifest
-        if unfinished:
-            raise UserError("`extra_seeds` adds to a finished study, and runs are missing; finish it without first")
-        if len(manifest.looks) >= study.looks:
-            raise UserError(
-                f"study {study.name} declares {study.looks} looks at its data and has had them all, so more seeds "
-                "would raise the error level; declare more with study.looks=... before the first run"
-            )
-        manifest = replace(manifest, looks=[*manifest.looks, manifest.looks[-1] + extra_seeds])
+        manifest = with_further_look(manifest, folder, extra_seeds, is_new=known is None)
     if write:
         write_manifest(manifest, folder)
     return manifest
+
+
+def register(manifest: Manifest, folder: Path) -> Manifest:
+    """Return the manifest with its plan registered, and with the looks that earlier studies have had at its runs.
+
+    A manifest that is registered stays so; marks "post hoc" that its claims have got since are added.
+
+    Args:
+        manifest: of the study.
+        folder: of the study.
+
+    Raises:
+        UserError: this would be a further look at the runs of an earlier study, which was not declared.
+    """
+    if manifest.registration is not None:
+        given = {claim.name: claim.post_hoc for claim in manifest.study().claims if claim.post_hoc}
+        marks = {**given, **manifest.registration.post_hoc}
+        return replace(manifest, registration=replace(manifest.registration, post_hoc=marks))
+    earlier, unread = earlier_studies(manifest, folder)
+    for line in unread:
+        print(line, file=sys.stderr)
+    found = examine(manifest, earlier, folder.parent.parent)
+    own = registered(manifest.plan(), since=found.since, finished=found.finished, post_hoc=found.post_hoc)
+    looks = sorted({*found.looks, *manifest.looks})
+    check_looks(manifest, looks, found)
+    return replace(manifest, looks=looks, registration=own)
+
+
+def check_looks(manifest: Manifest, looks: Sequence[int], found: Found) -> None:
+    """Refuse a look at the runs of an earlier study that was not declared.
+
+    Raises:
+        UserError: names the study, its looks, and what to do instead.
+    """
+    study = manifest.study()
+    if len(looks) <= study.looks or not found.looks:
+        return
+    num_seeds, first = max(looks), max(study.seeds) + 1
+    had = " and ".join(map(str, sorted(found.looks)))
+    by = ", ".join(sorted(set(found.looks.values())))
+    fresh = ",".join(map(str, range(first, first + num_seeds)))
+    raise UserError(
+        f"study {study.name} declares {study.looks} looks at its data, and its claims have been judged with {had} of "
+        f"these seeds (in {by}), so {num_seeds} seeds would be look {len(looks)}; take seeds that no study has judged: "
+        f"'study.seeds=[{fresh}]'; or declare the look now, which marks the claims as post hoc: "
+        f"study.looks={len(looks)}"
+    )
+
+
+def with_further_look(manifest: Manifest, folder: Path, extra_seeds: int, *, is_new: bool) -> Manifest:
+    """Return the manifest with more seeds, as its next declared look; see `begin`.
+
+    Raises:
+        UserError: the last look is not finished, or there is none left.
+    """
+    study = manifest.study()
+    unfinished = is_new or next(missing_runs(collect(manifest, folder)), None) is not None
+    added = [b - a for a, b in itertools.pairwise(manifest.looks)]
+    if unfinished and added[-1:] == [extra_seeds]:
+        return manifest
+    if unfinished:
+        raise UserError("`extra_seeds` adds to a finished study, and runs are missing; finish it without first")
+    if len(manifest.looks) >= study.looks:
+        raise UserError(
+            f"study {study.name} declares {study.looks} looks at its data and has had them all, so more seeds "
+            "would raise the error level; declare more with study.looks=... before the first run"
+        )
+    further = replace(manifest, looks=[*manifest.looks, manifest.looks[-1] + extra_seeds])
+    found = examine(further, earlier_studies(further, folder)[0], folder.parent.parent)
+    looks = sorted({*found.looks, *further.looks})
+    check_looks(further, looks, found)
+    return replace(further, looks=looks)
 
 
 def begin_all(planned: "Sequence[Started]", extra_seeds: int = 0, *, write: bool = True) -> "list[Started]":
@@ -94,19 +161,15 @@ def begin_all(planned: "Sequence[Started]", extra_seeds: int = 0, *, write: bool
 
     A study without a claim that needs a test (its claims are identities) gets no further seeds: it takes no looks.
     """
-
-    def each(write: bool) -> "list[Started]":
-        found = []
-        for manifest, folder in planned:
-            tested = len(planned) == 1 or any(claim.form != "identity" for claim in manifest.study().claims)
-            found.append((begin(manifest, folder, extra_seeds * tested, write=write), folder))
-        return found
-
-    planned = share_folders(planned, lambda folder, _: folder)
-    each(write=False)
+    found = []
+    for manifest, folder in share_folders(planned, lambda folder, _: folder):
+        tested = len(planned) == 1 or any(claim.form != "identity" for claim in manifest.study().claims)
+        found.append((begin(manifest, folder, extra_seeds * tested, write=False), folder))
     if write:
-        planned = share_folders(planned, agree_on_folder)
-    return each(write)
+        found = share_folders(found, agree_on_folder)
+        for manifest, folder in found:
+            write_manifest(manifest, folder)
+    return found
 
 
 def share_folders(planned: "Sequence[Started]", place: Callable[[Path, str], Path]) -> "list[Started]":
@@ -134,12 +197,12 @@ def share_folders(planned: "Sequence[Started]", place: Callable[[Path, str], Pat
     return found
 
 
-def deciding(manifest: Manifest, key: str) -> Any:
-    """Return a part of a study's definition without the text for readers (`PROSE`)."""
+def deciding(manifest: Manifest, key: str, free: Sequence[str] = ()) -> Any:
+    """Return a part of a study's definition without the text for readers (`PROSE`) and the fields in `free`."""
     value = manifest.definition.get(key)
     if key != "claims" or not value:
         return value
-    return {name: {k: v for k, v in claim.items() if k not in PROSE} for name, claim in value.items()}
+    return {name: {k: v for k, v in claim.items() if k not in (*PROSE, *free)} for name, claim in value.items()}
 
 
 def changes(then: Any, now: Any) -> str:

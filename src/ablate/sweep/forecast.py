@@ -26,6 +26,9 @@ def study_overview(results: Results, *, with_arms: bool = True) -> str:
         lines.append(f"{study.fixed.key} of {known} of {len(results.arms)} arms as tuned before ({source})")
     else:
         lines.append("nothing is tuned: every arm has the settings of its overrides")
+    if (plan := results.manifest.registration) and study.asked:
+        lines.append(f"SHA-256 of the plan: {plan.sha256}")
+        lines += [f"post hoc: {name}: {reason}" for name, reason in plan.post_hoc.items()]
     for arm in results.arms if with_arms else ():
         planned = len(arm.tuning) * len(study.tuning_seeds)
         tuned = f", {sum(map(len, arm.tuning))} of {planned} tuning" if study.tuning else ""

@@ -54,6 +54,7 @@ class Record:
         predictions: SHA-256 of predictions.npz, to detect a damaged file or one of another run; "" if unknown.
         program: the command, or the file of results, where another program made the run: its metrics are those that
             the program names, a metric that is not finite is None, and what is not known of the run is 0 or empty.
+        date: when the run finished, see `storage.dates`; "" in records of earlier versions.
     """
 
     schema: int = SCHEMA_VERSION
@@ -72,6 +73,7 @@ class Record:
     sources: list[dict[str, Any]] = field(default_factory=list)
     predictions: str = ""
     program: str = ""
+    date: str = ""
 
     @property
     def non_finite(self) -> float:

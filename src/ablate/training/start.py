@@ -14,6 +14,7 @@ from ablate.data.dataset import Dataset
 from ablate.errors import Unusable, UserError
 from ablate.nets import Net
 from ablate.seeding import global_generators
+from ablate.storage.dates import utc_now
 from ablate.storage.integrity import cannot_write, remove_temporary
 from ablate.training import hardware, sources
 from ablate.training.callbacks import CHECKPOINT_NAME, Checkpoint, Progress
@@ -170,6 +171,7 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
         environment=hardware.environment(run.device, run.precision, run.threads, sources.files(run.sources)),
         sources=[asdict(source) for source in run.sources],
         predictions=predictions,
+        date=utc_now(),
     )
     write_record(record, folder)
     checkpoint.path.unlink(missing_ok=True)

@@ -1,0 +1,79 @@
+"""Pack the records of a study, or of a collection of studies, beside its committed pages, for `ablate verify TARGET`.
+
+Usage: python scripts/pack_records.py outputs/studies/lecture-quick-1a2b3c4d docs/lecture
+
+Writes TARGET/records.tar.gz: manifests with their registrations, verdicts, and the record and predictions of every
+finished run; and the SHA-256 of the Markdown pages and tables in TARGET, so run it after scripts/keep_report.py.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from ablate.judging.verification import verify_study
+from ablate.report.pages import PAGES_NAME, write_pages
+from ablate.storage.archive import pack
+from ablate.study.collection import COLLECTION_NAME, read_collection
+from ablate.study.manifest import MANIFEST_NAME, read_manifest
+from ablate.study.results import collect
+from ablate.study.verdict_file import VERDICTS_NAME
+from ablate.training.record import PREDICTIONS_NAME, RECORD_NAME
+
+ARCHIVE_NAME = "records.tar.gz"
+
+
+def files_of(folder: Path) -> Iterator[Path]:
+    """Yield the files that verify a study: its own, and those of its finished runs."""
+    yield from (folder / MANIFEST_NAME, folder / VERDICTS_NAME)
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    results = collect(manifest, folder)
+    for arm in results.arms:
+        tuned = zip(arm.planned.variants, arm.tuning, strict=True) if arm.tuning else ()
+        chosen = [(arm.chosen, arm.records)] if arm.chosen else []
+        for variant, records in [*tuned, *chosen]:
+            for seed in records:
+                home = results.output_dir / variant.folder / f"seed-{seed}"
+                yield from (path for name in (RECORD_NAME, PREDICTIONS_NAME) if (path := home / name).exists())
+
+
+def pack_studies(folder: Path, target: Path) -> Path:
+    """Write the archive and return its path.
+
+    Args:
+        folder: of a study or a collection.
+        target: of the committed pages.
+
+    Raises:
+        SystemExit: there is no study, or one of them does not verify.
+    """
+    collection = read_collection(folder)
+    studies = [folder.parent / name for name in collection.folders] if collection else [folder]
+    paths = [folder / COLLECTION_NAME] if collection else []
+    for study in studies:
+        if not (study / MANIFEST_NAME).exists():
+            raise SystemExit(f"{study} holds no study")
+        if not verify_study(study).is_ok:
+            raise SystemExit(f"{study} does not verify; what differs: ablate verify {study}")
+        paths += files_of(study)
+    target.mkdir(parents=True, exist_ok=True)
+    root = folder.parent.parent
+    pages = write_pages(target, root / PAGES_NAME)
+    try:
+        pack([*paths, pages], root, target / ARCHIVE_NAME)
+    finally:
+        pages.unlink()
+    return target / ARCHIVE_NAME
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("target", type=Path)
+    args = parser.parse_args()
+    archive = pack_studies(args.folder.resolve(), args.target)
+    print(f"{archive}: {archive.stat().st_size / 2**20:.1f} MiB; to check it: ablate verify {args.target}")
+
+
+if __name__ == "__main__":
+    main()
