@@ -125,9 +125,13 @@ def test_a_folder_without_runs_and_several_experiments(judge, tmp_path):
 
 def test_missing_seeds_make_the_claim_incomplete_by_name(judge, tmp_path):
     rows = [row for row in changed(None) if (row["activation"], row["seed"]) != ("tanh", 2)]
-    ((found,), _, _) = judge(write_csv(tmp_path / "scores.csv", rows))
+    ((found,), folder, _) = judge(write_csv(tmp_path / "scores.csv", rows))
     assert found["outcome"] == "incomplete"
     assert "activation=tanh: 1 of 6 runs are missing" in found["reason"]
+    for name in ("report.html", "report.md"):
+        assert "scores.csv lacks the rest: add their results and judge it again" in " ".join(
+            (folder / name).read_text(encoding="utf-8").split()
+        )
 
 
 def test_runs_that_failed_are_named_and_a_repetition_counts(judge, tmp_path):
@@ -157,10 +161,33 @@ def test_nan_has_no_score_unless_guessing_is_known(judge, tmp_path):
     assert "activation=tanh: 1 of 6 runs have no acc, 1 diverged" in found["reason"]
     (tmp_path / "claims.yaml").write_text((tmp_path / "claims.yaml").read_text().replace(": acc", ": test/accuracy"))
     named = "rename={acc: test/accuracy}"
-    ((found,), _, _) = judge(write_csv(tmp_path / "b.csv", changed(3, acc="nan")), named, "guessing=0.5")
+    ((found,), folder, _) = judge(write_csv(tmp_path / "b.csv", changed(3, acc="nan")), named, "guessing=0.5")
     assert found["outcome"] != "incomplete"
     assert float(found["control_mean"]) == pytest.approx((0.78 + 0.5 + 0.78 + 0.80 + 0.79 + 0.81) / 6)
     assert "1 of 6" in found["failed"]
+    assert "diverged: a metric is not finite; its accuracy is that of guessing" in (folder / "report.md").read_text()
+
+
+def test_the_predictions_of_another_program_are_not_looked_for(judge, tmp_path):
+    (tmp_path / "claims.yaml").write_text((tmp_path / "claims.yaml").read_text().replace(": acc", ": test/accuracy"))
+    named = "rename={acc: test/accuracy}"
+    ((found,), folder, printed) = judge(write_csv(tmp_path / "a.csv", changed(None)), named, "guessing=0.5")
+    assert found["outcome"] == "supported if trained"
+    assert "predictions.npz" not in printed.out + (folder / "report.md").read_text()
+
+
+def test_a_threshold_that_was_never_reached_has_no_value_where_the_budget_is_not_known(judge, tmp_path):
+    claims = (tmp_path / "claims.yaml").read_text().replace("greater", "ratio\n  direction: smaller")
+    claims = claims.replace(": acc", ": epochs_to/acc").replace("0.01", "1.1")
+    (tmp_path / "claims.yaml").write_text(claims)
+    rows = [{key: value for key, value in row.items() if key != "acc"} for row in changed(None)]
+    rows = [{**row, "epochs_to/acc": 30 + 10 * (row["activation"] == "tanh")} for row in rows]
+    ((found,), _, _) = judge(write_csv(tmp_path / "a.csv", rows))
+    assert (found["outcome"], float(found["estimate"])) == ("supported", pytest.approx(0.75))
+    rows[3]["epochs_to/acc"] = "inf"
+    ((found,), _, _) = judge(write_csv(tmp_path / "b.csv", rows))
+    assert found["outcome"] == "incomplete"
+    assert "activation=tanh: 1 of 6 runs have no epochs_to/acc above 0" in found["reason"]
 
 
 def test_an_empty_cell_is_a_metric_that_was_not_measured(judge, tmp_path):
