@@ -16,6 +16,7 @@ import pytest
 from ablate.cli.program_study import do_program_study, has_command
 from ablate.config import catalog
 from ablate.errors import UserError
+from ablate.judging.verification import verify_study
 from builders.html import Page
 
 PYTHON = f"{shlex.quote(sys.executable)} -S"  # without site-packages it starts faster
@@ -176,6 +177,19 @@ def test_tuning_takes_the_best_value_by_validation_and_less_may_be_better(study,
     assert {row["lr"] for row in csv.DictReader((study.folder() / "table.csv").open())} == {"0.3"}
 
 
+def test_further_seeds_and_a_rerun_keep_what_was_done(study, tmp_path):
+    study("study.looks=2", "study.seeds=2")
+    study("study.looks=2", "study.seeds=2", "extra_seeds=1")
+    assert study.verdict()["num_seeds"] == "3"
+    assert len(runs(tmp_path)) == 6
+    study("study.looks=2", "study.seeds=2", "rerun=true")
+    assert study.verdict()["num_seeds"] == "3"
+    assert len(runs(tmp_path)) == 6
+    assert len(list((tmp_path / "outputs" / "replaced").rglob("seed-*.1/record.json"))) == 6
+    with pytest.raises(UserError, match="2 looks"):
+        study("study.looks=2", "study.seeds=2", "extra_seeds=1")
+
+
 REFUSED = [
     (["study.command=python3 train.py {activation} {lr}"], "must hold {seed}"),
     (["study.command=python3 train.py {lr} {seed}"], "does not name {activation}"),
@@ -261,6 +275,7 @@ def test_a_killed_study_goes_on_and_never_runs_a_command_twice_at_once(study, tm
     assert marker.read_text() == "begin\nend\nbegin\nend\n"
     assert (tmp_path / "log-relu-0").read_text() == "begin\nend\n"
     assert len(runs(tmp_path)) == 4
+    assert verify_study(study.folder()).is_ok
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -149,7 +149,11 @@ def record_of(planned: PlannedArm, arm: ForeignArm, unit: str, seed: int, table:
         wall_seconds=0.0,
         images_per_second=0.0,
         peak_memory_mb=0.0,
-        environment={"read from": f"{table.name} ({table.kind})", **{key: str(v) for key, v in found.notes.items()}},
+        environment={
+            "read from": f"{table.name} ({table.kind})",
+            "SHA-256 of the results": table.sha256,
+            **{key: str(value) for key, value in found.notes.items()},
+        },
         program=table.name,
     )
 
