@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -224,12 +225,13 @@ def is_empty(cell: Cell) -> bool:
 def plain(cell: Cell) -> str:
     """Return a cell as text, a whole number without a point.
 
-    >>> plain(3.0), plain(" 3"), plain("fold a")
+    >>> plain(3.0), plain(" 3.0"), plain("fold a")
     ('3', '3', 'fold a')
     """
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    return str(cell).strip()
+    words = str(cell).strip()
+    return words.partition(".")[0] if re.fullmatch(r"-?\d+\.0+", words, re.ASCII) else words
 
 
 def key_of(values: Mapping[str, Any]) -> str:
