@@ -30,9 +30,10 @@ RANKS = {
     "report": 7,
     "sweep": 8,
     "lecture": 8,
-    "cli": 9,
-    "__main__": 10,
-    "__init__": 10,
+    "foreign": 9,
+    "cli": 10,
+    "__main__": 11,
+    "__init__": 11,
 }
 HYDRA_IN = {"cli"}
 # Packages, and modules of others, that start without torch.
@@ -48,6 +49,7 @@ NO_TORCH_IN = (
     "judging",
     "sweep",
     "report",
+    "foreign",
 )
 NO_TORCH_IN += ("training/identity", "training/record", "training/directory", "training/sources", "cli/main")
 

@@ -33,6 +33,7 @@ usage: ablate [KEY=VALUE ...]                train one net; other keys: defaults
        ablate study=NAME [profile=NAME] [KEY=VALUE ...]
                                              run a study: runs, verdicts, report
        ablate report FOLDER                  write the report of a study
+       ablate judge FILE --claims CLAIMS     decide claims on other programs' runs
        ablate verify FOLDER                  check verdicts against the records
        ablate figure NAME [KEY=VALUE ...]    compute and draw a figure
        ablate list [GROUP ...]               describe levels, studies, recipes
@@ -85,6 +86,10 @@ def run_command() -> None:
             compose_and_train()  # the words after it belong to the completion
         elif "--version" in words:
             print(f"ablate {version('ablate')}")
+        elif is_program_study(words, where):
+            from ablate.cli.program_study import do_program_study
+
+            do_program_study(words, where, shlex.join(["ablate", *sys.argv[1:]]))
         else:
             typed = options_first(sys.argv[1:])
             arguments = expand(typed, where)
@@ -174,6 +179,22 @@ def figure_command(words: Sequence[str], where: Sequence[Path]) -> None:
     figure.figure_command(expand(words, where), where)
 
 
+def judge_results(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate judge FILE --claims CLAIMS [KEY=VALUE ...]`: see `ablate.cli.judge`."""
+    from ablate.cli import judge
+
+    judge.judge_command(words, where)
+
+
+def is_program_study(words: Sequence[str], where: Sequence[Path]) -> bool:
+    """Return whether the command line asks for a study whose runs another program does."""
+    if not any(word.startswith("study=") for word in words):
+        return False
+    from ablate.cli.program_study import has_command
+
+    return has_command(words, where)
+
+
 def verify(words: Sequence[str], where: Sequence[Path]) -> None:
     """`ablate verify FOLDER ...`: see `ablate.cli.verify`; ends with status 1 where something differs."""
     from ablate.cli.verify import verify_command
@@ -183,7 +204,13 @@ def verify(words: Sequence[str], where: Sequence[Path]) -> None:
         sys.exit(1)
 
 
-SUBCOMMANDS = {"list": list_levels, "report": write_report, "verify": verify, "figure": figure_command}
+SUBCOMMANDS = {
+    "list": list_levels,
+    "report": write_report,
+    "verify": verify,
+    "judge": judge_results,
+    "figure": figure_command,
+}
 
 
 def compose_and_train() -> None:

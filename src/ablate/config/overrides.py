@@ -108,6 +108,18 @@ def quoted(text: str) -> str:
     return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 
+def unquoted(content: str) -> str:
+    """Return the text that `quoted` was given; a text without quotation marks as it is.
+
+    >>> unquoted(quoted("it's a \\\\")) == "it's a \\\\", unquoted("relu")
+    (True, 'relu')
+    """
+    if len(content) < 2 or content[0] not in "'\"" or content[-1] != content[0]:
+        return content
+    inner = re.sub(rf"(\\+){content[0]}", lambda m: "\\" * (len(m[1]) // 2) + content[0], content[1:-1])
+    return re.sub(r"\\+$", lambda m: "\\" * (len(m[0]) // 2), inner)
+
+
 ONLY_ONCE = (
     "extra_seeds=",
     "rerun=",

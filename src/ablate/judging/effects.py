@@ -26,7 +26,8 @@ class Scores:
 
     Args:
         values: shape (num_cells, num_arms, num_seeds); nan where a run is missing, inf where its metric is null.
-        budgets: epochs of each arm, shape (num_cells, num_arms, 1): the lower bound of an epoch that was never reached.
+        budgets: epochs of each arm, shape (num_cells, num_arms, 1): the lower bound of an epoch that was never reached;
+            nan where they are not known.
     """
 
     values: FloatArray
@@ -45,8 +46,14 @@ def read_scores(cells: Sequence[Sequence[Sample]], metric: str, seeds: Sequence[
         UserError: the runs have no such metric.
     """
     values = [[[metric_value(records.get(seed), metric) for seed in seeds] for _, records in cell] for cell in cells]
-    budgets = [[[variant.settings["trainer"]["epochs"]] for variant, _ in cell] for cell in cells]
+    budgets = [[[epochs_of(variant)] for variant, _ in cell] for cell in cells]
     return Scores(values=np.array(values, dtype=np.float64), budgets=np.array(budgets, dtype=np.float64))
+
+
+def epochs_of(variant: Variant) -> float:
+    """Return for how many epochs a variant trains, nan where only its own program knows."""
+    trainer = variant.settings.get("trainer")
+    return float(trainer["epochs"]) if isinstance(trainer, Mapping) else math.nan
 
 
 def is_censored(claim: Claim) -> bool:
@@ -65,7 +72,8 @@ def bounds(claim: Claim, scores: Scores) -> tuple[FloatArray, FloatArray]:
     """
     if claim.form == "ratio":
         # With one arm a cell and one budget this is `statistics.ratio`.
-        least = np.log(np.minimum(scores.values, scores.budgets) if is_censored(claim) else scores.values).mean(axis=1)
+        known = is_censored(claim) & ~np.isnan(scores.budgets)
+        least = np.log(np.where(known, np.minimum(scores.values, scores.budgets), scores.values)).mean(axis=1)
         greatest = np.log(scores.values).mean(axis=1)
         return least[0] - greatest[1], greatest[0] - least[1]
     cells = scores.values.mean(axis=1)
@@ -176,7 +184,7 @@ def in_unit(claim: Claim, value: float) -> float | None:
 def unusable(claim: Claim, scores: Scores) -> NDArray[np.bool_]:
     """Return which scores exist and cannot be used in the claim's effect, shape (num_cells, num_arms, num_seeds).
 
-    These are nulls, except epochs censored by the budget, and in a ratio all values without a logarithm.
+    These are nulls, except epochs censored by a known budget, and in a ratio all values without a logarithm.
     """
-    null = np.isinf(scores.values) & (not is_censored(claim))
+    null = np.isinf(scores.values) & (np.isnan(scores.budgets) | (not is_censored(claim)))
     return null | (scores.values <= 0) if claim.form == "ratio" else null

@@ -77,7 +77,8 @@ def gather(claim: Claim, results: Results, read: Reader = read_predictions) -> E
     # Whether a number is reached is an outcome itself: a run that fails does not reach it.
     is_share = claim.metric.startswith("reaches/")
     if depends_on_training(claim.metric) and not is_share:
-        failures = [failures_of([which_trained(arm.records, labels) for arm in cell]) for cell in cells]
+        program = results.study.foreign
+        failures = [failures_of([which_trained(arm.records, labels, program) for arm in cell]) for cell in cells]
     found = Evidence(claim=claim, selection=selection, scores=scores, failures=failures)
     if reason := why_missing(cells, results.study) or why_unusable(claim, cells, scores):
         return replace(found, obstacle="incomplete", reason=reason)
@@ -102,6 +103,7 @@ def compare(evidence: Evidence, results: Results, labels: IntArray | None, read:
     # Shares are far from normal, so that the exact sign flips have to agree: for a value of 0.5 and for a difference
     # of shares these are the exact binomial tests.
     is_mixture = any(f.is_mixture for f in failures) or claim.metric.startswith("reaches/")
-    effect = effect_of(claim, scores, resolution(claim, scores, num_images(claim, cells, labels)), is_mixture)
-    exposed = exposure(claim, scores, failures, guessing(labels), study.failure_share)
+    smallest = resolution(claim, scores, num_images(claim, cells, labels, study.foreign))
+    effect = effect_of(claim, scores, smallest, is_mixture)
+    exposed = exposure(claim, scores, failures, guessing(labels, study.foreign), study.failure_share)
     return replace(evidence, comparison=comparison_of(claim, effect, exposed, neither))

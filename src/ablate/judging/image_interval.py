@@ -17,6 +17,7 @@ from ablate.statistics.description import MAX_EXACT_SEEDS
 from ablate.storage.integrity import read_bytes
 from ablate.study.claim import DIFFERENCE_FORMS, Claim
 from ablate.study.metrics import GAP
+from ablate.study.program import Program
 from ablate.study.results import ArmResult
 from ablate.training.record import PREDICTIONS_NAME
 
@@ -38,7 +39,8 @@ def interval_over_images(
         read: (folder of a run, checksum) -> its hits and the true classes, see `read_predictions`.
 
     Returns:
-        (low, high) as fractions; None where a run diverged, or the test images are not the same.
+        (low, high) as fractions; None where a run diverged or is of another program, or the test images are not
+        the same.
 
     Raises:
         Unusable: predictions are missing or damaged; the file is named.
@@ -68,6 +70,8 @@ def paired_hits(
     for arm in (arm for cell in cells for arm in cell):
         for seed in seeds:
             assert arm.chosen is not None, "a claim that can be decided has all its runs"
+            if arm.records[seed].program:
+                return None  # another program's predictions are not known
             found = read(output_dir / arm.chosen.folder / f"seed-{seed}", arm.records[seed].predictions)
             if arm.records[seed].status == "diverged":
                 return None
@@ -89,9 +93,13 @@ def labels_of(arms: Sequence[ArmResult], output_dir: Path, read: Reader) -> IntA
     return None
 
 
-def num_images(claim: Claim, cells: Sequence[Sequence[ArmResult]], labels: IntArray | None) -> int | None:
+def num_images(
+    claim: Claim, cells: Sequence[Sequence[ArmResult]], labels: IntArray | None, program: Program | None = None
+) -> int | None:
     """Return how many images the claim's metric is measured on, the least over the arms; None where not known."""
     split = "test" if claim.metric == GAP else claim.metric.removeprefix("best/").partition("/")[0]
+    if program is not None:
+        return program.test_images if split == "test" else None
     if split == "test" and labels is not None:
         return len(labels)
     settings = [(arm.chosen or arm.planned.variants[0]).settings.get("data", {}) for cell in cells for arm in cell]

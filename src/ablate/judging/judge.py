@@ -325,6 +325,8 @@ def describe_differences(claim: Claim, scores: Scores, generator_seed: int) -> d
 def budget_of(arms: Sequence[ArmResult]) -> str:
     """Return net, data and epochs, e.g. "micro, 2000 images of shapes, 8 epochs"; all values where the arms differ."""
     variants = [arm.chosen or arm.planned.variants[0] for arm in arms]
+    if not all("net" in variant.levels for variant in variants):
+        return ""  # of another program
     nets = [variant.levels["net"] for variant in variants]
     images = [variant.settings["data"]["train_size"] for variant in variants]
     epochs = [variant.settings["trainer"]["epochs"] for variant in variants]

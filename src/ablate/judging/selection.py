@@ -69,7 +69,7 @@ def check_claims(study: Study) -> None:
     for claim in study.statements:
         for metric in (claim.metric, *claim.explained_by):
             measure = MEASURED.fullmatch(metric)
-            if not is_score(metric) and (not measure or measure[1] in NO_MEASURE):
+            if not study.foreign and not is_score(metric) and (not measure or measure[1] in NO_MEASURE):
                 raise UserError(
                     f"{claim.kind} {claim.name!r}: `metric` and `explained_by` must be train, train_eval, val or test "
                     "with /loss or /accuracy, or train/cross_entropy, or epochs_to/train/accuracy/THRESHOLD or "
@@ -87,7 +87,7 @@ def check_recorded(study: Study, arms: Sequence[PlannedArm]) -> None:
     Raises:
         UserError: names the claim, the threshold or the diagnostic, and what there is.
     """
-    for claim in study.statements:
+    for claim in study.statements if not study.foreign else ():  # a program's metrics are known once it has run
         if measure := measure_of(claim.metric):
             known = [(arm, measures(arm.variants[0].settings)) for arm in arms]
             if lacking := [(arm, names) for arm, names in known if measure not in names]:
@@ -125,7 +125,7 @@ def unmeasured_runs(results: Results) -> Iterator[Job]:
     A run whose settings asked for it and whose record lacks it is not among them: a rerun would not help.
     """
     seen: set[str] = set()
-    for claim in results.study.statements:
+    for claim in results.study.statements if not results.study.foreign else ():
         measure = measure_of(claim.metric)
         cells = select(claim, results.arms).cells if measure else []
         for arm in (arm for cell in cells for arm in cell):

@@ -20,6 +20,7 @@ from ablate.judging.effects import Scores, is_accuracy, weights
 from ablate.statistics import Exposure, Failures
 from ablate.study.claim import Claim, depends_on_training
 from ablate.study.metrics import GAP
+from ablate.study.program import Program
 from ablate.training.record import Record
 
 IntArray = NDArray[np.int_]
@@ -30,28 +31,34 @@ SHARE_OF_MEDIAN = 0.5  # condition 3
 SCORES = ("train/", "train_eval/", "val/", "test/", "best/", "epochs_to/")
 
 
-def guessing(labels: IntArray | None) -> float:
+def guessing(labels: IntArray | None, program: Program | None = None) -> float:
     """Return the accuracy of always naming the most frequent class, in (0, 1].
 
     Args:
         labels: true classes of the test images, shape (num_images,); None where they cannot be read: then it is 0.1,
             that of ten equally frequent classes, as in CIFAR-10 and the made images.
+        program: that made the runs, if it was another one: then it is what the study says, or nan.
 
     Example:
         >>> guessing(np.array([0, 0, 0, 1]))
         0.75
     """
+    if program is not None:
+        return math.nan if program.guessing is None else program.guessing
     if labels is None or not labels.size:
         return 0.1
     return float(np.unique(labels, return_counts=True)[1].max()) / len(labels)
 
 
-def which_trained(records: Mapping[int, Record], labels: IntArray | None) -> dict[int, bool]:
+def which_trained(
+    records: Mapping[int, Record], labels: IntArray | None, program: Program | None = None
+) -> dict[int, bool]:
     """Return for each seed of an arm whether its run trained, by the rule at the top of this module.
 
     Args:
         records: of one arm, by seed. A finished run without a test accuracy counts as trained.
-        labels: see `guessing`; without them condition 1 is left out.
+        labels, program: see `guessing`; without labels condition 1 is left out. Where guessing is not known, a run
+            failed only if it diverged.
 
     Example: a net stuck at 25 % among nets of 60 %.
 
@@ -60,7 +67,9 @@ def which_trained(records: Mapping[int, Record], labels: IntArray | None) -> dic
         >>> which_trained(dict(enumerate(runs)), np.arange(1000) % 10)
         {0: True, 1: False, 2: True}
     """
-    guess = guessing(labels)
+    guess = guessing(labels, program)
+    if math.isnan(guess):
+        return {seed: record.status == "finished" for seed, record in records.items()}
     deviation = 0.0 if labels is None or not labels.size else math.sqrt(guess * (1 - guess) / len(labels))
     least = max(NUM_DEVIATIONS * deviation, SHARE_OF_RANGE * (1 - guess))
     above: dict[int, float] = {}
@@ -103,7 +112,7 @@ def exposure(claim: Claim, scores: Scores, failures: Sequence[Failures], guess: 
         claim: any but an identity.
         scores: complete.
         failures: of each cell.
-        guess: accuracy of guessing, in (0, 1].
+        guess: accuracy of guessing, in (0, 1]; nan where it is not known.
         share: share of runs that fail, in (0, 1).
 
     Returns:
@@ -112,7 +121,7 @@ def exposure(claim: Claim, scores: Scores, failures: Sequence[Failures], guess: 
     open_cells = [not f.excludes(share) for f in failures]
     if not depends_on_training(claim.metric) or not any(open_cells):
         return Exposure()
-    if not is_accuracy(claim.metric) or claim.form == "ratio":
+    if not is_accuracy(claim.metric) or claim.form == "ratio" or math.isnan(guess):
         return Exposure(is_known=False)
     failed = 0.0 if claim.metric == GAP else guess  # a net that guesses does so on training images too
     losses = np.maximum(scores.values.mean(axis=(1, 2)) - failed, 0.0)

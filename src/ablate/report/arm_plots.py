@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.config.overrides import text
 from ablate.report.curves import Band, PairTable, averaged_over, band, history
+from ablate.report.headline import Headline
 from ablate.report.phrases import OUTCOME_STYLES, short_names
 from ablate.report.plotting import COLOURS, INK, MUTED, RULE, new_figure, style, to_svg
 from ablate.study.results import ArmResult, Results
@@ -99,7 +100,8 @@ def tuning_curves(results: Results) -> str:
     positions, is_log = axis_positions(tuning.values)
     num_columns = min(4, len(arms))
     num_rows = math.ceil(len(arms) / num_columns)
-    means = [100 * tuning_band(arm, tuning.metric).mean for arm in arms]
+    scale = Headline(tuning.metric).scale
+    means = [scale * tuning_band(arm, tuning.metric).mean for arm in arms]
     with style():
         figure = new_figure(10.6 * max(num_columns, 2) / 4, 2.0 * num_rows + 0.3)
         axes = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False).ravel()
@@ -118,7 +120,7 @@ def tuning_curves(results: Results) -> str:
         for ax in axes[len(arms) :]:
             ax.set_visible(False)
         for ax in axes[::num_columns]:
-            ax.set_ylabel(f"{tuning.metric}, %")
+            ax.set_ylabel(f"{tuning.metric}, %" if scale != 1 else tuning.metric)
         chosen = "; ".join(f"{named[id(a)]}: {text(a.chosen.value) if a.chosen else 'not yet chosen'}" for a in arms)
         return to_svg(figure, f"Tuning curves of {tuning.metric} against {tuning.key}. Chosen: {chosen}")
 
@@ -127,9 +129,10 @@ def tuning_panel(ax: "Axes", arm: ArmResult, positions: Sequence[float], metric:
     """Draw one arm's scores, their mean, and the chosen value or how many runs there are yet."""
     colour = COLOURS[0]
     curve = tuning_band(arm, metric)
-    mean = 100 * curve.mean
+    headline = Headline(metric)
+    mean = headline.scale * curve.mean
     for position, records in zip(positions, arm.tuning, strict=True):
-        scores = [100 * (record.metrics[metric] or 0.0) for record in records.values()]
+        scores = headline.values(list(records.values()))
         ax.plot([position] * len(scores), scores, "o", color=colour, alpha=0.35, markersize=3.5, markeredgewidth=0)
     ax.plot(positions, mean, color=colour, zorder=3)
     if arm.chosen is None:
@@ -160,7 +163,8 @@ def tuning_band(arm: ArmResult, metric: str) -> Any:
     for column, records in enumerate(arm.tuning):
         for row, seed in enumerate(seeds):
             if seed in records:
-                scores[row, column] = records[seed].metrics[metric] or 0.0
+                value = Headline(metric).values([records[seed]])
+                scores[row, column] = value[0] / Headline(metric).scale if value else np.nan
     return band(scores)
 
 
@@ -181,12 +185,12 @@ def axis_positions(values: Sequence[Any]) -> tuple[list[float], bool]:
 
 
 def heat_map(table: PairTable) -> str:
-    """Return an <svg> of mean test accuracy for each pair of values of two axes."""
+    """Return an <svg> of the study's first metric, averaged, for each pair of values of two axes."""
     import matplotlib
     import matplotlib.colors
     import numpy as np
 
-    means = np.array([[np.nan if mean is None else 100 * mean for mean in row] for row in table.means])
+    means = np.array([[np.nan if mean is None else table.headline.scale * mean for mean in row] for row in table.means])
     # From pale to dark, so that it reads without colour too.
     colours = matplotlib.colormaps["YlGnBu"]
     known = means[np.isfinite(means)]
@@ -203,7 +207,7 @@ def heat_map(table: PairTable) -> str:
         for (row, column), mean in np.ndenumerate(means):
             known_cell = bool(np.isfinite(mean))
             ink = ink_on(colours(float(scale(mean)))) if known_cell else MUTED
-            label = f"{mean:.1f}" if known_cell else "–"
+            label = (f"{mean:.1f}" if table.headline.scale != 1 else f"{mean:.3g}") if known_cell else "–"
             ax.text(column + 0.5, row + 0.5, label, ha="center", va="center", color=ink)
         wide = max(map(len, table.columns)) > 11
         ax.set_xticks(
@@ -219,7 +223,7 @@ def heat_map(table: PairTable) -> str:
         ax.tick_params(length=0, labelcolor=INK)
         for spine in ax.spines.values():
             spine.set_visible(False)
-        return to_svg(figure, f"Mean test accuracy in percent by {table.row_axis} and {table.column_axis}")
+        return to_svg(figure, f"Mean {table.headline.caption} by {table.row_axis} and {table.column_axis}")
 
 
 def ink_on(background: Sequence[float]) -> str:

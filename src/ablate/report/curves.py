@@ -2,10 +2,11 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ablate.config.overrides import text
+from ablate.report.headline import Headline, headlines
 from ablate.report.phrases import of_runs
 from ablate.study.results import Results
 from ablate.training.record import Record
@@ -109,14 +110,15 @@ def averaged_over(values: "FloatArray", num_runs: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class PairTable:
-    """Mean test accuracy for each pair of values of two axes.
+    """Mean of the study's first metric, most often the test accuracy, for each pair of values of two axes.
 
     Args:
         row_axis, column_axis: keys of the axes.
         rows, columns: their values, as text.
-        means: by row and column, fractions in [0, 1]; None where no run has finished.
+        means: by row and column, in the metric's own unit; None where no run has finished.
         num_arms: how many arms each mean is over.
         runs: " (11 of 12 runs)" where runs are missing, "" where none is.
+        headline: the metric.
     """
 
     row_axis: str
@@ -126,6 +128,7 @@ class PairTable:
     means: list[list[float | None]]
     num_arms: int
     runs: str = ""
+    headline: Headline = field(default_factory=lambda: Headline("test/accuracy"))
 
 
 def pair_tables(results: Results, most: int = 12) -> list[PairTable]:
@@ -149,6 +152,7 @@ def pair_tables(results: Results, most: int = 12) -> list[PairTable]:
 
 def pair_table(results: Results, a: str, b: str, rows: list[str], columns: list[str]) -> PairTable | None:
     """Return the table of axes `a` and `b`, None where it is not balanced."""
+    headline = headlines(results)[0]
     others: dict[tuple[str, str], set[str]] = {(row, column): set() for row in rows for column in columns}
     scores: dict[tuple[str, str], list[float]] = {cell: [] for cell in others}
     for arm in results.arms:
@@ -156,8 +160,8 @@ def pair_table(results: Results, a: str, b: str, rows: list[str], columns: list[
             return None
         cell = (text(arm.axes[a]), text(arm.axes[b]))
         others[cell].add(" ".join(f"{key}={text(value)}" for key, value in arm.axes.items() if key not in (a, b)))
-        accuracies = [record.metrics["test/accuracy"] or 0.0 for record in arm.records.values()]
-        scores[cell] += [sum(accuracies) / len(accuracies)] if accuracies else []
+        values = headline.values(list(arm.records.values()))
+        scores[cell] += [sum(values) / len(values) / headline.scale] if values else []
     settings = next(iter(others.values()))
     if not settings or any(found != settings for found in others.values()):
         return None
@@ -166,5 +170,12 @@ def pair_table(results: Results, a: str, b: str, rows: list[str], columns: list[
     planned = sum(len(results.seeds_of(arm)) for arm in results.arms)
     runs = of_runs(sum(len(arm.records) for arm in results.arms), planned)
     return PairTable(
-        row_axis=a, column_axis=b, rows=rows, columns=columns, means=means, num_arms=len(settings), runs=runs
+        row_axis=a,
+        column_axis=b,
+        rows=rows,
+        columns=columns,
+        means=means,
+        num_arms=len(settings),
+        runs=runs,
+        headline=headline,
     )

@@ -70,7 +70,10 @@ def to_markdown(content: StudyContent) -> str:
     if content.verdicts:
         parts.append(f"**{content.answer}**")
     if not content.progress.is_complete:
-        parts.append(f"> **Unfinished**: {content.progress.sentence()}. The rest: `{content.command}`")
+        judged = plain_cell(study.foreign.judged) if study.foreign else ""
+        rest = f"{judged} lacks the rest: add their results and judge it again" if judged else ""
+        rest = rest or f"The rest: `{content.command}`"
+        parts.append(f"> **Unfinished**: {content.progress.sentence()}. {rest}")
     parts.append("\n".join(f"- {what}: {plain_cell(value)}" for what, value in content.setting))
     if len(content.controls) > 1:
         parts += ["## Controls", markdown(escaped(content.controls)), CONTROLS_RULE]

@@ -205,4 +205,6 @@ def further(results: Results, judgement: "Judgement") -> Note:
         return Note(
             f"{seeds}, but the {looks} at the data {'is' if results.study.looks == 1 else 'are'} used up", "step"
         )
+    if results.study.foreign and results.study.foreign.judged:
+        return Note(f"{seeds}: add their results to {results.study.foreign.judged} and judge it again", "step")
     return Note(f"{seeds}:", "step", command_with(results, f"extra_seeds={judgement.further_seeds}"))

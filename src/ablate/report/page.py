@@ -8,6 +8,7 @@ from ablate.report import arm_plots, effect_plots
 from ablate.report.content import StudyContent, study_content
 from ablate.report.controls import CONTROLS_RULE
 from ablate.report.curves import band, pair_tables
+from ablate.report.headline import headlines
 from ablate.report.markdown import to_markdown
 from ablate.report.notes import failed
 from ablate.report.page_level import apart_sentence
@@ -80,6 +81,7 @@ def to_html(results: Results, judgements: "Sequence[Judgement]", content: StudyC
         strips={v.number: Markup(effect_plots.strip(v)) for v in verdicts if v.judgement.differences},
         forest=Markup(effect_plots.forest(verdicts)),
         rails=arm_rails(results, content.arms),
+        headline=headlines(results)[0],
         learning_curves=[Markup(svg) for svg in arm_plots.learning_curves(results)],
         tuning_curves=Markup(arm_plots.tuning_curves(results)),
         heat_maps=[(table, Markup(arm_plots.heat_map(table))) for table in pair_tables(results)],
@@ -88,30 +90,31 @@ def to_html(results: Results, judgements: "Sequence[Judgement]", content: StudyC
 
 
 def arm_rails(results: Results, rows: Rows) -> dict[str, Any]:
-    """Return the mean test accuracy of each arm and its 95 % t interval as positions on a rail, 0 to 100 %.
+    """Return each arm's mean of the first metric and its 95 % t interval as positions on a rail, 0 to 100 %.
 
     Args:
         results: of the study.
         rows: head and one row per arm, its label first.
 
     Returns:
-        left, right: the ends of every rail, the lowest and the highest end of all intervals; spans: for each arm
-        (mean, low, high), None where no run has finished.
+        left, right: the ends of every rail, the lowest and the highest end of all intervals; text: the same for
+        people; spans: for each arm (mean, low, high), None where no run has finished.
     """
     import numpy as np
 
+    headline = headlines(results)[0]
     by_label = {arm.label: arm for arm in results.arms}
     spans: list[tuple[float, float, float] | None] = []
     for row in rows[1:]:
-        accuracies = [100 * (r.metrics["test/accuracy"] or 0.0) for r in by_label[row[0]].records.values()]
-        if not accuracies:
+        scores = headline.values(list(by_label[row[0]].records.values()))
+        if not scores:
             spans.append(None)
             continue
-        curve = band(np.array(accuracies)[:, None])
+        curve = band(np.array(scores)[:, None])
         mean, low, high = float(curve.mean[0]), float(curve.low[0]), float(curve.high[0])
         spans.append((mean, low, high) if low == low else (mean, mean, mean))
     known = [span for span in spans if span]
     left, right = min((s[1] for s in known), default=0.0), max((s[2] for s in known), default=1.0)
     width = max(right - left, 1e-9)
     rails = [tuple(round(100 * (end - left) / width, 2) for end in span) if span else None for span in spans]
-    return {"spans": rails, "left": left, "right": right}
+    return {"spans": rails, "left": left, "right": right, "text": headline.span(left, right)}

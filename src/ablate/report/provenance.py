@@ -171,6 +171,8 @@ def rule_sentence(tuning: Tuning) -> str:
 
 def budget(results: Results) -> str:
     """Return net, data and epochs where all arms share them."""
+    if results.study.foreign:
+        return f"runs of {results.study.foreign.name}"
     variants = [arm.planned.variants[0] for arm in results.arms]
     nets, data = ({variant.levels.get(group) for variant in variants} for group in ("net", "data"))
     epochs = {variant.settings.get("trainer", {}).get("epochs") for variant in variants}
@@ -191,13 +193,21 @@ def failures(results: Results) -> Rows:
             rows.append([arm.label, str(seed), f"{kind}: {line}"])
         diverged = [str(seed) for seed, record in sorted(arm.records.items()) if record.status == "diverged"]
         if diverged:
-            rows.append([arm.label, ", ".join(diverged), "diverged: the loss was no longer finite; scored as guessing"])
+            rows.append([arm.label, ", ".join(diverged), diverged_as(results)])
         if arm.num_non_finite:
             seeds = [str(seed) for seed, record in sorted(arm.records.items()) if record.non_finite]
             rows.append([arm.label, ", ".join(seeds), f"{not_finite(arm)}; such an image counts as wrong"])
         if arm.is_untunable:
             rows.append([arm.label, "tuning", untunable(arm, results.study.nuisance)])
     return rows
+
+
+def diverged_as(results: Results) -> str:
+    """Return how runs that diverged are scored."""
+    if results.study.foreign is None:
+        return "diverged: the loss was no longer finite; scored as guessing"
+    known = results.study.foreign.guessing is not None
+    return f"diverged: a metric is not finite; {'its accuracy is that of guessing' if known else 'it has no score'}"
 
 
 def not_finite(arm: ArmResult) -> str:

@@ -1,11 +1,13 @@
 """Tables of arms: one row per arm, over its seeds."""
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ablate.config.overrides import text
+from ablate.report.headline import headlines
 from ablate.report.phrases import of_runs
 from ablate.storage.integrity import replacing
 from ablate.study.results import ArmResult, Results
@@ -84,15 +86,40 @@ def study_rows(results: Results) -> list[list[str]]:
     Two columns follow: how many runs failed to train, with the upper limit of their share (95 %), and, where a setting
     is tuned, the value that each arm is judged at. Arms without a finished run come last.
     """
-    study = results.study
-    arms = sorted(
-        results.arms, key=lambda arm: -mean_percent(list(arm.records.values()), "test/accuracy") if arm.records else 1.0
-    )
-    rows = [["arm", *HEAD, FAILED, *([study.nuisance] if study.nuisance else [])]]
-    for arm in arms:
+    study, first = results.study, headlines(results)[0]
+
+    def rank(arm: ArmResult) -> float:
+        values = first.values(list(arm.records.values()))
+        return (1 if first.minimize else -1) * statistics.fmean(values) if values else math.inf
+
+    rows = [["arm", *(program_head(results) if study.foreign else HEAD), FAILED]]
+    rows[0] += [study.nuisance] if study.nuisance else []
+    for arm in sorted(results.arms, key=rank):
+        runs = list(arm.records.values())
         value = [tuned_value(arm, study)] if study.nuisance else []
-        rows.append([arm.label, *cells(list(arm.records.values())), failed_runs(results, arm), *value])
+        own = program_cells(results, runs) if study.foreign else cells(runs)
+        rows.append([arm.label, *own, failed_runs(results, arm), *value])
     return rows
+
+
+def program_head(results: Results) -> list[str]:
+    """Return the head of `program_cells`: the first metric with its deviation, then the others."""
+    first, *others = headlines(results)
+    return ["seeds", first.name, "std", *(other.name for other in others), "diverged", "seconds a run"]
+
+
+def program_cells(results: Results, runs: Sequence[Record]) -> list[str]:
+    """Return the cells of one arm whose runs another program made; means are over the runs that have the metric."""
+    shown = []
+    for place, headline in enumerate(headlines(results)):
+        values = headline.values(runs)
+        of = of_runs(len(values), len(runs))
+        shown.append(f"{headline.number(statistics.fmean(values))}{of}" if values else "")
+        if place == 0:
+            shown.append(headline.number(statistics.stdev(values)) if len(values) > 1 else "")
+    seconds = statistics.fmean(run.wall_seconds for run in runs) if runs else 0.0
+    diverged = sum(run.status == "diverged" for run in runs)
+    return [str(len(runs)), *shown, str(diverged), f"{seconds:.1f}" if seconds else ""]
 
 
 def shown_rows(results: Results) -> list[list[str]]:
@@ -128,7 +155,8 @@ def failed_runs(results: Results, arm: ArmResult) -> str:
 
     if not arm.records:
         return ""
-    found = failures_of([which_trained(arm.records, labels_of([arm], results.output_dir, read_predictions))])
+    labels = labels_of([arm], results.output_dir, read_predictions)
+    found = failures_of([which_trained(arm.records, labels, results.study.foreign)])
     return f"{found.failed} of {found.total}, ≤ {100 * found.at_most:.0f} %"
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from ablate.report.controls import control_lines
 from ablate.report.notes import failed, known_before, next_look
 from ablate.report.provenance import REMADE, records_of, registration_of, unsound
-from ablate.report.table import arm_rows, planned_by_fingerprint
+from ablate.report.table import arm_rows, planned_by_fingerprint, shown_rows
 from ablate.report.verdicts import VerdictRow, answer, verdict_table
 from ablate.study.manifest import coinciding, same_runs
 from ablate.study.results import Results
@@ -22,7 +22,12 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
     The table holds finished runs only.
     """
     records = records_of(results)
-    parts = [aligned(arm_rows(records, planned_by_fingerprint(results)))] if records else ["no run has finished yet"]
+    if not records:
+        parts = ["no run has finished yet"]
+    elif results.study.foreign:
+        parts = [aligned(shown_rows(results))]
+    else:
+        parts = [aligned(arm_rows(records, planned_by_fingerprint(results)))]
     notes = [same_runs(labels) for labels in coinciding(arm.planned for arm in results.arms)]
     if lines := [*notes, *unsound(results)]:
         parts.append("\n".join(lines))

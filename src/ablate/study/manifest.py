@@ -210,6 +210,8 @@ def check_validated(study: Study, arms: Sequence[PlannedArm]) -> None:
     Raises:
         UserError: names the arm and what needs them: the tuning, or the claim about val/...
     """
+    if study.foreign:
+        return  # what it measures on is known to the program alone
     needs = ["`study.tuning`"] if study.tuning else []
     about = {claim.name: (claim.metric, *claim.explained_by) for claim in study.statements}
     needs += [f"claim {n!r}" for n, metrics in about.items() if any(map(VALIDATED.match, metrics))]

@@ -1,5 +1,6 @@
 """A study's records, read from the folders of its runs, and which runs are missing."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -173,9 +174,15 @@ def choose(planned: PlannedArm, study: Study, tuning: Sequence[dict[int, Record]
 
 def choice_of(tuning: Tuning, runs: Sequence[dict[int, Record]]) -> Choice:
     """Return the choice from complete tuning runs, by position of the value their records by seed."""
-    scores = [[metric_value(record, tuning.metric) for record in records.values()] for records in runs]
+    scores = [[tuning_score(record, tuning) for record in records.values()] for records in runs]
     num_unsound = [sum(not record.is_sound for record in records.values()) for records in runs]
     return choose_place(scores, num_unsound, tuning.rule)
+
+
+def tuning_score(record: Record, tuning: Tuning) -> float:
+    """Return the score of a tuning run, greater for a better one; without a score it is the worst there is."""
+    value = metric_value(record, tuning.metric)
+    return (-value if tuning.minimize else value) if math.isfinite(value) else -math.inf
 
 
 def read_seeds(folder: Path, fingerprint: str, seeds: Sequence[int]) -> tuple[dict[int, Record], dict[int, str]]:

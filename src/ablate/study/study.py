@@ -22,7 +22,8 @@ A study file (conf/study/*.yaml) holds
     seconds_a_run: 5                           on one core, to say beforehand how long it will take
     profiles: {full: {base: [...], seeds: 10}} profile=full puts these in the place of the above; {full: {like: NAME}}
 
-or, for a study that consists of others, each judged by itself,
+`command: python train.py --act {activation} --seed {seed}` has another program do the runs, see `program`. A study file
+may also be a study that consists of others, each judged by itself,
 
     studies: [activation, initialization]
 """
@@ -38,6 +39,8 @@ from ablate.errors import UserError
 from ablate.study.choice import RULES
 from ablate.study.claim import Axes, Claim
 from ablate.study.control import Control, check_controls
+from ablate.study.program import KEYS as PROGRAM_KEYS
+from ablate.study.program import Program, check_settings
 from ablate.study.seeds import read_seeds
 
 # Tuning runs have seeds of their own, so that no score that chose a value is used to judge it.
@@ -55,8 +58,10 @@ class Tuning:
         key: the setting, e.g. optimizer.lr.
         values: at least two, in increasing order.
         seeds: how many tuning seeds, at least 3; report runs use others.
-        metric: what is maximized, a key of `Record.metrics` that starts with val/.
+        metric: what is maximized, a key of `Record.metrics`: val/accuracy, or in a study of another program any
+            that is not measured on test images.
         rule: "best" or "one_standard_error", see `choice.choose_place`; fixed before the first run, like the values.
+        minimize: whether less is better, for runs of another program.
     """
 
     key: str
@@ -64,6 +69,7 @@ class Tuning:
     seeds: int = MIN_TUNING_SEEDS
     metric: str = "val/accuracy"
     rule: str = "best"
+    minimize: bool = False
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
@@ -75,7 +81,7 @@ class Tuning:
                 f"`tuning.seeds` must be at least {MIN_TUNING_SEEDS}, got {self.seeds}: with fewer, values that "
                 "win by chance decide verdicts"
             )
-        if self.metric != "val/accuracy":
+        if self.metric.startswith("test"):
             raise UserError(f"`tuning.metric` must be val/accuracy: test images are not for tuning, got {self.metric}")
 
 
@@ -136,7 +142,8 @@ class Study:
     """See the module; `name` is the file's stem, `title` and `source` its first comment lines.
 
     `schedule` holds the number of seeds at each declared look, and `seeds` all seeds of the last; it is empty where
-    every arm has all seeds from the beginning. `minutes` is how long a command may take for further looks.
+    every arm has all seeds from the beginning. `minutes` is how long a command may take for further looks. `foreign` is
+    the other program that makes the runs, None where ablate trains.
 
     `only` names the claims to judge, with their arms; by default all. The error level of a family is still shared by
     all its claims, so that asking for one alone makes no verdict easier to reach.
@@ -164,6 +171,7 @@ class Study:
     seconds_a_run: float | None = None
     schedule: list[int] = field(default_factory=list)
     minutes: float | None = None
+    foreign: Program | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds or min(self.seeds) < 0:
@@ -194,6 +202,16 @@ class Study:
         if self.nuisance and any(self.nuisance in axes for grid in self.grids for axes in grid.values()):
             raise UserError(f"`{what}.key` {self.nuisance} is an axis of the grids too; drop it from one of them")
         check_controls(self.controls, self.claims)
+        if self.foreign is None and self.tuning and (self.tuning.metric != "val/accuracy" or self.tuning.minimize):
+            raise UserError(
+                "`tuning.metric` must be val/accuracy, and `tuning.minimize` false, where ablate trains, got "
+                f"{self.tuning.metric} and {str(self.tuning.minimize).lower()}"
+            )
+        if self.foreign and self.foreign.command:
+            axes_and_tuned = [*dict.fromkeys(key for grid in self.grids for axes in grid.values() for key in axes)]
+            axes_and_tuned += [self.nuisance] if self.nuisance else []
+            shared = [key for key in map(key_of, self.base) if key not in axes_and_tuned]
+            check_settings(self.foreign, axes_and_tuned, shared)
         known = [claim.name for claim in self.claims]
         if unknown := [name for name in (self.fixed.sensitive if self.fixed else ()) if name not in known]:
             raise UserError(f"`fixed.sensitive` must name claims of study {self.name}, got {unknown[0]!r}")
@@ -322,6 +340,9 @@ def parse(name: str, content: Mapping[str, Any], title: str = "", source: str = 
     for key, part in (("tuning", Tuning), ("fixed", Fixed)):
         if key in parts:
             parts[key] = _build(part, f"study.{key}", "", parts[key])
+    parts.pop("units", None)  # the names of the seeds of judged results
+    if own := {key: parts.pop(key) for key in PROGRAM_KEYS if key in parts}:
+        parts["foreign"] = Program(**own)
     parts["claims"] = [
         _build(Claim, "claim", f"claim {key!r}", {"name": key, **value}) for key, value in parts["claims"].items()
     ]

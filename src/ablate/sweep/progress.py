@@ -83,6 +83,11 @@ class ProgressPrinter:
     @staticmethod
     def conclusion(job: Job, record: Record) -> str:
         """Return what is printed of a finished run; never the test score of a tuning run, which must decide nothing."""
+        if record.program:
+            shown = record.metrics.items() if job.seed < TUNING_SEED else ()
+            parts = [f"{name} {'none' if value is None else f'{value:.4g}'}" for name, value in shown][:4]
+            ended = ["diverged"] if record.status == "diverged" else []
+            return "  ".join([*parts, f"{record.wall_seconds:.1f} s", *ended])
         split = "val" if job.seed >= TUNING_SEED else "test"
         accuracy = 100 * (record.metrics[f"{split}/accuracy"] or 0.0)
         marks = "  diverged, scored as guessing" if record.status == "diverged" else ""

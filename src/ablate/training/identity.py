@@ -125,7 +125,7 @@ def measures(settings: Mapping[str, Any]) -> list[str]:
         ['dead_units']
     """
     diagnostics = settings.get("diagnostics", {})  # early records have none
-    names = diagnostics.get("measure", [])
+    names = diagnostics.get("measure", []) if isinstance(diagnostics, Mapping) else []
     return list(diagnostics["known"]) if names == "all" else [names] if isinstance(names, str) else list(names)
 
 

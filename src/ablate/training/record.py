@@ -54,6 +54,8 @@ class Record:
             the record, in sources/<path>.
         replaced: what the run put in place of what in a net of another package or the user's own, one line each.
         predictions: SHA-256 of predictions.npz, to detect a damaged file or one of another run; "" if unknown.
+        program: the command, or the file of results, where another program made the run: its metrics are those that
+            the program names, a metric that is not finite is None, and what is not known of the run is 0 or empty.
         date: when the run finished, see `storage.dates`; "" in records of earlier versions.
     """
 
@@ -72,6 +74,7 @@ class Record:
     environment: dict[str, Any]
     sources: list[dict[str, Any]] = field(default_factory=list)
     predictions: str = ""
+    program: str = ""
     date: str = ""
     replaced: list[str] = field(default_factory=list)
 
@@ -110,7 +113,7 @@ def read_record(folder: Path) -> Record | None:
         return None
     if record.status not in STATUSES:
         raise Unusable(f"{path} is damaged: status must be {' or '.join(STATUSES)}, got {record.status!r}")
-    if lacking := [name for name in ALWAYS_MEASURED if name not in record.metrics]:
+    if lacking := [] if record.program else [name for name in ALWAYS_MEASURED if name not in record.metrics]:
         raise Unusable(f"{path} is damaged: metrics lacks {', '.join(lacking)}")
     return record
 

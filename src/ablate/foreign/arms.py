@@ -1,0 +1,317 @@
+"""From the rows of a table to arms with runs by unit: what differs within an arm is refused."""
+
+import difflib
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ablate.config.overrides import text
+from ablate.errors import UserError
+from ablate.foreign.event_files import scalar
+from ablate.foreign.options import Options
+from ablate.foreign.table import Cell, Row, Table, listed, to_number
+from ablate.judging.effects import is_accuracy
+from ablate.study.claim import Claim
+from ablate.study.study import TUNING_SEED
+from ablate.training.identity import canonical, is_unscientific
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A finished run.
+
+    Args:
+        where: of its row.
+        metrics: by name; None for one that is not finite.
+        diverged: whether a claimed metric is not finite, or the status says so.
+        notes: columns that say how or where it was made.
+    """
+
+    where: str
+    metrics: dict[str, float | None]
+    diverged: bool
+    notes: dict[str, Any]
+
+
+@dataclass(kw_only=True)
+class ForeignArm:
+    """An arm of a table.
+
+    Args:
+        axes: values of the varied columns.
+        settings: of all columns that are settings, the axes among them.
+        runs: finished runs by unit.
+        failures: why a run has no result, by unit.
+    """
+
+    axes: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
+    runs: dict[str, Outcome] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return " ".join(f"{key}={text(value)}" for key, value in self.axes.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arms:
+    """What a table holds for some claims.
+
+    Args:
+        arms: sorted by label.
+        units: of pairing, by name, in the order in which they occur.
+        metrics: names of the metrics, those of claims first.
+        remarks: what was left out, one line each.
+    """
+
+    arms: list[ForeignArm]
+    units: list[str]
+    metrics: list[str]
+    remarks: list[str]
+
+    def numbered(self, known: Sequence[str] = (), *, may_grow: bool = False) -> tuple[list[int], list[str]]:
+        """Return the seed of every unit, and the units' names by seed if they are no seeds themselves.
+
+        Args:
+            known: the units of an earlier look, which keep their numbers.
+            may_grow: whether units may be added at a further look: they get the next numbers, whatever their names.
+        """
+        are_seeds = all(u.isascii() and u.isdecimal() and str(int(u)) == u and int(u) < TUNING_SEED for u in self.units)
+        if are_seeds and not known and not may_grow:
+            return sorted(map(int, self.units)), []
+        names = [*known, *(unit for unit in self.units if unit not in known)]
+        return list(range(len(names))), names
+
+
+def arms_of(table: Table, claims: Sequence[Claim], options: Options) -> Arms:
+    """Return the arms of a table.
+
+    Columns are: units of pairing (`unit`), axes (those that claims name, and `axes`), metrics (those that claims name,
+    `metrics`, and what the tracker calls a metric), what is ignored, and settings: all others. A setting must be the
+    same in all runs of an arm.
+
+    Raises:
+        UserError: a column does not exist, a cell is no number, two rows are the same run, or a column differs within
+            an arm; each with file and line.
+    """
+    unit, axes, metrics = roles(table, claims, options)
+    others = [key for key in table.columns if key not in (*unit, *axes, *metrics, *options.ignore)]
+    notes = [key for key in others if is_unscientific(key)]
+    settings = [key for key in others if key not in notes]
+    wanted = {axis: values_in(claims, axis) for axis in axes}
+    claimed = [claim.metric for claim in claims]
+    arms: dict[str, ForeignArm] = {}
+    units: dict[str, None] = {}
+    rows_of: dict[tuple[str, str], Row] = {}
+    remarks = list(table.remarks)
+    for row in table.rows:
+        if missing := [key for key in unit if is_empty(row.cells.get(key))]:
+            raise UserError(
+                f"{row.where}: has no {missing[0]}, by which runs are paired; give it one, or take the row out"
+            )
+        values = {axis: as_setting(row.cells.get(axis), wanted[axis]) for axis in axes}
+        name = " ".join(plain(row.cells[key]) for key in unit)
+        found = arms.setdefault(key_of(values), ForeignArm(axes=values))
+        units.setdefault(name)
+        if not row.is_finished:
+            found.failures.setdefault(name, f"{row.where}: {row.status}")
+            found.settings = found.settings or {key: as_setting(row.cells.get(key)) for key in settings}
+            remarks.append(f"{row.where}: {row.status}, so that it has no result")
+            continue
+        if name in found.runs:
+            named = " ".join(f"{key}={plain(row.cells[key])}" for key in unit)
+            raise UserError(twice(rows_of[key_of(values), name], row, f"{found.label} {named}", others))
+        rows_of[key_of(values), name] = row
+        found.runs[name] = outcome(row, metrics, claimed, notes, options)
+    check_settings(arms, rows_of, settings, table)
+    for key, arm in arms.items():
+        first = next((row for (other, _), row in rows_of.items() if other == key), None)
+        if first is not None:
+            arm.settings = {name: as_setting(first.cells.get(name)) for name in settings}
+        arm.settings = {**arm.axes, **{k: v for k, v in arm.settings.items() if v is not None}}
+        arm.failures = {name: why for name, why in arm.failures.items() if name not in arm.runs}
+    return Arms(
+        arms=sorted(arms.values(), key=lambda arm: arm.label), units=list(units), metrics=metrics, remarks=remarks
+    )
+
+
+def roles(table: Table, claims: Sequence[Claim], options: Options) -> tuple[list[str], list[str], list[str]]:
+    """Return the columns that are units, axes and metrics.
+
+    Raises:
+        UserError: one of them does not exist, or is two things.
+    """
+    columns = table.columns
+    for key in options.ignore:
+        if key not in columns and key not in table.ignored:
+            raise UserError(f"`ignore` names {key!r}, which is no column of {table.name}; {listed(columns)}")
+    unit = list(options.unit)
+    for key in unit:
+        if key not in columns:
+            raise UserError(
+                f"`unit` must be columns of {table.name} that say which runs of two arms belong together, such as the "
+                f"seed, got {key!r}{near(key, columns)}; {listed(columns)}; give another with unit=COLUMN"
+            )
+    axes: dict[str, str] = {}
+    for claim in claims:
+        for key in (*claim.treatment, *claim.control, *claim.at, *([claim.factor] if claim.factor else [])):
+            axes.setdefault(key, f"claim {claim.name!r}")
+    for key in options.axes:
+        axes.setdefault(key, "`axes`")
+    metrics: dict[str, str] = {}
+    for claim in claims:
+        metrics.setdefault(claim.metric, f"claim {claim.name!r}")
+        for key in claim.explained_by:
+            if key in columns:
+                metrics.setdefault(key, f"claim {claim.name!r}")
+    for key in options.metrics:
+        metrics.setdefault(key, "`metrics`")
+    for kind, named in (("setting", axes), ("metric", metrics)):
+        for key, who in named.items():
+            if key not in columns:
+                raise UserError(
+                    f"{who} names the {kind} {key!r}, which is no column of {table.name}{near(key, columns)}; "
+                    f"{listed(columns)}"
+                )
+    for key in table.measured:
+        if key not in options.ignore and key not in axes and key not in unit and key in columns:
+            metrics.setdefault(key, table.kind)
+    for key in axes:
+        if key in metrics or key in unit:
+            other = "a metric" if key in metrics else "the unit of pairing"
+            raise UserError(f"{axes[key]} varies {key!r}, which is {other} of {table.name} too; it can be one of them")
+    if both := [key for key in metrics if key in unit]:
+        raise UserError(
+            f"{metrics[both[0]]} measures {both[0]!r}, which is the unit of pairing; give another unit=COLUMN"
+        )
+    return unit, list(axes), list(metrics)
+
+
+def near(key: str, columns: Sequence[str]) -> str:
+    found = difflib.get_close_matches(key, columns, n=1) or [one for one in columns if one.lower() == key.lower()]
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def values_in(claims: Sequence[Claim], axis: str) -> list[Any]:
+    """Return the values that claims give an axis."""
+    found = [side[axis] for claim in claims for side in (claim.treatment, claim.control, claim.at) if axis in side]
+    return found + [value for claim in claims if claim.factor == axis for value in claim.order]
+
+
+def as_setting(cell: Cell, wanted: Sequence[Any] = ()) -> Any:
+    """Return a cell as a setting: as YAML reads it, and where a claim has that value, in the claim's spelling.
+
+    >>> as_setting("0.10", [0.1]), as_setting("007", ["007"]), as_setting("relu"), as_setting("")
+    (0.1, '007', 'relu', None)
+    """
+    if is_empty(cell):
+        return None
+    value = scalar(cell.strip()) if isinstance(cell, str) else cell
+    value = value if isinstance(value, bool | int | float | str) else plain(value)
+    for one in wanted:
+        if text(canonical(one)) == text(canonical(value)) or (isinstance(cell, str) and one == cell.strip()):
+            return one
+    return value
+
+
+def is_empty(cell: Cell) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def plain(cell: Cell) -> str:
+    """Return a cell as text, a whole number without a point.
+
+    >>> plain(3.0), plain(" 3.0"), plain("fold a")
+    ('3', '3', 'fold a')
+    """
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    words = str(cell).strip()
+    return words.partition(".")[0] if re.fullmatch(r"-?\d+\.0+", words, re.ASCII) else words
+
+
+def key_of(values: Mapping[str, Any]) -> str:
+    """Return what tells arms apart: their values, 1 and 1.0 being one."""
+    return " ".join(f"{key}={text(canonical(value))}" for key, value in values.items())
+
+
+def outcome(
+    row: Row, metrics: Sequence[str], claimed: Sequence[str], notes: Sequence[str], options: Options
+) -> Outcome:
+    """Return a finished run.
+
+    Raises:
+        UserError: a metric is no number, or an accuracy lies outside [0, 1].
+    """
+    found: dict[str, float | None] = {}
+    diverged = row.has_diverged
+    for name in metrics:
+        if is_empty(cell := row.cells.get(name)):
+            continue
+        try:
+            value = to_number(cell)
+        except ValueError as error:
+            if name not in claimed and name not in options.metrics:
+                continue  # what a tracker logs besides, such as an image
+            raise UserError(
+                f"{row.where}: {name} must be a number, got {cell!r}; write 0.81 with a point and no unit, and nan for "
+                "a run that diverged"
+            ) from error
+        if is_accuracy(name) and math.isfinite(value) and not 0 <= value <= 1:
+            raise UserError(
+                f"{row.where}: {name} must be a fraction in [0, 1], as an accuracy is, got {value:g}; divide "
+                "percentages by 100, or give the column another name (rename={" + f"{name}: NAME" + "})"
+            )
+        found[name] = value if math.isfinite(value) else None
+        diverged |= name in claimed and not math.isfinite(value)
+    if diverged and options.guessing is not None:
+        found |= {name: options.guessing for name in metrics if is_accuracy(name)}
+    return Outcome(
+        where=row.where,
+        metrics=found,
+        diverged=diverged,
+        notes={key: cell for key in notes if not is_empty(cell := row.cells.get(key))},
+    )
+
+
+def twice(first: Row, second: Row, run: str, others: Sequence[str]) -> str:
+    """Return the message for two rows of one run, with the columns that may tell them apart."""
+    differing = [key for key in others if plain(first.cells.get(key)) != plain(second.cells.get(key))]
+    if differing:
+        shown = "; ".join(f"{key} is {first.cells.get(key)!r} and {second.cells.get(key)!r}" for key in differing[:3])
+        cure = f"they differ in {shown}: if it is varied, axes=[{differing[0]}]; otherwise take one of the rows out"
+    else:
+        cure = "take one of them out"
+    return f"{first.where}, and {second.where}, are both the run {run}; {cure}"
+
+
+def check_settings(
+    arms: Mapping[str, ForeignArm], rows_of: Mapping[tuple[str, str], Row], settings: Sequence[str], table: Table
+) -> None:
+    """Refuse a setting that differs within an arm: it may be a metric, a factor, or of no importance.
+
+    Raises:
+        UserError: names the columns, the first two rows that differ, and what to say.
+    """
+    wrong: dict[str, tuple[Row, Row]] = {}
+    for key in arms:
+        rows = [row for (other, _), row in rows_of.items() if other == key]
+        for name in settings:
+            values = {text(canonical(as_setting(row.cells.get(name)))): row for row in reversed(rows)}
+            if len(values) > 1 and name not in wrong:
+                first, second = sorted(values.values(), key=rows.index)[:2]
+                wrong[name] = (first, second)
+    if not wrong:
+        return
+    name, (first, second) = next(iter(wrong.items()))
+    counts = Counter({name: len({plain(row.cells.get(name)) for row in table.rows}) for name in wrong})
+    names = ",".join(wrong)
+    raise UserError(
+        f"{table.name}: {', '.join(wrong)} differ{'s' * (len(wrong) == 1)} between runs of one arm: {name} is "
+        f"{first.cells.get(name)!r} in {first.where} and {second.cells.get(name)!r} in {second.where} "
+        f"({counts[name]} values in all); say what it is: metrics=[{names}], axes=[{names}], or ignore=[{names}]"
+    )
