@@ -70,6 +70,7 @@ def main() -> None:
 
 def run_command() -> None:
     """Run the command line of this process; an error ends it with a message and a status."""
+    typed_words = sys.argv[1:]
     try:
         if (here := current_folder()) not in sys.path:
             sys.path.append(here)  # a level may name a module in the current folder
@@ -104,17 +105,22 @@ def run_command() -> None:
     except Exception as error:
         end_with(error)
     except stopping.Stopped as stopped:
-        end_stopped(stopped)
+        end_stopped(stopped, typed_words)
 
 
-def end_stopped(stopped: stopping.Stopped) -> NoReturn:
-    """End the process after a signal: say how to go on, with the status that a shell expects."""
-    command = command_again(shlex.join(["ablate", *sys.argv[1:]]))
+def end_stopped(stopped: stopping.Stopped, words: Sequence[str]) -> NoReturn:
+    """End the process after a signal: say how to go on, with the status that a shell expects.
+
+    Args:
+        stopped: the signal.
+        words: of the command line, as typed.
+    """
+    command = command_again(shlex.join(["ablate", *words]))
+    trains = not SUBCOMMANDS.keys() & set(split_folders(words)[1][:1])
+    how = "to continue from the last checkpoint" if trains else "to start it again"
     with contextlib.suppress(OSError):  # the terminal is gone after SIGHUP
         console.flush()
-        print(
-            f"\nstopped by {stopped}; to continue from the last checkpoint:\n  {command}", file=sys.stderr, flush=True
-        )
+        print(f"\nstopped by {stopped}; {how}:\n  {command}", file=sys.stderr, flush=True)
     console.abandon()
     sys.exit(stopped.status)
 
