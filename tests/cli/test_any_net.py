@@ -56,6 +56,8 @@ def test_a_module_of_ones_own_trains_with_every_factor_and_is_recorded(run_of):
             "normalization=weight_standardization finds no place in net=resnet",
         ),
         (["net=micro", "activation=native"], "activation=native finds no place in net=micro"),
+        (["net=micro", "dropout=native"], "dropout=native finds no place in net=micro"),
+        (["net=micro", "normalization=native"], "normalization=native finds no place in net=micro"),
         (["net=resnet", "initializer=native"], "initializer=native finds no place in net=resnet"),
         (
             ["net=module", f"net._target_={OWN}.SmallResNet", "dropout=spatial"],
@@ -80,6 +82,14 @@ def test_a_choice_without_a_place_is_refused_before_anything_is_written(run_of, 
     with pytest.raises(ValueError, match=words):
         start(run, plan.folder)
     assert not plan.folder.exists()
+
+
+def test_a_net_with_native_levels_alone_is_the_net_itself(run_of):
+    natives = [f"{group}=native" for group in ("activation", "normalization", "dropout", "initializer")]
+    run, plan = run_of("net=module", f"net._target_={OWN}.SmallResNet", *natives)
+    record, _ = start(run, plan.folder)
+    assert record.status == "finished" and record.replaced == []
+    assert run.build(run.data.load()).model.drop.p == 0.3
 
 
 def test_a_misspelt_argument_of_the_net_is_named(run_of):

@@ -1,6 +1,9 @@
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from ablate.errors import UserError
 from ablate.layers.activation import Maxout
@@ -238,7 +241,8 @@ def test_resnet18_of_timm():
     ("fields", "words"),
     [
         ({"path": "no_such_library.make", "name": "x"}, "net.path=no_such_library.make.*is its package installed"),
-        ({"path": "torchvision.models.get_model", "name": "resnet19"}, "net.name=resnet19.*Unknown model"),
+        ({"path": "torchvision.models.get_model", "name": "resnet19"}, "got resnet19; did you mean resnet18"),
+        ({"path": "torchvision.models.get_model", "name": "fcn_resnet50"}, "a classifier of torchvision, got fcn"),
         (
             {"path": "torchvision.models.get_model", "name": "resnet18", "arguments": {"widht": 3}},
             "net.name=resnet18.*'widht'",
@@ -248,3 +252,100 @@ def test_resnet18_of_timm():
 def test_a_library_without_that_net_is_named(fields, words):
     with pytest.raises(UserError, match=words):
         Library(**fields).build((3, 32, 32), 10, **NATIVE)
+
+
+@dataclass
+class Choice:
+    """A net that does one thing as a function: f(maps)."""
+
+    f: object
+
+    def __call__(self):
+        net = SmallResNet(num_classes=5)
+        plain = net.forward
+        net.forward = lambda x: plain(self.f(x, net.training))
+        return net
+
+
+DROPS = Choice(lambda x, training: F.dropout2d(x, 0.3, training))
+RESTS = Choice(lambda x, training: F.dropout(x, 0.0, training))
+ATTENDS = Choice(lambda x, training: F.scaled_dot_product_attention(x, x, x, dropout_p=0.3 if training else 0.0))
+NORMALIZES = Choice(lambda x, training: F.layer_norm(x, x.shape[1:]))
+
+
+@pytest.mark.parametrize("make", [DROPS, ATTENDS])
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_dropout_as_a_function_is_refused_but_with_native(make, rate):
+    with pytest.raises(NoPlace, match=r"(dropout2d|attention) in the forward of SmallResNet is a function.*nn.Dropout"):
+        build(make, dropout=Positions(layer=Dropout, hidden=rate))
+    assert build(make).model.drop.p == 0.3
+
+
+def test_a_function_that_drops_nothing_is_no_dropout():
+    assert build(RESTS, dropout=Positions(layer=Dropout, hidden=0.5)).model.drop.p == 0.5
+
+
+@pytest.mark.parametrize("level", [NoNormalization(), Batch()])
+def test_a_normalization_as_a_function_is_refused_but_with_native(level):
+    with pytest.raises(NoPlace, match=r"layer_norm in the forward of SmallResNet is a function"):
+        build(NORMALIZES, normalization=level)
+    build(NORMALIZES)
+
+
+class NeverCalled(nn.Module):
+    """Has modules that its forward does not call."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.act, self.fc = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Linear(4, 5)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).clamp(min=0).mean((2, 3)))
+
+
+def test_modules_that_are_never_called_are_no_place():
+    with pytest.raises(NoPlace, match=r"NeverCalled calls none of its activation modules \(act\)"):
+        build(NeverCalled, activation=nn.Tanh)
+    with pytest.raises(NoPlace, match=r"normalization.*NeverCalled has none to replace"):
+        build(NeverCalled, normalization=Batch())
+
+
+def test_lazy_modules_get_their_shapes_and_keep_their_statistics():
+    def make(num_classes):
+        layers = nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(num_classes)
+        return nn.Sequential(*layers)
+
+    net = build(make, activation=nn.SiLU)
+    assert net.model[0].weight.shape == (4, 3, 3, 3) and isinstance(net.model[2], nn.SiLU)
+    assert torch.equal(net.model[1].running_mean, torch.zeros(4)) and net.model[1].num_batches_tracked == 0
+    with pytest.raises(UserError, match="cannot take images of shape 3x2x2"):
+        build(make, image_shape=(3, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: SmallResNet().double(), r"float32 when it is made, got conv.weight with torch.float64"),
+        (SmallResNet(), r"got one SmallResNet that is made already"),
+        (lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.InstanceNorm2d(3)), "cannot take images of shape 3x16x16: "),
+        (lambda: Asserts(), "cannot take images .*Wrong image height"),
+    ],
+)
+def test_a_module_that_cannot_be_used_is_refused_in_one_line(make, words):
+    with pytest.raises(UserError, match=words):
+        build(make, num_classes=3)
+
+
+class Asserts(nn.Module):
+    """As the vision transformer of torchvision does."""
+
+    def forward(self, x):
+        torch._assert(x.shape[2] == 224, "Wrong image height!")
+
+
+def test_the_gain_of_equal_activations_is_known_whether_in_place_or_not():
+    def make(last):
+        return lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), last, nn.Flatten(), nn.LazyLinear(5))
+
+    assert isinstance(build(make(nn.ReLU())).make_activation(), nn.ReLU)
+    assert not hasattr(build(make(nn.Tanh())), "make_activation")

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from ablate.errors import UserError
 from ablate.nets.net import NoPlace, Shape
@@ -33,12 +34,12 @@ def trial(model: nn.Module, image_shape: Shape, name: str, *, fallback: Shape | 
     try:
         with torch.no_grad(), tracing(model, values=False) as trace:
             output = model(torch.zeros(2, *image_shape))
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, AssertionError) as error:  # the three that torch raises for a wrong shape
+        if isinstance(error, UserError):
+            raise
         if fallback is not None:
             return trial(model, fallback, name)
-        raise UserError(
-            f"{name} cannot take images of shape {_by(image_shape)}: {' '.join(str(error).split())}"
-        ) from error
+        raise _cannot_take(name, image_shape, error) from error
     finally:
         for module, training in modes.items():
             module.training = training
@@ -51,6 +52,26 @@ def trial(model: nn.Module, image_shape: Shape, name: str, *, fallback: Shape | 
             f"{type(output).__name__}; is there an argument that switches auxiliary outputs off?"
         )
     return trace, output
+
+
+def materialize(model: nn.Module, image_shape: Shape, name: str) -> None:
+    """Give the parameters of lazy modules (`nn.LazyConv2d`) their shapes, which follow from the images.
+
+    Raises:
+        UserError: the net cannot take such images.
+    """
+    if not any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
+        return
+    modes = {module: module.training for module in model.modules()}
+    model.eval()  # statistics are left as they begin
+    try:
+        with torch.no_grad():
+            model(torch.zeros(2, *image_shape))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise _cannot_take(name, image_shape, error) from error
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 def check_outputs(model: nn.Module, image_shape: Shape, num_classes: int, name: str) -> Trace:
@@ -164,6 +185,13 @@ class _Watched:
         if isinstance(value, nn.Module):
             self._kept.append(value)
         return value
+
+
+def _cannot_take(name: str, image_shape: Shape, error: Exception) -> UserError:
+    return UserError(
+        f"{name} cannot take images of shape {_by(image_shape)}: {' '.join(str(error).split())}; give it arguments for "
+        "images of this size, or choose another net or larger images"
+    )
 
 
 def _by(shape: Shape) -> str:

@@ -1,5 +1,6 @@
 """Nets that are not of this package: any `torch.nn.Module`, and the classifiers of a library of models."""
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,10 +8,11 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Literal, cast
 
+import torch
 from torch import nn
 
 from ablate.errors import UserError, making, unexpected_keyword
-from ablate.nets.contract import check_outputs
+from ablate.nets.contract import check_outputs, materialize
 from ablate.nets.net import Net, Shape
 from ablate.nets.substitution import Substitution
 from ablate.nets.tracing import is_function
@@ -64,6 +66,13 @@ class Module:
             UserError: the module does not map images to logits.
         """
         model = self._made(image_shape, num_classes)
+        materialize(model, image_shape, type(model).__name__)
+        for path, parameter in model.named_parameters():
+            if parameter.is_floating_point() and parameter.dtype != torch.float32:
+                raise UserError(
+                    f"the parameters of {type(model).__name__} must be float32 when it is made, got {path} with "
+                    f"{parameter.dtype}; leave out the conversion, and choose precision=bf16 for bfloat16"
+                )
         work = Substitution(model, image_shape, num_classes, type(model).__name__)
         with global_generators():  # what is tried out draws nothing from the generators that the weights come from
             work.fit_input()
@@ -87,6 +96,11 @@ class Module:
         return net
 
     def _made(self, image_shape: Shape, num_classes: int) -> nn.Module:
+        if isinstance(one := getattr(self.make, "func", self.make), nn.Module):
+            raise UserError(
+                f"`net._target_` must name a class or function that makes a torch.nn.Module, got one "
+                f"{type(one).__name__} that is made already; name its class, or a function that returns a new one"
+            )
         known = {"num_classes": num_classes, "image_shape": image_shape}
         try:
             parameters = inspect.signature(self.make).parameters
@@ -135,6 +149,7 @@ class Library:
     def build(self, image_shape: Shape, num_classes: int, **choices: Any) -> Net:
         """Return the net; for the arguments see `Module.build`."""
         function = self._function()
+        self._check_name()
         arguments = {**usual_arguments(self.name, image_shape), **self.arguments}
         make = partial(self._make, function, num_classes=num_classes, **arguments)
         return Module(make=make, stem=self.stem).build(image_shape, num_classes, **choices)
@@ -147,11 +162,28 @@ class Library:
             cure = INSTALL.get(module.partition(".")[0], "is its package installed, and the name right?")
             raise UserError(f"`net.path={self.path}` cannot be imported ({error}): {cure}") from error
 
+    def _check_name(self) -> None:
+        """Refuse a name that is not one of a classifier of the library, before its code may load anything."""
+        library = self.path.partition(".")[0]
+        if library not in ("torchvision", "timm") or ":" in self.name:  # timm's hf-hub:... and local-dir:...
+            return
+        if library == "torchvision":
+            models = import_module("torchvision.models")
+            known, name = models.list_models(module=models), self.name.lower()
+        else:
+            known, name = import_module("timm").list_models(), self.name.partition(".")[0]
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            cure = f"did you mean {', '.join(near)}?" if near else f"{', '.join(known[:3])}, ... are there"
+            raise UserError(f"`net.name` must be a classifier of {library}, got {self.name}; {cure}")
+
     def _make(self, function: Callable[..., nn.Module], **arguments: Any) -> nn.Module:
         try:
             return function(self.name, **arguments)
         except (ValueError, TypeError, RuntimeError, AssertionError) as error:
-            raise UserError(f"`net.name={self.name}` cannot be made by {self.path}: {error}") from error
+            raise UserError(
+                f"`net.name={self.name}` cannot be made by {self.path}: {' '.join(str(error).split())}"
+            ) from error
 
 
 def usual_arguments(name: str, image_shape: Shape) -> dict[str, Any]:

@@ -15,11 +15,18 @@ from ablate.errors import UserError
 from ablate.layers.native import is_native
 from ablate.nets.contract import trial
 from ablate.nets.net import NoPlace, Shape
+from ablate.nets.redrawing import redrawn
 from ablate.nets.roles import RANDOM_DEPTH, made, parts
 from ablate.nets.tracing import Call, Trace, is_function
 
 MODEL = "model"  # the name of the net under which its paths are listed
-CURE_FUNCTION = "make it a module (self.act = torch.nn.ReLU(), then self.act(x))"
+CURES = {  # for a function in a forward
+    "activation": "make it a module (self.act = torch.nn.ReLU(), then self.act(x)), or use activation=native",
+    "normalization": "make it a module (self.norm = torch.nn.LayerNorm(...), then self.norm(x)), or use "
+    "normalization=native",
+    "dropout": "make it a module (self.drop = torch.nn.Dropout(p), then self.drop(x)), set its rate to 0, or use "
+    "dropout=native",
+}
 
 
 class Substitution:
@@ -47,6 +54,20 @@ class Substitution:
     def trace(self) -> Trace:
         """Return the calls of a forward pass in training mode."""
         return trial(self.model, self.image_shape, self.name)[0]
+
+    def refuse_functions(self, group: str, paths: list[str]) -> None:
+        """Refuse a choice whose place is taken by functions, if there are any.
+
+        Raises:
+            NoPlace: there are.
+        """
+        if paths:
+            more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+            raise NoPlace(
+                group,
+                f"{', '.join(paths[:3])}{more} in the forward of {self.name} is a function and cannot be replaced; "
+                f"{CURES[group]}",
+            )
 
     def put(self, old: nn.Module, new: nn.Module) -> None:
         """Replace a module wherever it is registered."""
@@ -116,7 +137,8 @@ class Substitution:
         Raises:
             NoPlace: there is none, or one is a function that is not the chosen one.
         """
-        functions = {call.path: call for call in self.trace().units if is_function(call)}
+        units = self.trace().units
+        functions = {call.path: call for call in units if is_function(call)}
         if is_native(activation):
             if functions:
                 self.note("left, a function", *functions)
@@ -128,31 +150,30 @@ class Substitution:
                 f"it takes {num_pieces} times as many channels as it returns, and the widths of {self.name} are fixed",
             )
         others = [path for path, call in functions.items() if not same_function(call.module, sample)]
-        if others:
-            raise NoPlace(
-                "activation",
-                f"{', '.join(others)} in the forward of {self.name} is a function and cannot be replaced; "
-                f"{CURE_FUNCTION}, or use activation=native",
-            )
+        self.refuse_functions("activation", others)
         if functions:
             self.note("left, a function that is the chosen activation", *functions)
+        called = {call.module for call in units}
         modules = [part for part in parts(self.model) if part.role == "activation"]
-        if not modules and not functions:
-            raise NoPlace("activation", f"{self.name} has no activation modules; use activation=native")
+        if not any(part.module in called for part in modules) and not functions:
+            has = (
+                f"calls none of its activation modules ({modules[0].path})" if modules else "has no activation modules"
+            )
+            raise NoPlace("activation", f"{self.name} {has}; use activation=native")
         for part in modules:
             new = made(activation())
             self.put(part.module, new)
-            self.note(f"activation: {_kind(part.module)} -> {_kind(new)}", part.path)
+            where = "" if part.module in called else ", not called in training"
+            self.note(f"activation: {_kind(part.module)} -> {_kind(new)}{where}", part.path)
 
     def make_activation(self, activation: Any) -> Callable[[], nn.Module] | None:
         """Return the factory of the net's activation, None if it has none or several."""
         if not is_native(activation):
             return cast(Callable[[], nn.Module], activation)
-        found = {repr(unit.module) if not is_function(unit) else unit.path: unit.module for unit in self.trace().units}
-        if len(found) != 1:
+        found = list({repr(unit.module): unit.module for unit in self.trace().units}.values())
+        if not found or not all(same_function(module, found[0]) for module in found[1:]):
             return None
-        only = next(iter(found.values()))
-        return lambda: copy.deepcopy(only)
+        return lambda: copy.deepcopy(found[0])
 
     def replace_normalizations(self, normalization: Any) -> None:
         """Replace every normalization by one of the chosen level, of as many features and axes.
@@ -173,9 +194,11 @@ class Substitution:
                 "normalization", f"it stands after the activation, and {self.name} decides where a normalization stands"
             )
         removes = normalization(8, 4) is None
-        calls = {call.module: call for call in reversed(self.trace().of("normalization"))}
+        trace = self.trace()
+        self.refuse_functions("normalization", [path for role, path in trace.functions if role == "normalization"])
+        calls = {call.module: call for call in reversed(trace.of("normalization"))}
         layers = [part for part in parts(self.model) if part.role == "normalization"]
-        if not layers and not removes:
+        if not calls and not removes:
             raise NoPlace("normalization", f"{self.name} has none to replace; use normalization=none or native")
         for part in layers:
             call = calls.get(part.module)
@@ -220,9 +243,11 @@ class Substitution:
         Raises:
             NoPlace: a rate is above 0, and there is no such module.
         """
-        calls = {call.module: call for call in reversed(self.trace().of("dropout"))}
         if is_native(dropout):
             return
+        trace = self.trace()
+        self.refuse_functions("dropout", [path for role, path in trace.functions if role == "dropout"])
+        calls = {call.module: call for call in reversed(trace.of("dropout"))}
         places: dict[str, list[Call]] = {"conv": [], "hidden": []}
         for call in reversed(calls.values()):
             if type(call.module).__name__ in RANDOM_DEPTH:
@@ -241,36 +266,6 @@ class Substitution:
                 new = layer_for(i, len(found))
                 self.put(call.module, new if new is not None else nn.Identity())
                 self.note(f"dropout: {_kind(call.module)} -> {'none' if new is None else new}", call.path)
-
-
-def redrawn(
-    conv: nn.Conv2d, *, in_channels: int | None = None, out_channels: int | None = None, kernel_size: int | None = None
-) -> nn.Conv2d:
-    """Return a convolution of another size; a kernel size comes with stride 1 and as much padding as keeps the size.
-
-    Its weights are normal, with the standard deviation of those of `conv` times the root of the ratio of the fans.
-
-    Example:
-        >>> redrawn(nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False), kernel_size=3)
-        Conv2d(3, 64, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
-    """
-    new = nn.Conv2d(
-        in_channels or conv.in_channels,
-        out_channels or conv.out_channels,
-        kernel_size or conv.kernel_size,  # type: ignore[arg-type]
-        1 if kernel_size else conv.stride,  # type: ignore[arg-type]
-        kernel_size // 2 if kernel_size else conv.padding,  # type: ignore[arg-type]
-        dilation=1 if kernel_size else conv.dilation,  # type: ignore[arg-type]
-        groups=conv.groups,
-        bias=conv.bias is not None,
-        padding_mode=conv.padding_mode,
-    )
-    with torch.no_grad():
-        ratio = conv.weight[0].numel() / new.weight[0].numel()
-        new.weight.normal_(0, conv.weight.std().item() * ratio**0.5)
-        if new.bias is not None:
-            new.bias.zero_()
-    return new
 
 
 def same_function(function: nn.Module, activation: nn.Module) -> bool:

@@ -9,7 +9,7 @@ is not.
 import contextlib
 import functools
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,49 +18,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
+from ablate.nets.functions import FUNCTIONS, Function, role_of_function
 from ablate.nets.roles import FRONT, GATES, parts
-
-# The functions that count as activations, by name, with or without a trailing "_", and the module of each.
-FUNCTIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "relu6": nn.ReLU6,
-    "leaky_relu": nn.LeakyReLU,
-    "prelu": nn.PReLU,
-    "rrelu": nn.RReLU,
-    "elu": nn.ELU,
-    "celu": nn.CELU,
-    "selu": nn.SELU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "mish": nn.Mish,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-    "logsigmoid": nn.LogSigmoid,
-    "hardtanh": nn.Hardtanh,
-    "hardswish": nn.Hardswish,
-    "hardsigmoid": nn.Hardsigmoid,
-    "softplus": nn.Softplus,
-    "softsign": nn.Softsign,
-    "threshold": nn.Threshold,
-}
-
-
-class Function(nn.Module):
-    """A call of a function as a module: x -> function(x, *args, **kwargs).
-
-    Example:
-        >>> Function(torch.relu)(torch.tensor([-1.0, 2.0]))
-        tensor([0., 2.])
-    """
-
-    ablate_role = "activation"
-
-    def __init__(self, function: Callable[..., Tensor], args: tuple[Any, ...] = (), kwargs: Any = None) -> None:
-        super().__init__()
-        self.function, self.args, self.kwargs = function, args, kwargs or {}
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x, *self.args, **self.kwargs)
 
 
 @dataclass
@@ -98,9 +57,15 @@ def is_function(call: Call) -> bool:
 
 @dataclass
 class Trace:
-    """The calls of a forward pass, in the order in which they begin."""
+    """The calls of a forward pass, in the order in which they begin.
+
+    Args:
+        calls: of modules with a role, and of activations that are functions.
+        functions: role ("dropout" or "normalization") and path of functions that drop units or normalize.
+    """
 
     calls: list[Call] = field(default_factory=list)
+    functions: list[tuple[str, str]] = field(default_factory=list)
 
     def of(self, role: str) -> list[Call]:
         """Return the calls of modules with this role."""
@@ -253,7 +218,7 @@ class _Tracer:
 
 
 class _Functions(TorchFunctionMode):
-    """Records calls of `FUNCTIONS` that stand in the forward of a module that is no activation itself."""
+    """Records calls of functions that stand in the forward of a module that has no role itself, see `functions`."""
 
     def __init__(self, tracer: _Tracer) -> None:
         super().__init__()
@@ -262,7 +227,11 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         tracer, kwargs = self.tracer, kwargs or {}
         name = getattr(func, "__name__", "").rstrip("_")
-        if name not in FUNCTIONS or not tracer.open or tracer.closed_to_functions:
+        if not tracer.open or tracer.closed_to_functions:
+            return func(*args, **kwargs)
+        if not tracer.pending and (role := role_of_function(name, args, kwargs)):
+            tracer.trace.functions.append((role, f"{tracer.open[-1]}.{name}".lstrip(".")))
+        if name not in FUNCTIONS:
             return func(*args, **kwargs)
         (x, *rest), kwargs = (
             (args, kwargs) if args else ((kwargs["input"],), {k: v for k, v in kwargs.items() if k != "input"})

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ablate.errors import UserError, making
+from ablate.layers.native import is_native
 from ablate.signatures import name_of, signature_of, takes
 
 PARTIAL = "add `_partial_: true` to its level"
@@ -84,9 +85,9 @@ def check_dropout(dropout: Any) -> None:
     Raises:
         UserError: it does not.
     """
-    missing = [
-        name for name in ("at_input", "after_stage", "after_hidden", "num_samples") if not hasattr(dropout, name)
-    ]
+    if is_native(dropout):
+        return
+    missing = [name for name in PLACES if not hasattr(dropout, name)]
     if missing:
         raise UserError(
             f"`dropout` must say where units are dropped, got {name_of(dropout)} without {', '.join(missing)}; keep a "
