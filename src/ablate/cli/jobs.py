@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 
 from ablate.cli.planning import Plan, make, make_run
-from ablate.errors import CannotWrite, UserError
+from ablate.errors import UserError
 from ablate.nets import format_layer_table, layer_table
 from ablate.training.callbacks import Progress, left_out
 from ablate.training.directory import CONFIG_NAME
@@ -44,8 +44,6 @@ def do_alone(plan: Plan) -> None:
         command = shlex.join(["ablate", *sys.argv[1:]])
         print(f"\ninterrupted; to continue from the last checkpoint:\n  {command}", file=sys.stderr)
         sys.exit(130)
-    except CannotWrite as error:
-        raise UserError(f"{error}:\n  {shlex.join(['ablate', *sys.argv[1:]])}") from error
     finally:
         progress.close()
     print(conclusion(record, plan.folder, fresh=fresh), flush=True)

@@ -19,7 +19,8 @@ from ablate.cli.arguments import as_sweep, check, expand, options_first, split_f
 from ablate.cli.options import COMPLETION
 from ablate.config import catalog
 from ablate.config.overrides import quoted
-from ablate.errors import Unusable, UserError, explain
+from ablate.errors import CannotWrite, Unusable, UserError, explain
+from ablate.storage.integrity import REFUSED, cannot_write
 from ablate.storage.paths import localized
 
 if TYPE_CHECKING:
@@ -208,10 +209,19 @@ def train(cfg: "DictConfig") -> None:
         end_with(error)
 
 
-def end_with(error: Exception) -> NoReturn:
-    """End the process: a user's mistake is shown in one line, a bug with its traceback and how to report it."""
+def end_with(error: Exception, command: str = "") -> NoReturn:
+    """End the process: a user's mistake is shown in one line, a bug with its traceback and how to report it.
+
+    Args:
+        error: what ends it.
+        command: goes on where writing failed; the command line of the process if it is empty.
+    """
     if SHOW_ALL:
         traceback.print_exception(error)
+    if isinstance(error, OSError) and error.errno in REFUSED and error.filename:
+        error = cannot_write(Path(os.fsdecode(error.filename)), error)
+    if isinstance(error, CannotWrite):
+        fail(f"{error}:\n  {command or shlex.join(['ablate', *sys.argv[1:]])}")
     if isinstance(error, UserError):
         fail(error)
     if isinstance(error, OSError) and error.errno is not None:

@@ -14,6 +14,7 @@ from ablate import report
 from ablate.config.overrides import command_again, text
 from ablate.errors import UserError
 from ablate.judging import check_claims, check_recorded, judge
+from ablate.storage.place import check_place
 from ablate.study.collection import Collection, write_collection
 from ablate.study.manifest import Variant, check_validated, plan_arms
 from ablate.study.results import Job, Results
@@ -90,7 +91,10 @@ def do_studies(
     Returns:
         {run's folder, relative to the output folder: last line of its error} of the runs that failed.
     """
-    studies = begin_all(plan(requests, options, resolve), options.extra_seeds, write=not options.dry_run)
+    planned = plan(requests, options, resolve)
+    if not options.dry_run:
+        check_place(options.output_dir)
+    studies = begin_all(planned, options.extra_seeds, write=not options.dry_run)
     results = collect_all(studies)
     print_overview(results, machine, with_arms=len(results) == 1 or options.dry_run)
     if options.dry_run:
