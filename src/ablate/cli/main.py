@@ -22,6 +22,7 @@ from ablate.config.overrides import quoted
 from ablate.errors import CannotWrite, Unusable, UserError, explain
 from ablate.storage.integrity import REFUSED, cannot_write
 from ablate.storage.paths import localized
+from ablate.tables import printable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -171,9 +172,10 @@ def compose_and_train() -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     from ablate.cli.grammar import plainly
+    from ablate.cli.hydra_version import of_main
 
     utils.run_and_report = call  # Hydra's own prints each error itself, over several lines, and ends with status 1
-    decorate = hydra.main(version_base="1.3", config_path=str(catalog.conf_dir()), config_name="config")
+    decorate = hydra.main(**of_main(), config_path=str(catalog.conf_dir()), config_name="config")
     try:
         decorate(train)()
     except InstantiationException:
@@ -259,5 +261,5 @@ def fail_system(error: OSError) -> NoReturn:
 
 def fail(message: object, status: int = 2) -> NoReturn:
     """End the process with an error message."""
-    print(f"ablate: {message}", file=sys.stderr)
+    print(f"ablate: {printable(str(message))}", file=sys.stderr)
     sys.exit(status)

@@ -9,7 +9,7 @@ from ablate.report.table import arm_rows
 from ablate.report.verdicts import VerdictRow, answer, verdict_table
 from ablate.study.manifest import coinciding, same_runs
 from ablate.study.results import Results
-from ablate.tables import aligned
+from ablate.tables import aligned, printable
 
 if TYPE_CHECKING:
     from ablate.judging import Judgement
@@ -30,7 +30,7 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
         parts.append(answer(judgements))
     if lines := unusable_lines(results, judgements):
         parts.append("\n".join(lines))
-    return "\n\n".join(parts)
+    return printable("\n\n".join(parts))
 
 
 def unusable_lines(results: Results, judgements: "Sequence[Judgement]") -> list[str]:

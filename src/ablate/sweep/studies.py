@@ -24,6 +24,7 @@ from ablate.sweep.forecast import forecast, study_overview
 from ablate.sweep.loop import Launch, collect_all, do_runs, measures_by_folder
 from ablate.sweep.machine import Machine, in_turn
 from ablate.sweep.request import Request
+from ablate.tables import printable
 
 Resolve = Callable[[Sequence[str], Any], Variant]
 """(overrides but for the seed, value of the tuned setting) -> variant."""
@@ -140,7 +141,7 @@ def tuning_override(study: Study, value: Any) -> str:
 def print_overview(results: Sequence[Results], machine: Machine, *, with_arms: bool) -> None:
     """Print the studies, what is decided for all jobs, how many runs are left and about how long they take."""
     overviews = (study_overview(found, with_arms=with_arms) for found in results)
-    print(*overviews, *machine.unless_given([]), sep="\n")
+    print(*map(printable, overviews), *machine.unless_given([]), sep="\n")
     print(forecast(results, machine.num_workers), flush=True)
 
 
