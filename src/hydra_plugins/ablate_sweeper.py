@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from ablate.errors import CannotWrite, UserError
+from ablate.errors import UserError
 
 if TYPE_CHECKING:
     from ablate.study.manifest import Variant
@@ -70,10 +70,8 @@ class AblateSweeper(BasicSweeper):
 
         try:
             failed = self.do_studies(arguments)
-        except CannotWrite as error:
-            end_with(CannotWrite(f"{error}:\n  {command_again(self.command)}"))
         except Exception as error:
-            end_with(error)
+            end_with(error, command_again(self.command))
         if failed:
             sys.exit(1)
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import shlex
-import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from ablate import stopping
 from ablate.cli.planning import Plan, make, make_run
-from ablate.errors import CannotWrite, UserError
+from ablate.errors import UserError
 from ablate.nets import format_layer_table, layer_table
 from ablate.training.callbacks import Progress, left_out
 from ablate.training.directory import CONFIG_NAME
@@ -44,8 +43,6 @@ def do_alone(plan: Plan) -> None:
             rerun=plan.settings["rerun"],
             wait=plan.settings["wait"],
         )
-    except CannotWrite as error:
-        raise UserError(f"{error}:\n  {shlex.join(['ablate', *sys.argv[1:]])}") from error
     finally:
         progress.close()
     print(conclusion(record, plan.folder, fresh=fresh), flush=True)

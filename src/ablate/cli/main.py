@@ -21,8 +21,10 @@ from ablate.cli.arguments import as_sweep, check, expand, options_first, split_f
 from ablate.cli.options import COMPLETION
 from ablate.config import catalog
 from ablate.config.overrides import command_again, quoted
-from ablate.errors import Unusable, UserError, explain
+from ablate.errors import CannotWrite, Unusable, UserError, explain
+from ablate.storage.integrity import REFUSED, cannot_write
 from ablate.storage.paths import localized
+from ablate.tables import printable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -231,9 +233,10 @@ def compose_and_train() -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     from ablate.cli.grammar import plainly
+    from ablate.cli.hydra_version import of_main
 
     utils.run_and_report = call  # Hydra's own prints each error itself, over several lines, and ends with status 1
-    decorate = hydra.main(version_base="1.3", config_path=str(catalog.conf_dir()), config_name="config")
+    decorate = hydra.main(**of_main(), config_path=str(catalog.conf_dir()), config_name="config")
     try:
         decorate(train)()
     except InstantiationException:
@@ -274,10 +277,19 @@ def train(cfg: "DictConfig") -> None:
         end_with(error)
 
 
-def end_with(error: Exception) -> NoReturn:
-    """End the process: a user's mistake is shown in one line, a bug with its traceback and how to report it."""
+def end_with(error: Exception, command: str = "") -> NoReturn:
+    """End the process: a user's mistake is shown in one line, a bug with its traceback and how to report it.
+
+    Args:
+        error: what ends it.
+        command: goes on where writing failed; the command line of the process if it is empty.
+    """
     if SHOW_ALL:
         traceback.print_exception(error)
+    if isinstance(error, OSError) and error.errno in REFUSED and error.filename:
+        error = cannot_write(Path(os.fsdecode(error.filename)), error)
+    if isinstance(error, CannotWrite):
+        fail(f"{error}:\n  {command or shlex.join(['ablate', *sys.argv[1:]])}")
     if isinstance(error, UserError):
         fail(error)
     if isinstance(error, OSError) and error.errno is not None:
@@ -315,5 +327,5 @@ def fail_system(error: OSError) -> NoReturn:
 
 def fail(message: object, status: int = 2) -> NoReturn:
     """End the process with an error message."""
-    print(f"ablate: {message}", file=sys.stderr)
+    print(f"ablate: {printable(str(message))}", file=sys.stderr)
     sys.exit(status)

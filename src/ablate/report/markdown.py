@@ -8,17 +8,19 @@ from ablate.report.controls import CONTROLS_RULE
 from ablate.report.phrases import percent
 from ablate.report.provenance import Rows
 from ablate.report.verdicts import VerdictRow
-from ablate.tables import markdown
+from ablate.tables import markdown, printable
 
 
 def plain_cell(content: str) -> str:
-    """Return text in one line that Markdown shows as it is, with "<", ">" and "&" escaped.
+    """Return text in one line that Markdown shows as it is, with "<", ">" and "&" escaped, and no link or image.
 
     Example:
         >>> plain_cell("a < b")
         'a &lt; b'
+        >>> print(plain_cell("![x](http://example.org)"))
+        ![x]\\(http://example.org)
     """
-    return " ".join(html.escape(content, quote=False).split())
+    return printable(" ".join(html.escape(content, quote=False).split())).replace("](", "]\\(")
 
 
 def escaped(rows: Sequence[Sequence[str]]) -> Rows:

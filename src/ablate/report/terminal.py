@@ -10,7 +10,7 @@ from ablate.report.table import arm_rows, planned_by_fingerprint, shown_rows
 from ablate.report.verdicts import VerdictRow, answer, verdict_table
 from ablate.study.manifest import coinciding, same_runs
 from ablate.study.results import Results
-from ablate.tables import aligned
+from ablate.tables import aligned, printable
 
 if TYPE_CHECKING:
     from ablate.judging import Judgement
@@ -39,7 +39,7 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
         parts.append(f"registered: {registration_of(results)}")
     if lines := unusable_lines(results, judgements):
         parts.append("\n".join(lines))
-    return "\n\n".join(parts)
+    return printable("\n\n".join(parts))
 
 
 def unusable_lines(results: Results, judgements: "Sequence[Judgement]") -> list[str]:

@@ -1,7 +1,6 @@
 """Do a run in its directory: once, by one process at a time, resumed from its checkpoint."""
 
 import contextlib
-import errno
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,7 +15,8 @@ from ablate.errors import Unusable, UserError
 from ablate.nets import Net
 from ablate.seeding import global_generators
 from ablate.storage.dates import utc_now
-from ablate.storage.integrity import cannot_write, remove_temporary
+from ablate.storage.integrity import REFUSED, cannot_write, remove_temporary
+from ablate.storage.place import check_place
 from ablate.training import hardware, sources
 from ablate.training.callbacks import CHECKPOINT_NAME, Checkpoint, Progress
 from ablate.training.directory import (
@@ -82,6 +82,7 @@ def start(
     if run.keep_weights:
         check_restorable(run, net, dataset)
     # All that can be refused has been checked: from here on the folder is written.
+    check_place(folder.parent.parent)
     try:
         if (arm_folder := agree_on_folder(folder.parent, run.fingerprint)) != folder.parent:
             raise Busy(f"another process has just begun the same run in {arm_folder}; repeat the command to use it")
@@ -92,12 +93,14 @@ def start(
         message = f"{folder} is being written by another process; stop it, or wait for it with wait=true"
         raise Busy(message) from error
     except OSError as error:
+        if error.errno in REFUSED:
+            raise cannot_write(folder, error) from error
         raise UserError(f"cannot write in {folder} ({error.strerror}); choose another with output_dir=...") from error
     with lock:
         try:
             return start_locked(run, dataset, net, folder, callbacks, rerun=rerun)
         except OSError as error:  # from an observer that writes files itself, such as TensorBoard
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+            if error.errno in REFUSED:
                 raise cannot_write(folder, error) from error
             raise
 
