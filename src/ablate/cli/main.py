@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ablate import stopping
 from ablate.cli import console
-from ablate.cli.arguments import as_sweep, check, expand, options_first, split_folders
+from ablate.cli.arguments import as_sweep, check, expand, named_sweep, options_first, split_folders
 from ablate.cli.options import COMPLETION
 from ablate.config import catalog
 from ablate.config.overrides import command_again, quoted
@@ -50,7 +50,8 @@ usage: ablate [KEY=VALUE ...]                train one net; other keys: defaults
 would be done and does nothing: a run's layers and folder, a sweep's arms, runs
 and time. `extra_seeds=3` adds seeds to a finished study, as its next declared
 look. `recipe=NAME` stands for the settings in conf/recipe/NAME.yaml; settings
-beside it take precedence. `hydra.launcher.n_jobs=2` beside
+beside it take precedence. `name=NAME` beside -m names a sweep, `baseline=tanh` the
+arm that its others are compared with (by default the first). `hydra.launcher.n_jobs=2` beside
 `hydra/launcher=joblib` sets the number of worker processes.
 --config-dir DIR adds a folder with levels, studies, claims, figures and recipes
 of your own (DIR/activation/mine.yaml). The environment variable
@@ -98,7 +99,7 @@ def run_command() -> None:
             if len(folders) > 1:  # Hydra's own option takes one: the last
                 others = ",".join(quoted(str(folder.resolve())) for folder in folders[:-1])
                 arguments = [*arguments, f"hydra.searchpath=[{others}]"]
-            sys.argv[1:] = as_sweep(arguments, typed) if is_study else arguments
+            sys.argv[1:] = as_sweep(arguments, typed) if is_study else named_sweep(arguments, typed)
             compose_and_train()
         console.flush()
     except Exception as error:
