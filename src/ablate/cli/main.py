@@ -35,6 +35,7 @@ usage: ablate [KEY=VALUE ...]                train one net; other keys: defaults
        ablate report FOLDER                  write the report of a study
        ablate judge FILE --claims CLAIMS     decide claims on other programs' runs
        ablate verify FOLDER                  check verdicts against the records
+       ablate export FOLDER --to FORMAT      LaTeX, Markdown, Parquet, trackers
        ablate figure NAME [KEY=VALUE ...]    compute and draw a figure
        ablate list [GROUP ...]               describe levels, studies, recipes
 
@@ -205,12 +206,20 @@ def verify(words: Sequence[str], where: Sequence[Path]) -> None:
         sys.exit(1)
 
 
+def export(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate export FOLDER --to FORMAT`: see `ablate.cli.export`."""
+    from ablate.cli.export import export_command
+
+    export_command(words, where)
+
+
 SUBCOMMANDS = {
     "list": list_levels,
     "report": write_report,
     "verify": verify,
     "judge": judge_results,
     "figure": figure_command,
+    "export": export,
 }
 
 
