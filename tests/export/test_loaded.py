@@ -99,7 +99,7 @@ def test_a_collection_names_the_study_of_each_row(folder):
     write_collection(names, place)
     loaded = ablate.load(place)
     assert len(loaded.runs) == 12
-    assert list(loaded.runs.columns)[0] == list(loaded.verdicts.columns)[0] == "study"
+    assert loaded.runs.columns[0] == loaded.verdicts.columns[0] == "study"
 
 
 def test_a_folder_without_results_is_refused(tmp_path):

@@ -37,7 +37,9 @@ usage: ablate [KEY=VALUE ...]                train one net; other keys: defaults
        ablate verify FOLDER                  check verdicts against the records
        ablate export FOLDER --to FORMAT      LaTeX, Markdown, Parquet, trackers
        ablate figure NAME [KEY=VALUE ...]    compute and draw a figure
-       ablate list [GROUP ...]               describe levels, studies, recipes
+       ablate list [GROUP|LEVEL ...]         describe levels, studies, recipes
+       ablate explain CLAIM                  what a claim tests, and its cost: C16
+       ablate doctor                         what is installed, found, writable
 
   ablate activation=tanh initializer=xavier_normal normalization=none
   ablate data=shapes trainer.epochs=3 optimizer.lr=0.01
@@ -123,7 +125,12 @@ def end_stopped(stopped: stopping.Stopped) -> NoReturn:
 
 def list_levels(words: Sequence[str], where: Sequence[Path]) -> None:
     """`ablate list [GROUP ...]`: print each level, what it is and where it comes from."""
-    print(catalog.describe_levels(where, words))
+    if words:
+        print(catalog.describe_levels(where, [] if list(words) == ["all"] else words))
+        return
+    print(catalog.overview(where))
+    print("\n* is the default. `ablate list activation` describes a group, `ablate list relu`")
+    print("a level, `ablate list all` all.")
 
 
 def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
@@ -213,6 +220,22 @@ def export(words: Sequence[str], where: Sequence[Path]) -> None:
     export_command(words, where)
 
 
+def explain_claims(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate explain CLAIM ...`: see `ablate.cli.explain`."""
+    from ablate.cli.explain import explain_command
+
+    explain_command(words, where)
+
+
+def doctor(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate doctor`: see `ablate.cli.doctor`; ends with status 1 where something that is needed is wrong."""
+    from ablate.cli.doctor import doctor_command
+
+    if not doctor_command(words, where):
+        console.flush()
+        sys.exit(1)
+
+
 SUBCOMMANDS = {
     "list": list_levels,
     "report": write_report,
@@ -220,6 +243,8 @@ SUBCOMMANDS = {
     "judge": judge_results,
     "figure": figure_command,
     "export": export,
+    "explain": explain_claims,
+    "doctor": doctor,
 }
 
 
