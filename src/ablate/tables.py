@@ -35,7 +35,7 @@ def aligned(rows: Rows) -> str:
     """
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    right = [i > 0 and all(not row[i] or row[i][0] in "-0123456789" for row in rows[1:]) for i in range(len(rows[0]))]
+    right = [i > 0 and all(not row[i] or row[i][0] in "+-−0123456789" for row in rows[1:]) for i in range(len(rows[0]))]
     lines = (
         "  ".join(f"{cell:{'>' if r else '<'}{w}}" for cell, w, r in zip(row, widths, right, strict=True))
         for row in rows

@@ -18,7 +18,8 @@ from ablate.judging import judge
 from ablate.storage.integrity import sealed
 from ablate.study.collection import COLLECTION_NAME, Collection, read_collection, write_collection
 from ablate.study.manifest import MANIFEST_NAME, read_manifest, write_manifest
-from ablate.study.results import collect, missing_runs, state_of, write_runs
+from ablate.study.results import collect, missing_runs, state_of
+from ablate.study.run_rows import write_runs
 from ablate.sweep.begin import begin
 from ablate.sweep.loop import do_runs
 from ablate.training.directory import REASON_NAME, set_aside

@@ -11,6 +11,7 @@ from ablate import stopping
 from ablate.cli.planning import Plan, make, make_run
 from ablate.errors import UserError
 from ablate.nets import format_layer_table, layer_table
+from ablate.storage.announced import announce
 from ablate.training.callbacks import Progress, left_out
 from ablate.training.directory import CONFIG_NAME
 from ablate.training.identity import measures
@@ -45,6 +46,7 @@ def do_alone(plan: Plan) -> None:
         )
     finally:
         progress.close()
+    announce(plan.folder)
     print(conclusion(record, plan.folder, fresh=fresh), flush=True)
     if lacking := [name for name in measures(plan.settings) if name not in measures(record.settings)]:
         print(f"it was finished without measuring {', '.join(lacking)}; rerun=true measures them")

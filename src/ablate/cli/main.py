@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ablate import stopping
 from ablate.cli import console
-from ablate.cli.arguments import as_sweep, check, expand, options_first, split_folders
+from ablate.cli.arguments import as_sweep, check, expand, named_sweep, options_first, split_folders
 from ablate.cli.options import COMPLETION
 from ablate.config import catalog
 from ablate.config.overrides import command_again, quoted
@@ -37,8 +37,11 @@ usage: ablate [KEY=VALUE ...]                train one net; other keys: defaults
        ablate report FOLDER                  write the report of a study
        ablate judge FILE --claims CLAIMS     decide claims on other programs' runs
        ablate verify FOLDER                  check verdicts against the records
+       ablate export FOLDER --to FORMAT      LaTeX, Markdown, Parquet, trackers
        ablate figure NAME [KEY=VALUE ...]    compute and draw a figure
-       ablate list [GROUP ...]               describe levels, studies, recipes
+       ablate list [GROUP|LEVEL ...]         describe levels, studies, recipes
+       ablate explain CLAIM                  what a claim tests, and its cost: C16
+       ablate doctor                         what is installed, found, writable
 
   ablate activation=tanh initializer=xavier_normal normalization=none
   ablate data=shapes trainer.epochs=3 optimizer.lr=0.01
@@ -52,7 +55,8 @@ usage: ablate [KEY=VALUE ...]                train one net; other keys: defaults
 would be done and does nothing: a run's layers and folder, a sweep's arms, runs
 and time. `extra_seeds=3` adds seeds to a finished study, as its next declared
 look. `recipe=NAME` stands for the settings in conf/recipe/NAME.yaml; settings
-beside it take precedence. `hydra.launcher.n_jobs=2` beside
+beside it take precedence. `name=NAME` beside -m names a sweep, `baseline=tanh` the
+arm that its others are compared with (by default the first). `hydra.launcher.n_jobs=2` beside
 `hydra/launcher=joblib` sets the number of worker processes.
 --config-dir DIR adds a folder with levels, studies, claims, figures and recipes
 of your own (DIR/activation/mine.yaml). The environment variable
@@ -101,7 +105,7 @@ def run_command() -> None:
             if len(folders) > 1:  # Hydra's own option takes one: the last
                 others = ",".join(quoted(str(folder.resolve())) for folder in folders[:-1])
                 arguments = [*arguments, f"hydra.searchpath=[{others}]"]
-            sys.argv[1:] = as_sweep(arguments, typed) if is_study else arguments
+            sys.argv[1:] = as_sweep(arguments, typed) if is_study else named_sweep(arguments, typed)
             compose_and_train()
         console.flush()
     except Exception as error:
@@ -129,7 +133,12 @@ def end_stopped(stopped: stopping.Stopped, words: Sequence[str]) -> NoReturn:
 
 def list_levels(words: Sequence[str], where: Sequence[Path]) -> None:
     """`ablate list [GROUP ...]`: print each level, what it is and where it comes from."""
-    print(catalog.describe_levels(where, words))
+    if words:
+        print(catalog.describe_levels(where, [] if list(words) == ["all"] else words))
+        return
+    print(catalog.overview(where))
+    print("\n* is the default. `ablate list activation` describes a group, `ablate list relu`")
+    print("a level, `ablate list all` all.")
 
 
 def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
@@ -212,12 +221,38 @@ def verify(words: Sequence[str], where: Sequence[Path]) -> None:
         sys.exit(1)
 
 
+def export(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate export FOLDER --to FORMAT`: see `ablate.cli.export`."""
+    from ablate.cli.export import export_command
+
+    export_command(words, where)
+
+
+def explain_claims(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate explain CLAIM ...`: see `ablate.cli.explain`."""
+    from ablate.cli.explain import explain_command
+
+    explain_command(words, where)
+
+
+def doctor(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate doctor`: see `ablate.cli.doctor`; ends with status 1 where something that is needed is wrong."""
+    from ablate.cli.doctor import doctor_command
+
+    if not doctor_command(words, where):
+        console.flush()
+        sys.exit(1)
+
+
 SUBCOMMANDS = {
     "list": list_levels,
     "report": write_report,
     "verify": verify,
     "judge": judge_results,
     "figure": figure_command,
+    "export": export,
+    "explain": explain_claims,
+    "doctor": doctor,
 }
 
 

@@ -4,6 +4,7 @@ import html
 from collections.abc import Sequence
 
 from ablate.report.content import StudyContent
+from ablate.report.contrasts import note
 from ablate.report.controls import CONTROLS_RULE
 from ablate.report.phrases import percent
 from ablate.report.provenance import Rows
@@ -81,6 +82,8 @@ def to_markdown(content: StudyContent) -> str:
         parts += ["## Controls", markdown(escaped(content.controls)), CONTROLS_RULE]
     if content.verdicts:
         parts += ["## Verdicts", markdown(verdict_rows(content.verdicts)), content.rule]
+    if content.contrasts:
+        parts += ["## Differences (exploratory)", markdown(escaped(content.contrasts)), note(content.contrasts)]
     parts += ["## Arms", markdown(escaped(content.arms))]
     for title, rows in (
         ("Failures", content.failures),

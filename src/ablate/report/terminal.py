@@ -1,8 +1,10 @@
 """The summary of a sweep or study on the terminal."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ablate.report.contrasts import contrasts, note
 from ablate.report.controls import control_lines
 from ablate.report.notes import failed, known_before, next_look
 from ablate.report.provenance import REMADE, records_of, registration_of, unsound
@@ -15,6 +17,9 @@ from ablate.tables import aligned, printable
 if TYPE_CHECKING:
     from ablate.judging import Judgement
 
+WIDTH = 79
+WENT_WRONG = ("diverged", "not finite")
+
 
 def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
     """Return the table of arms, best first, one line per claim, and a line for each file that cannot be used.
@@ -25,9 +30,11 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
     if not records:
         parts = ["no run has finished yet"]
     elif results.study.foreign:
-        parts = [aligned(shown_rows(results))]
+        parts = [aligned(narrow(shown_rows(results)))]
     else:
-        parts = [aligned(arm_rows(records, planned_by_fingerprint(results)))]
+        parts = [aligned(narrow(arm_rows(records, planned_by_fingerprint(results))))]
+    if records and (rows := contrasts(results)):
+        parts += [aligned(rows), textwrap.fill(note(rows), WIDTH)]
     notes = [same_runs(labels) for labels in coinciding(arm.planned for arm in results.arms)]
     if lines := [*notes, *unsound(results)]:
         parts.append("\n".join(lines))
@@ -40,6 +47,20 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
     if lines := unusable_lines(results, judgements):
         parts.append("\n".join(lines))
     return printable("\n\n".join(parts))
+
+
+def narrow(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return a table of arms for a terminal: short heads, no column that says of every arm that nothing went wrong.
+
+    >>> narrow([["arm", "test accuracy %", "diverged"], ["relu", "54.1", "0"]])
+    [['arm', 'test %'], ['relu', '54.1']]
+    """
+    head, *body = rows
+    kept = [
+        place for place, name in enumerate(head) if name not in WENT_WRONG or any(row[place] != "0" for row in body)
+    ]
+    short = [name.replace(" accuracy %", " %").replace("seconds a run", "s a run") for name in head]
+    return [[row[place] for place in kept] for row in (short, *body)]
 
 
 def unusable_lines(results: Results, judgements: "Sequence[Judgement]") -> list[str]:

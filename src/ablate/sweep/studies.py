@@ -15,6 +15,7 @@ from ablate import report, stopping
 from ablate.config.overrides import command_again, text
 from ablate.errors import UserError
 from ablate.judging import check_claims, check_recorded, judge
+from ablate.storage.announced import announce
 from ablate.storage.place import check_place
 from ablate.study.collection import Collection, write_collection
 from ablate.study.manifest import Variant, check_validated, plan_arms
@@ -232,6 +233,7 @@ def conclude(
     options: Options,
 ) -> None:
     """Judge the studies, write the reports, and print the verdicts, where the reports are, and which runs failed."""
+    announce(collection.folder_in(options.output_dir) if collection else studies[0][1])
     if collection is not None:
         print("\n{}\n\n{}".format(*report.report_collection(collection, studies)))
     else:
