@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.cli.verify import declared_claims, studies_in, verify_command
+from ablate.cli.verify import declared_study, studies_in, verify_command
 from ablate.config import catalog
 from ablate.errors import UserError
 from ablate.storage.archive import pack, unpack
@@ -135,12 +135,12 @@ def test_nothing_is_unpacked_outside_the_folder(tmp_path):
 
 def test_the_claims_of_a_studys_file_are_those_of_its_command(output_dir, tmp_path):
     folder = output_dir / "studies" / "s-1"
-    assert declared_claims(folder, WHERE) is None  # there is no study file of this name
+    assert declared_study(folder, WHERE) is None  # there is no study file of this name
     (tmp_path / "mine" / "study").mkdir(parents=True)
     lines = ["grids:", "  - product: {activation: [relu, tanh]}", "claims:", "  relu_wins:", "    text: ReLU wins."]
     lines += ["    form: greater", "    smallest_effect: 0.03", "    treatment: {activation: relu}"]
     lines += ["    control: {activation: tanh}"]
     (tmp_path / "mine" / "study" / "s.yaml").write_text("\n".join(lines))
-    found = declared_claims(folder, [*WHERE, tmp_path / "mine"])
-    assert found["relu_wins"].smallest_effect == 0.03
+    found = declared_study(folder, [*WHERE, tmp_path / "mine"])
+    assert found.claims[0].smallest_effect == 0.03
     assert not verify_command([str(folder)], [*WHERE, tmp_path / "mine"])

@@ -107,6 +107,24 @@ def test_exact_statements_and_arms_without_a_claim_have_the_first_look(results):
     assert set(seeds(needed_seeds(found, replay(found, read_predictions))).values()) == {3}
 
 
+def test_a_claim_rests_when_its_control_has_not_come_out(results):
+    def learns(activation, **fields):
+        side = {"treatment": {"activation": activation}, "value": 0.3, "at_least": True}
+        return {"text": "It learns.", "form": "greater", "smallest_effect": 0.1, **side, **fields}
+
+    def after(**controls):
+        found = results(claims={"open": CLAIMS["open"]}, controls=controls)
+        (judged,) = judge(found)
+        return judged.outcome, judged.look, seeds(needed_seeds(found, replay(found, read_predictions)))
+
+    alone = {"relu": 9, "sigmoid": 3, "tanh": 9, "gelu": 3}
+    assert after() == after(good=learns("relu")) == ("inconclusive", 3, alone)
+    rests = ("not interpretable at this budget", 1, dict.fromkeys(MEANS, 3))
+    assert after(bad=learns("sigmoid")) == after(good=learns("relu"), bad=learns("sigmoid")) == rests
+    # An open control may still come out.
+    assert after(unknown=learns("tanh", value=0.4)) == ("inconclusive", 3, alone)
+
+
 def test_a_claim_without_usable_scores_gets_no_further_seeds(results):
     def without(axes, seed, _):
         value = accuracy(axes, seed, _)

@@ -118,16 +118,41 @@ def test_looks_that_were_not_registered_are_found(folder):
     assert "registration: 3 looks were taken, and 2 registered" in problems(folder)
 
 
+def study(**changes):
+    return parse("s", {**planned().definition, **changes})
+
+
+def test_what_else_decides_verdicts_is_compared_with_the_studys_file(tmp_path):
+    control = {"text": "It learns.", "form": "greater", "smallest_effect": 0.1, "treatment": {"activation": "relu"}}
+    learns = {"learns": {**control, "value": 0.1, "at_least": True}}
+    folder = settled(tmp_path, controls=learns)
+
+    def found(**changes):
+        return problems(folder, declared=study(**{"controls": learns, **changes}))
+
+    assert found() == []
+    line = "the study's file: seeds is [0, 1] in the study's file, [0, 1, 2, 3] in the manifest"
+    assert found(seeds=[0, 1]) == [line]
+    assert found(alpha=0.2) == ["the study's file: alpha is 0.2 in the study's file, 0.05 in the manifest"]
+    eased = {"learns": {**learns["learns"], "smallest_effect": 0.05}}
+    line = "the study's file: control learns: smallest_effect is 0.05 in the study's file, 0.1 in the manifest"
+    assert found(controls=eased) == [line]
+    assert found(controls={}) == ["the study's file: control learns: the study's file has no such control any more"]
+    assert found(controls={**learns, "new": control | {"value": 0}}) == [
+        "the study's file: control new is not in the manifest"
+    ]
+    assert found(claims={"relu_wins": CLAIM, "more": CLAIM}) == ["the study's file: claim more is not in the manifest"]
+
+
 def test_a_claim_changed_in_the_studys_file_is_found(folder):
     def declared(**changes):
-        claims = {"relu_wins": {**CLAIM, **changes}}
-        return {claim.name: claim for claim in parse("s", {**planned().definition, "claims": claims}).claims}
+        return study(claims={"relu_wins": {**CLAIM, **changes}})
 
     assert problems(folder, declared=declared(note="More to read.")) == []
     assert problems(folder, declared=declared(smallest_effect=0.02)) == [
         "relu_wins: smallest_effect is 0.02 in the study's file, 0.01 in the manifest"
     ]
-    assert problems(folder, declared={}) == ["relu_wins: the study's file has no such claim any more"]
+    assert problems(folder, declared=study(claims={})) == ["relu_wins: the study's file has no such claim any more"]
 
 
 def test_a_changed_verdict_is_found(folder):

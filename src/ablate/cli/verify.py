@@ -11,9 +11,9 @@ from ablate.judging.verification import Checked, Verification, verify_study
 from ablate.report.pages import PAGES_NAME, changed_pages
 from ablate.report.phrases import plural
 from ablate.storage.archive import archives_in, is_archive, unpack
-from ablate.study.claim import Claim
 from ablate.study.collection import COLLECTION_NAME, read_collection
 from ablate.study.manifest import MANIFEST_NAME, read_manifest
+from ablate.study.study import Study
 from ablate.sweep.request import named_studies
 
 
@@ -53,7 +53,7 @@ def verified(folder: Path, where: Sequence[Path]) -> Iterator[Verification]:
         return
     studies = studies_in(folder.resolve())
     for study in studies:
-        yield verify_study(study, declared_claims(study, where))
+        yield verify_study(study, declared_study(study, where))
     archives = archives_in(folder) if not studies else []
     for archive in archives:
         yield from verified(archive, where)
@@ -89,8 +89,8 @@ def studies_in(folder: Path) -> list[Path]:
     return [study for study in found if "replaced" not in study.relative_to(folder).parts]
 
 
-def declared_claims(folder: Path, where: Sequence[Path]) -> dict[str, Claim] | None:
-    """Return the claims that a study's file has now, with the profile and the changes of the study's command.
+def declared_study(folder: Path, where: Sequence[Path]) -> Study | None:
+    """Return the study that its file describes now, with the profile and the changes of the study's command.
 
     None where there is no such file, as for a sweep, or for a study in a folder that is not given as --config-dir.
     """
@@ -104,7 +104,7 @@ def declared_claims(folder: Path, where: Sequence[Path]) -> dict[str, Claim] | N
         (request,) = named_studies(manifest.name, profile, changes, [], where)
     except (UserError, ValueError):
         return None
-    return {claim.name: claim for claim in request.study.claims}
+    return request.study
 
 
 def lines(found: Verification) -> list[str]:

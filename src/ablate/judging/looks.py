@@ -1,6 +1,7 @@
 """Looks that a study declares beforehand: which look each claim is at, and which seeds each arm needs.
 
 A claim gets the seeds of the next look as long as it is open; once decided, it rests with the seeds of that look.
+A claim rests too once a positive control that it depends on is decided against: no seeds make it interpretable.
 Nothing of this is stored: the looks are replayed from the records, so an interrupted study goes on where it was, and
 the verdicts do not depend on the order in which the runs were made. Where runs of a claim are missing, it stays at its
 last complete look, and the other claims of its family go on; it counts as not rejected meanwhile. When its runs are
@@ -12,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ablate.judging.controls import CAME_OUT
 from ablate.judging.evidence import Evidence, gather
 from ablate.judging.image_interval import Reader, read_predictions
 from ablate.judging.incomplete import why_missing
@@ -51,20 +53,39 @@ def replay(results: Results, read: Reader) -> dict[str, Looked]:
     """
     study = results.study
     found: dict[str, Looked] = {}
+    last: dict[str, int] = {}  # the look at which the first control of a claim was decided against
+    for control in (control for control in study.asked_controls if control.is_tested):
+        found |= replay_family([control], 1, results, read, {})
+        if is_decided_against(found[control.name]):
+            names = [claim.name for claim in study.asked if control.concerns(claim)]
+            last |= {name: min(found[control.name].look, last.get(name, study.looks)) for name in names}
     for family in dict.fromkeys(claim.family for claim in study.asked):
         asked = [claim for claim in study.asked if claim.family == family]
         num_claims = sum(claim.family == family and claim.is_tested for claim in study.claims)
-        found |= replay_family([claim for claim in asked if claim.is_tested], num_claims, results, read)
-    for control in (control for control in study.asked_controls if control.is_tested):
-        found |= replay_family([control], 1, results, read)
+        found |= replay_family([claim for claim in asked if claim.is_tested], num_claims, results, read, last)
     first = results.at(study.schedule[0])
     for claim in (claim for claim in study.statements if not claim.is_tested):
         found[claim.name] = without_verdict(gather(claim, first, read), first)
     return {claim.name: found[claim.name] for claim in study.statements}
 
 
-def replay_family(claims: Sequence[Claim], num_claims: int, results: Results, read: Reader) -> dict[str, Looked]:
-    """Return at which look the claims of one family are, see `replay`; `num_claims` counts those not asked for too."""
+def is_decided_against(control: Looked) -> bool:
+    """Return whether a positive control has a verdict at its look, and is not supported."""
+    outcome = control.verdict.outcome if control.verdict else Outcome.INCOMPLETE
+    return outcome.value not in (*CAME_OUT, Outcome.INCONCLUSIVE, Outcome.INCOMPLETE)
+
+
+def replay_family(
+    claims: Sequence[Claim], num_claims: int, results: Results, read: Reader, last: Mapping[str, int]
+) -> dict[str, Looked]:
+    """Return at which look the claims of one family are, see `replay`.
+
+    Args:
+        claims: those asked for.
+        num_claims: of the family, those not asked for too.
+        results, read: see `replay`.
+        last: by name, the look after which a claim rests, decided or not.
+    """
     study, found = results.study, dict[str, Looked]()
     opened, declared = list(claims), Looks(seeds=tuple(study.schedule), num_claims=num_claims)
     for look, num_seeds in enumerate(study.schedule, start=1):
@@ -84,7 +105,7 @@ def replay_family(claims: Sequence[Claim], num_claims: int, results: Results, re
         for (name, evidence), verdict in zip(tested.items(), verdicts, strict=True):
             found[name] = Looked(evidence=evidence, verdict=verdict, look=look)
             if verdict.outcome is Outcome.INCONCLUSIVE:
-                opened.append(evidence.claim)
+                opened += [evidence.claim] * (look < last.get(name, study.looks))
             else:
                 declared = replace(
                     declared,

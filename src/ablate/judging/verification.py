@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.errors import Unusable, UserError
+from ablate.judging.declared import against_file, claim_against_file
 from ablate.judging.image_interval import read_predictions
 from ablate.judging.judge import judge
 from ablate.judging.looks import collect
@@ -15,6 +16,7 @@ from ablate.study.earlier import earlier_studies, examine
 from ablate.study.manifest import MANIFEST_NAME, Manifest, read_manifest
 from ablate.study.registration import PROGRAM, Registration, differing
 from ablate.study.results import ArmResult, Results
+from ablate.study.study import Study, parse
 from ablate.study.verdict_file import VERDICTS_NAME, VerdictFile, as_plain, read_verdicts
 from ablate.training.record import Record
 
@@ -69,13 +71,13 @@ class Verification:
         return all(checked.is_ok for checked in (*self.files, *self.claims))
 
 
-def verify_study(folder: Path, declared: Mapping[str, Claim] | None = None) -> Verification:
+def verify_study(folder: Path, declared: Study | None = None) -> Verification:
     """Return what differs between a study's files, its records and its registration.
 
     Args:
         folder: of the study, <output folder>/studies/<name>; its runs lie in <output folder>/runs.
-        declared: the claims as the study's file has them now, to be compared with the registered ones; None where the
-            file is not known.
+        declared: the study as its file describes it now, to be compared with the registered one; None where the file
+            is not known.
 
     Raises:
         UserError: there is no manifest.
@@ -101,10 +103,13 @@ def verify_study(folder: Path, declared: Mapping[str, Claim] | None = None) -> V
     files += [*records, *unread]
     own = manifest_claims(manifest)
     claims = []
+    if declared is not None:
+        problems = against_file(parse(manifest.name, manifest.definition), declared)
+        files.append(Checked(what="the study's file", problems=problems))
     for judgement in judgements:
         problems = [] if stored is None else against_stored(judgement, stored)
         if declared is not None:
-            problems += against_file(own[judgement.claim.name], declared.get(judgement.claim.name))
+            problems += claim_against_file(own[judgement.claim.name], declared.claims)
         verdict = judgement.outcome + (", post hoc" if judgement.post_hoc else "")
         claims.append(Checked(what=judgement.claim.name, verdict=verdict, problems=problems))
     if stored and (gone := [v["claim"] for v in stored.verdicts if v.get("claim") not in own]):
@@ -248,21 +253,6 @@ def against_stored(judgement: Any, stored: VerdictFile) -> list[str]:
     ]
     more = len(found) - MOST_SHOWN
     return [*found[:MOST_SHOWN], f"{more} more values differ"] if more > 1 else found
-
-
-def against_file(registered: Claim, declared: Claim | None) -> list[str]:
-    """Return in what a claim differs from the one in the study's file now."""
-    if declared is None:
-        return ["the study's file has no such claim any more"]
-    then, now = vars(registered), vars(declared)
-    keys = [
-        key for key in then if key not in ("source", "published", "note", "explained_by", "figure", "file", "post_hoc")
-    ]
-    return [
-        f"{key} is {now[key]!r} in the study's file, {then[key]!r} in the manifest"
-        for key in keys
-        if then[key] != now[key]
-    ]
 
 
 def alike(one: Any, other: Any) -> bool:
