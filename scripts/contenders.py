@@ -195,6 +195,7 @@ def planned(args: argparse.Namespace) -> tuple[Any, Any]:
     from omegaconf import open_dict
 
     from ablate.cli import planning
+    from ablate.cli.hydra_version import of_composing
     from ablate.config import catalog
     from ablate.training import hardware
 
@@ -211,7 +212,7 @@ def planned(args: argparse.Namespace) -> tuple[Any, Any]:
         f"output_dir={tempfile.mkdtemp()}",
         *args.overrides,
     ]
-    with initialize_config_dir(str(catalog.conf_dir()), version_base="1.3"):
+    with initialize_config_dir(str(catalog.conf_dir()), **of_composing()):
         cfg = compose("config", overrides=overrides, return_hydra_config=True)
         choices = dict(cfg.hydra.runtime.choices)
         with open_dict(cfg):

@@ -19,6 +19,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ablate.cli import jobs, planning
+from ablate.cli.hydra_version import of_composing
 from ablate.config.catalog import conf_dir
 from ablate.config.overrides import text
 from ablate.config.schema import HYDRA_KEYS, shown
@@ -83,7 +84,7 @@ def outcome(cfg: DictConfig, choices: dict[str, Any], key: str, value: Any) -> t
 def main() -> None:
     """Print one line for each value that is not refused cleanly, and the counts."""
     counts: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(conf_dir()), **of_composing()):
         words = [*TINY.split(), *sys.argv[1:], f"output_dir={folder}", f"data.cache_dir={folder}/cache"]
         cfg = compose("config", overrides=words, return_hydra_config=True)
         choices = dict(cfg.hydra.runtime.choices)

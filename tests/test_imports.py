@@ -31,6 +31,7 @@ RANKS = {
     "sweep": 8,
     "lecture": 8,
     "foreign": 9,
+    "export": 9,
     "cli": 10,
     "__main__": 11,
     "__init__": 11,
@@ -50,6 +51,7 @@ NO_TORCH_IN = (
     "sweep",
     "report",
     "foreign",
+    "export",
 )
 NO_TORCH_IN += ("training/identity", "training/record", "training/directory", "training/sources", "cli/main")
 

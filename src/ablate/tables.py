@@ -1,10 +1,28 @@
-"""Rows of text as an aligned table, as Markdown or as CSV, and seconds as a clock; standard library only."""
+"""Rows of text as an aligned table, as Markdown or as CSV, and seconds as a clock; standard library only.
+
+Names come from files, folders and command lines, so what a terminal or a spreadsheet would carry out is made text.
+"""
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
 Rows = Sequence[Sequence[str]]
+
+# Control characters but for line end and tab, and those that change the direction of text.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_NUMBER = re.compile(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?", re.IGNORECASE)
+
+
+def printable(text: str) -> str:
+    r"""Return text that a terminal shows and does not carry out: control characters become their escapes.
+
+    Example:
+        >>> print(printable("a\x1b[2Jb"))
+        a\x1b[2Jb
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def aligned(rows: Rows) -> str:
@@ -15,8 +33,9 @@ def aligned(rows: Rows) -> str:
         arm   accuracy
         relu       0.9
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    right = [i > 0 and all(not row[i] or row[i][0] in "-0123456789" for row in rows[1:]) for i in range(len(rows[0]))]
+    right = [i > 0 and all(not row[i] or row[i][0] in "+-−0123456789" for row in rows[1:]) for i in range(len(rows[0]))]
     lines = (
         "  ".join(f"{cell:{'>' if r else '<'}{w}}" for cell, w, r in zip(row, widths, right, strict=True))
         for row in rows
@@ -33,20 +52,35 @@ def markdown(rows: Rows) -> str:
         |---|---|
         | relu | 0.9 |
     """
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in map(printable, row)) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
 def comma_separated(rows: Rows) -> str:
-    """Return `rows` as CSV.
+    """Return `rows` as CSV; a cell that a spreadsheet would compute as a formula begins with an apostrophe.
 
     Example:
+        >>> comma_separated([["=1+1", "-0.5", "-x"]])
+        "'=1+1,-0.5,'-x\\n"
         >>> comma_separated([["arm", "accuracy"], ["relu", "0.9"]])
         'arm,accuracy\\nrelu,0.9\\n'
     """
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([as_text(cell) for cell in row] for row in rows)
     return text.getvalue()
+
+
+def as_text(cell: str) -> str:
+    """Return a cell that a spreadsheet shows as it is.
+
+    Source: https://owasp.org/www-community/attacks/CSV_Injection
+
+    Example:
+        >>> as_text("@SUM(A1)"), as_text("+1.5e-3")
+        ("'@SUM(A1)", '+1.5e-3')
+    """
+    cell = printable(cell)
+    return f"'{cell}" if cell[:1] in tuple("=+-@\t|%") and not _NUMBER.fullmatch(cell) else cell
 
 
 def clock(seconds: float) -> str:

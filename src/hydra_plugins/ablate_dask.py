@@ -6,6 +6,7 @@ A worker process does one run at a time, since a run seeds the global generators
 import contextlib
 import logging
 import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,11 @@ from omegaconf import DictConfig, open_dict
 
 from ablate.errors import UserError
 
+_asked: set[str] = set()  # in a worker: the launches whose runs are to stop
+_current = ""  # in a worker: the launch that the present run belongs to
 SPARE = 4  # jobs submitted beyond twice the number of workers; above 0, so that an adaptive cluster begins to grow
 _one_run = threading.Lock()
+_asking = threading.Lock()  # held while `_asked` and `_current` are compared
 
 
 @dataclass
@@ -78,27 +82,24 @@ class DaskLauncher(Launcher):
         results = [JobReturn() for _ in job_overrides]
         waiting = iter(enumerate(job_overrides))
         active: dict[Any, int] = {}
-        asked = False
+        asked, name = False, uuid.uuid4().hex
         with self.client() as client:
             while True:
-                while not stopping.requested() and len(active) < 2 * len(client.nthreads()) + SPARE:
+                while not (asked or stopping.requested()) and len(active) < 2 * len(client.nthreads()) + SPARE:
                     index, overrides = next(waiting, (None, None))
                     if index is None or overrides is None:
                         break
                     number, state = initial_job_idx + index, Singleton.get_state()
-                    active[client.submit(do_job, self, list(overrides), number, state, pure=False)] = index
+                    active[client.submit(do_job, self, list(overrides), number, state, name, pure=False)] = index
                 if not active:
                     return results
                 if stopping.requested() and not asked:
-                    client.run(stopping.request)
+                    client.run(ask_to_stop, name)
                     asked = True
                 with contextlib.suppress(TimeoutError):
                     wait(list(active), timeout=0.5, return_when="FIRST_COMPLETED")
                 for future in [future for future in active if future.done()]:
                     results[active.pop(future)] = result_of(future)
-                if asked and not active:
-                    client.run(stopping.reset)  # the workers of a scheduler do other work later
-                    return results
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Any]:
@@ -142,23 +143,57 @@ def result_of(future: Any) -> JobReturn:
         return failed
 
 
-def do_job(launcher: DaskLauncher, overrides: list[str], number: int, singletons: Any) -> JobReturn:
-    """Do a job in a worker: compose its configuration and call Hydra's task function with it."""
+def ask_to_stop(name: str) -> None:
+    """In a worker: stop the run of a launch, and begin no further one of it; those of other launches go on."""
+    from ablate import stopping
+
+    with _asking:
+        _asked.add(name)
+        if _current == name:
+            stopping.request()
+
+
+def do_job(launcher: DaskLauncher, overrides: list[str], number: int, singletons: Any, name: str) -> JobReturn:
+    """Do a job in a worker, unless its launch is to stop.
+
+    Args:
+        launcher, overrides, number, singletons: see `do_run`.
+        name: of the launch.
+    """
+    global _current
+    from ablate import stopping
+
+    with _one_run:
+        with _asking:
+            _current = name
+            is_over = name in _asked
+        try:
+            return JobReturn(overrides=overrides) if is_over else do_run(launcher, overrides, number, singletons)
+        except stopping.Stopped:  # raised where the worker is a process of its own (`dask worker --no-nanny`)
+            return JobReturn(overrides=overrides)
+        finally:
+            with _asking:
+                _current = ""
+                if name in _asked:
+                    stopping.reset()  # the workers of a scheduler do other work later
+
+
+def do_run(launcher: DaskLauncher, overrides: list[str], number: int, singletons: Any) -> JobReturn:
+    """Do a job: compose its configuration and call Hydra's task function with it."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.core.singleton import Singleton
     from hydra.core.utils import run_job, setup_globals
 
-    with _one_run:
-        setup_globals()
-        Singleton.set_state(singletons)
-        config = launcher.hydra_context.config_loader.load_sweep_config(launcher.config, overrides)
-        with open_dict(config):
-            config.hydra.job.id, config.hydra.job.num = f"{config.hydra.job.name}_{number}", number
-        HydraConfig.instance().set_config(config)
-        return run_job(
-            hydra_context=launcher.hydra_context,
-            task_function=launcher.task_function,
-            config=config,
-            job_dir_key="hydra.sweep.dir",
-            job_subdir_key="hydra.sweep.subdir",
-        )
+    setup_globals()
+    Singleton.set_state(singletons)
+    config = launcher.hydra_context.config_loader.load_sweep_config(launcher.config, overrides)
+    with open_dict(config):
+        config.hydra.job.id, config.hydra.job.num = f"{config.hydra.job.name}_{number}", number
+    HydraConfig.instance().set_config(config)
+    return run_job(
+        hydra_context=launcher.hydra_context,
+        task_function=launcher.task_function,
+        config=config,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+    )

@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from ablate.errors import CannotWrite, UserError
+from ablate.errors import UserError
 
 if TYPE_CHECKING:
     from ablate.study.manifest import Variant
@@ -32,6 +32,7 @@ class AblateSweeperConf:
         changes: "key=value" changes of its content.
         extra_seeds: report seeds to add to a finished study.
         command: the command line, where it is not that of the process.
+        name, baseline: of a plain sweep, see `ablate.sweep.request.plain_sweep`.
     """
 
     _target_: str = "hydra_plugins.ablate_sweeper.AblateSweeper"
@@ -40,6 +41,8 @@ class AblateSweeperConf:
     changes: list[str] = field(default_factory=list)
     extra_seeds: int = 0
     command: str | None = None
+    name: str = ""
+    baseline: str = ""
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="ablate", node=AblateSweeperConf, provider="ablate")
@@ -49,10 +52,18 @@ class AblateSweeper(BasicSweeper):
     """Turns the command line into studies, and has `ablate.sweep.studies` do them with Hydra's launcher."""
 
     def __init__(
-        self, study: str | None, profile: str | None, changes: Sequence[str], extra_seeds: int, command: str | None
+        self,
+        study: str | None,
+        profile: str | None,
+        changes: Sequence[str],
+        extra_seeds: int,
+        command: str | None,
+        name: str = "",
+        baseline: str = "",
     ) -> None:
         super().__init__(max_batch_size=None)
         self.study, self.profile, self.changes, self.extra_seeds = study, profile, list(changes), extra_seeds
+        self.name, self.baseline = name, baseline
         self.command = command or shlex.join(["ablate", *sys.argv[1:]])
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -70,10 +81,8 @@ class AblateSweeper(BasicSweeper):
 
         try:
             failed = self.do_studies(arguments)
-        except CannotWrite as error:
-            end_with(CannotWrite(f"{error}:\n  {command_again(self.command)}"))
         except Exception as error:
-            end_with(error)
+            end_with(error, command_again(self.command))
         if failed:
             sys.exit(1)
 
@@ -177,7 +186,7 @@ class AblateSweeper(BasicSweeper):
             assert override.config_loader is not None
             levels = override.config_loader.get_group_options(key) if key in catalog.default_levels() else []
             axes[key] = list({text(value): value for value in values_of(override, levels)}.values())
-        return [plain_sweep(",".join(lines), axes, shared, self.config.seed)]
+        return [plain_sweep(",".join(lines), axes, shared, self.config.seed, name=self.name, baseline=self.baseline)]
 
     def composed(self, lines: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
         """Return the configuration that a job with these overrides gets, without Hydra's node, and its levels."""

@@ -101,3 +101,18 @@ def test_options_and_their_values_come_first():
     assert options_first(words) == [*first, "a=1", "b=2", "c=3"]
     with pytest.raises(UserError, match="existing folder"):
         split_folders(["--config-dir="])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("name=mine", "put -m before it"),
+        ("study=activation name=mine", "a study has the name of its file"),
+        ("-m seed=0,1 name=a name=b", "given more than once"),
+        ("-m seed=0,1 name=a/b", "`name` must be letters"),
+        ("-m seed=0,1 baseline=", "`baseline` must be values of one arm"),
+    ],
+)
+def test_name_and_baseline_are_for_a_sweep(words, message):
+    with pytest.raises(UserError, match=message):
+        check(words.split(), catalog.folders(), [])

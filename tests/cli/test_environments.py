@@ -66,7 +66,7 @@ def test_full_output_and_closed_output(tmp_path: Path) -> None:
 
 
 def test_terminal_without_the_characters(tmp_path: Path) -> None:
-    done = ablate("list", cwd=tmp_path, env={"PYTHONIOENCODING": "ascii", "COLUMNS": "1", "NO_COLOR": "1"})
+    done = ablate("list", "all", cwd=tmp_path, env={"PYTHONIOENCODING": "ascii", "COLUMNS": "1", "NO_COLOR": "1"})
     assert (done.returncode, done.stderr) == (0, "")
     assert "?" in done.stdout
 

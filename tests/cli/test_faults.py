@@ -90,7 +90,7 @@ def test_a_refused_setting_of_a_level_is_a_users_mistake(own, settings, words):
 
 @pytest.mark.parametrize("name", ["own_pieces.Faulty", "own_pieces.Deep", "own_pieces.Typed", "broken_pieces.X"])
 def test_an_error_within_a_piece_is_a_bug(own, name):
-    with pytest.raises(Exception, match="Error") as caught:
+    with pytest.raises(Exception, match=r"Error|missing|float|nothing") as caught:  # Hydra 1.4 does not wrap it
         make("activation", {"_target_": name})
     assert not isinstance(caught.value, UserError)
 

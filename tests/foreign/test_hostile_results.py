@@ -221,7 +221,7 @@ def test_units_need_not_be_numbers(judge, tmp_path):
     assert by_fold["outcome"] == "supported"
 
 
-HOSTILE = ["<script>alert(1)</script>", "../../../etc", "=cmd|' /C calc'!A0", "a\tb", "ü / ñ", "{seed}", "x" * 300]
+HOSTILE = ["<script>alert(1)</script>", "../../../etc", "=cmd|' ü\t{seed}'!A0", "x" * 300]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -250,9 +250,9 @@ def test_hostile_names_are_shown_as_text_and_stay_in_their_folder(judge, tmp_pat
     assert len(list((tmp_path / "outputs" / "runs").iterdir())) == 2
 
 
-@pytest.mark.parametrize("key", ["data", "trainer", "diagnostics", "net", "device", "output_dir"])
-def test_columns_may_have_the_names_of_settings_of_ablate(judge, tmp_path, key):
-    rows = [{**row, key: "x"} for row in changed(None)]
+def test_columns_may_have_the_names_of_settings_of_ablate(judge, tmp_path):
+    names = ("data", "trainer", "diagnostics", "net", "device", "output_dir")
+    rows = [{**row, **dict.fromkeys(names, "x")} for row in changed(None)]
     ((found,), _, _) = judge(write_csv(tmp_path / "scores.csv", rows))
     assert found["outcome"] == "supported"
 

@@ -372,3 +372,16 @@ def small_study():
 def judgement_of():
     """`make_judgement`."""
     return make_judgement
+
+
+@pytest.fixture
+def renamed_study():
+    """A function (folder, name of relu, name of tanh, changes of every claim) -> results of `PAIR` with other names."""
+
+    def make(folder, first, second, **claim):
+        axes = {"treatment": {"activation": first}, "control": {"activation": second}}
+        claims = {key: {**known, **axes, **claim} for key, known in PAIR["claims"].items()}
+        definition = {**PAIR, "grids": [{"product": {"activation": [first, second]}}], "claims": claims}
+        return make_results(folder, definition, lambda axes, _: 0.5, name="small")
+
+    return make

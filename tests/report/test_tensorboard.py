@@ -1,11 +1,15 @@
+import errno
+
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import metadata
 
+from ablate.errors import CannotWrite
 from ablate.report.curves import band, history
-from ablate.report.tensorboard import as_hparam, link_study, write_arm_board
+from ablate.report.tensorboard import add, as_hparam, event_file, link_study, text_summary, write_arm_board
 
 
 def read(folder):
@@ -130,3 +134,20 @@ def test_means_over_fewer_runs_say_so(board):
     assert "final/test/loss | 5 of 6 runs have a value: no mean is shown" in rows
     assert "| val/accuracy" not in rows
     assert "loss" not in tensor_text(read(folder / "activation=relu"), "runs").decode()
+
+
+def test_a_full_disk_leaves_no_torn_event_file(tmp_path):
+    def fill():
+        with event_file(tmp_path / "arm") as writer:
+            add(writer, text_summary("runs", "all"))
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(CannotWrite, match="No space left"):
+        fill()
+    assert list((tmp_path / "arm").iterdir()) == []
+    with event_file(tmp_path / "arm") as writer:
+        add(writer, text_summary("runs", "all"))
+    (path,) = (tmp_path / "arm").iterdir()
+    assert path.name.startswith("events.out.tfevents.")
+    tags = [value.tag for event in LegacyEventFileLoader(str(path)).Load() for value in event.summary.value]
+    assert tags == ["runs"]

@@ -1,4 +1,4 @@
-"""README and the simulated page state the lecture's families correctly."""
+"""The lecture's page and the simulated page state the lecture's families correctly."""
 
 import re
 from collections import Counter
@@ -22,8 +22,8 @@ def families() -> Counter[tuple[str, str]]:
     return found
 
 
-def test_readme_counts_the_families() -> None:
-    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+def test_the_page_counts_the_families() -> None:
+    text = " ".join((ROOT / "docs" / "running_the_lecture.md").read_text(encoding="utf-8").split())
     assert f"16 studies with {len(families())} families of claims" in text
 
 

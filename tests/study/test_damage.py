@@ -18,7 +18,8 @@ from ablate.judging import judge
 from ablate.storage.integrity import sealed
 from ablate.study.collection import COLLECTION_NAME, Collection, read_collection, write_collection
 from ablate.study.manifest import MANIFEST_NAME, read_manifest, write_manifest
-from ablate.study.results import collect, missing_runs, state_of, write_runs
+from ablate.study.results import collect, missing_runs, state_of
+from ablate.study.run_rows import write_runs
 from ablate.sweep.begin import begin
 from ablate.sweep.loop import do_runs
 from ablate.training.directory import REASON_NAME, set_aside
@@ -308,3 +309,26 @@ start(make_run(), Path({str(run_folder)!r}))
     record, _ = start(make_run(), run_folder)
     assert record.status == "finished"
     assert {path.name for path in run_folder.iterdir()} == {"record.json", "config.yaml", "predictions.npz"}
+
+
+FULL_AFTERWARDS = """
+import errno, os
+from ablate.report import page
+
+def full(*arguments):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), {path!r})
+
+page.{name} = full
+"""
+
+
+@pytest.mark.parametrize(("line", "name"), [("report {}", "write_arm_board"), (f"-m {TINY} seed=0,1", "link_study")])
+def test_a_disk_that_is_full_when_the_report_is_written_is_one_line_with_the_command(command, swept, line, name):
+    """Links and folders are made without `replacing`, so the system's own error arrives."""
+    study, _ = swept
+    path, line = str(study / "tensorboard" / "a"), line.format(study)
+    result = command(line, FULL_AFTERWARDS.format(name=name, path=path))
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    first, second = result.stderr.strip().splitlines()
+    assert first.startswith(f"ablate: cannot write {path} (No space left on device)") and "MiB are free in" in first
+    assert second == f"  ablate {line}"

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from ablate.study.manifest import write_manifest
-from ablate.study.results import choose, collect, metric_value, missing_runs, write_runs
+from ablate.study.results import choose, collect, metric_value, missing_runs
+from ablate.study.run_rows import write_runs
 from builders.records import make_record
 from builders.studies import BEST, TUNING, finish, manifest, names
 

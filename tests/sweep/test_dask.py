@@ -29,7 +29,7 @@ def launcher(address, monkeypatch):
     """A function (task) -> launcher whose jobs return task(overrides)."""
 
     def make(task):
-        def do_job(launcher, overrides, number, singletons):
+        def do_job(launcher, overrides, number, singletons, name):
             done = JobReturn(overrides=overrides, status=JobStatus.COMPLETED)
             done.return_value = task(overrides)
             return done
@@ -74,7 +74,27 @@ def test_a_signal_ends_the_submission_and_reaches_the_workers(launcher):
     assert len(found) == 50
     assert 2 <= len(SEEN) <= 2 * 2 + ablate_dask.SPARE
     assert found[-1].status == JobStatus.UNKNOWN
-    assert not stopping.requested()  # the workers of a scheduler do other work later
+
+
+def test_a_worker_stops_the_runs_of_one_launch_alone(monkeypatch):
+    """Two commands may share a scheduler; and what one of them asked for must not hold for the next."""
+    seen = []
+
+    def do_run(launcher, overrides, number, singletons):
+        for name in overrides:  # whose launch is asked to stop meanwhile
+            ablate_dask.ask_to_stop(name)
+        seen.append((number, stopping.requested()))
+        stopping.check()
+        return JobReturn(status=JobStatus.COMPLETED)
+
+    monkeypatch.setattr(ablate_dask, "do_run", do_run)
+    statuses = [
+        ablate_dask.do_job(None, overrides, number, None, name).status
+        for number, (overrides, name) in enumerate([(["b"], "a"), (["a"], "a"), ([], "a"), ([], "b"), ([], "c")])
+    ]
+    done, stopped = JobStatus.COMPLETED, JobStatus.UNKNOWN
+    assert statuses == [done, stopped, stopped, stopped, done]
+    assert seen == [(0, False), (1, True), (4, False)]
 
 
 def test_a_scheduler_that_does_not_answer_is_named():

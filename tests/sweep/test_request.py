@@ -1,8 +1,11 @@
 """From the command line to studies."""
 
+from pathlib import Path
+
 import pytest
 
 from ablate.errors import UserError
+from ablate.sweep.begin import study_folder
 from ablate.sweep.request import check_swept, collection_of, named_studies, plain_sweep
 
 STUDY = "base: [net=micro]\ngrids: [{product: {activation: [relu, tanh]}}]\nseeds: 2\nprofiles: {full: {seeds: 5}}\n"
@@ -80,3 +83,27 @@ def test_declared_looks_take_the_place_of_those_of_the_file(conf):
     assert request.study.schedule == [4, 6, 8] and request.study.looks == 3 and request.study.minutes == 20
     with pytest.raises(UserError, match=r"`study.looks` must be that of `study.seeds`, 3, got 2"):
         named_studies("one", None, [given, "looks=2"], [], where)
+
+
+def test_a_sweep_has_the_name_it_is_given_and_a_title_that_says_what_varies():
+    axes = {"activation": ["relu", "tanh"], "seed": [0, 1]}
+    study, definition, _ = plain_sweep("activation=relu,tanh", axes, ["net=micro"], 0, name="mine", baseline="tanh")
+    assert (study.name, study.title) == ("mine", "mine: activation: relu, tanh")
+    assert definition["baseline"] == study.baseline == {"activation": "tanh"}
+    bare = plain_sweep("activation=relu,tanh", axes, ["net=micro"], 0)
+    assert (bare.study.name, bare.study.title) == ("activation=relu,tanh", "activation: relu, tanh")
+    assert "baseline" not in bare.definition
+
+
+def test_a_baseline_that_is_no_arm_or_several_is_refused():
+    axes = {"activation": ["relu", "tanh"], "normalization": ["none", "batch"]}
+    for words, what in (("gelu", "no arm"), ("tanh", "2 arms")):
+        with pytest.raises(UserError, match=f"'{words}' fits {what}; there are 'activation=relu normalization=none'"):
+            plain_sweep("x", axes, [], 0, baseline=words)
+
+
+def test_another_baseline_is_the_same_study():
+    axes = {"activation": ["relu", "tanh"]}
+    asked = [plain_sweep("x", axes, [], 0, name="mine", baseline=words) for words in ("", "tanh")]
+    folders = {study_folder(Path("o"), study, definition, []) for study, definition, _ in asked}
+    assert len(folders) == 1

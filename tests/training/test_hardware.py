@@ -89,3 +89,15 @@ def test_large_tensors_ask_for_huge_pages_unless_the_user_says_otherwise(asked, 
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     flags = [line.split() for line in done.stdout.splitlines() if line.startswith("VmFlags:")]
     assert any("hg" in line for line in flags) == marked  # of a mapping: advised to be on huge pages
+
+
+@pytest.mark.parametrize(
+    ("limit", "threads"), [("3", 3), ("2,4", 2), ("64", 16), ("", 16), ("0", 16), ("many", 16), (None, 16)]
+)
+def test_auto_threads_are_at_most_those_of_openmp(monkeypatch, limit, threads):
+    monkeypatch.setattr(hardware, "num_cores", lambda: 16)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if limit is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    assert hardware.resolve_threads("auto") == threads
+    assert hardware.resolve_threads(5) == 5  # what is asked for is used

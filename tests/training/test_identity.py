@@ -174,3 +174,21 @@ def test_a_module_that_moved_takes_what_is_in_it_along(monkeypatch):
     assert identity.present_name("ablate.nets.ConvNet") == "ablate.models.ConvNet"
     assert identity.canonical_name("ablate.models_of_mine.A") == "ablate.models_of_mine.A"
     assert identity.canonical_name("mine.ablate.models.A") == "mine.ablate.models.A"
+
+
+def test_the_folder_of_a_run_stays_below_60_characters_and_names_factors_before_sizes(tmp_path):
+    sizes = "data.train_size=200,data.val_size=50,data.test_size=50,trainer.epochs=1,trainer.batch_size=50"
+    arm = f"data=shapes,net=micro,activation=tanh,{sizes},optimizer.lr=0.1"
+    folder = run_folder(tmp_path, arm, "0123456789abcdef", 0).parent
+    assert folder.name == "data=shapes,net=micro,activation=tanh-01234567"  # the rate does not fit
+    assert len(folder.name) < 60
+    lists = f"net.widths=[[1,2],[3,4]],{sizes}"
+    assert run_folder(tmp_path, lists, "0123456789abcdef", 0).parent.name == "net.widths=__1,2_,_3,4__-01234567"
+    only_sizes = run_folder(tmp_path, sizes, "0123456789abcdef", 0).parent.name
+    assert only_sizes == "data.train_size=200,data.val_size=50,data.test_siz-01234567"
+
+
+def test_a_folder_with_a_longer_name_of_an_earlier_version_is_found(tmp_path):
+    long = tmp_path / "runs" / ("x=1," * 24 + "-01234567")
+    long.mkdir(parents=True)
+    assert run_folder(tmp_path, "x=1," * 24, "0123456789abcdef", 0).parent == long

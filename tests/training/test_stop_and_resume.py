@@ -110,6 +110,18 @@ def test_a_stopped_run_ends_as_one_that_was_not(whole, make_run, folder, steps, 
     assert not (folder / CHECKPOINT_NAME).exists()
 
 
+def test_training_is_saved_before_the_final_evaluation(make_run, folder, monkeypatch):
+    """A signal stops that evaluation at once, and the last epoch needs no checkpoint otherwise."""
+    run = make_run(epochs=3, checkpoint_every=2)
+    with monkeypatch.context() as patch, stopping.watched():
+        patch.setattr("ablate.training.start.conclude", lambda *a: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(stopping.Stopped):
+            start(run, folder)
+    counting = SignalAt()
+    start(run, folder, [counting])
+    assert counting.seen == []
+
+
 def test_times_of_a_stopped_epoch_are_kept(make_run, folder):
     """Not the time between stop and resume, but all steps: speed and duration stay plausible."""
     with stopping.watched(), pytest.raises(stopping.Stopped):

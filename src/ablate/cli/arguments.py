@@ -9,7 +9,17 @@ import yaml
 
 from ablate.cli.grammar import parse
 from ablate.cli.options import check_options, value_follows
-from ablate.cli.words import OF_A_STUDY, check_bare, check_hydra, check_key, check_level, check_of_study, check_sweep
+from ablate.cli.words import (
+    OF_A_STUDY,
+    OF_A_SWEEP,
+    check_bare,
+    check_hydra,
+    check_key,
+    check_level,
+    check_of_study,
+    check_of_sweep,
+    check_sweep,
+)
 from ablate.config import catalog
 from ablate.config.keys import check_levels
 from ablate.config.overrides import key_of, quoted
@@ -120,6 +130,7 @@ def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str
     studies = [word for word in settings if word.startswith("study=")]
     if len(studies) > 1 or (studies and "," in studies[0]):
         raise UserError(f"one study at a time, got {' '.join(studies)}")
+    multirun = bool({"-m", "--multirun"} & set(words)) or "hydra.mode=MULTIRUN" in words
     read: list[tuple[str, Override]] = []
     for place, word in enumerate(settings):
         name, equals, value = word.partition("=")
@@ -128,6 +139,8 @@ def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str
         group = name.lstrip("+~").partition(".")[0]
         if group in OF_A_STUDY:
             check_of_study(word, bool(studies), where)
+        elif name in OF_A_SWEEP and may_sweep:
+            check_of_sweep(word, settings, multirun=multirun, has_study=bool(studies))
         elif equals and not value and settings[place + 1 :] and "=" not in settings[place + 1]:
             meant = shlex.quote(f"{name}={settings[place + 1]}")
             raise UserError(f"{word!r} has no value; did you mean {meant}, without a space?")
@@ -137,7 +150,6 @@ def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str
             read.append((word, parse(word)))
     groups = catalog.default_levels()
     chosen = {**groups, **{o.key_or_group: str(o.value()) for _, o in read if o.key_or_group in groups}}
-    multirun = bool({"-m", "--multirun"} & set(words)) or "hydra.mode=MULTIRUN" in words
     for word, override in read:
         if override.is_hydra_override() or override.key_or_group == "hydra":
             check_hydra(override, word)
@@ -172,6 +184,24 @@ def applicable(overrides: Sequence[str], where: Sequence[Path]) -> list[str]:
     known = {f"data.{key}" for key in content}
     placing = {key_of(o) for o in overrides if o.startswith("data.") and is_unscientific(key_of(o))}
     return [override for override in overrides if key_of(override) not in placing - known]
+
+
+def named_sweep(arguments: Sequence[str], command: Sequence[str]) -> list[str]:
+    """Return the command line with `name=` and `baseline=` as settings of the sweeper.
+
+    >>> named_sweep(["-m", "seed=0,1", "name=mine"], ["-m", "seed=0,1", "name=mine"])[:3]
+    ['-m', 'seed=0,1', "hydra.sweeper.name='mine'"]
+
+    Args:
+        arguments: the command line, recipes expanded.
+        command: the same as typed, for the record.
+    """
+    own = [word for word in arguments if word.partition("=")[0] in OF_A_SWEEP]
+    if not own:
+        return list(arguments)
+    rest = [word for word in arguments if word not in own]
+    settings = [f"hydra.sweeper.{key}={quoted(value)}" for key, _, value in (word.partition("=") for word in own)]
+    return [*rest, *settings, f"hydra.sweeper.command={quoted(shlex.join(['ablate', *command]))}"]
 
 
 def as_sweep(arguments: Sequence[str], command: Sequence[str]) -> list[str]:

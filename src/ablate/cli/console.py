@@ -6,6 +6,7 @@ import sys
 import warnings
 
 from ablate.errors import Notice
+from ablate.tables import printable
 
 BROKEN_PIPE = 141
 """Exit status of a command whose reader has ended: 128 + SIGPIPE, as a shell shows it."""
@@ -23,7 +24,7 @@ def prepare() -> None:
             inner(message, category, filename, lineno, file, line)
         elif str(message) not in shown:  # Python repeats a warning after a library changes the filters
             shown.add(str(message))
-            print(f"ablate: {message}", file=file or sys.stderr)
+            print(f"ablate: {printable(str(message))}", file=file or sys.stderr)
 
     warnings.showwarning = show
     logging.getLogger("matplotlib").addFilter(_is_not_about_folders)

@@ -29,6 +29,7 @@ import yaml
 from ablate.cli import arguments
 from ablate.cli.composition import checked
 from ablate.cli.grammar import parse, plainly
+from ablate.cli.hydra_version import of_composing
 from ablate.cli.planning import make_run, plan
 from ablate.config import catalog, notation, schema
 from ablate.config.overrides import in_profile, quoted, text
@@ -216,7 +217,7 @@ def composing(where: Sequence[Path]) -> Iterator[Compose]:
             del cfg["hydra"]
         return cfg, choices
 
-    with initialize_config_dir(str(catalog.conf_dir()), version_base="1.3"):
+    with initialize_config_dir(str(catalog.conf_dir()), **of_composing()):
         yield go
 
 

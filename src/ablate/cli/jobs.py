@@ -2,7 +2,6 @@
 
 import contextlib
 import shlex
-import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any
 
 from ablate import stopping
 from ablate.cli.planning import Plan, make, make_run
-from ablate.errors import CannotWrite, UserError
+from ablate.errors import UserError
 from ablate.nets import format_layer_table, layer_table
+from ablate.storage.announced import announce
 from ablate.training.callbacks import Progress, left_out
 from ablate.training.directory import CONFIG_NAME
 from ablate.training.identity import measures
@@ -44,10 +44,9 @@ def do_alone(plan: Plan) -> None:
             rerun=plan.settings["rerun"],
             wait=plan.settings["wait"],
         )
-    except CannotWrite as error:
-        raise UserError(f"{error}:\n  {shlex.join(['ablate', *sys.argv[1:]])}") from error
     finally:
         progress.close()
+    announce(plan.folder)
     print(conclusion(record, plan.folder, fresh=fresh), flush=True)
     if lacking := [name for name in measures(plan.settings) if name not in measures(record.settings)]:
         print(f"it was finished without measuring {', '.join(lacking)}; rerun=true measures them")

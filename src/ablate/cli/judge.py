@@ -41,7 +41,8 @@ def judge_command(words: Sequence[str], where: Sequence[Path]) -> None:
     from ablate.foreign.judged import begin_judged
     from ablate.foreign.options import read_claims
     from ablate.judging import judge
-    from ablate.study.results import collect, write_runs
+    from ablate.study.results import collect
+    from ablate.study.run_rows import write_runs
 
     if {"-h", "--help"} & set(words):
         print(USAGE, end="")

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ablate import stopping
 from ablate.cli import console
-from ablate.cli.arguments import as_sweep, check, expand, options_first, split_folders
+from ablate.cli.arguments import as_sweep, check, expand, named_sweep, options_first, split_folders
 from ablate.cli.options import COMPLETION
 from ablate.config import catalog
 from ablate.config.overrides import command_again, quoted
-from ablate.errors import Unusable, UserError, explain
+from ablate.errors import CannotWrite, Unusable, UserError, explain
+from ablate.storage.integrity import REFUSED, cannot_write
 from ablate.storage.paths import localized
+from ablate.tables import printable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -35,8 +37,11 @@ usage: ablate [KEY=VALUE ...]                train one net; other keys: defaults
        ablate report FOLDER                  write the report of a study
        ablate judge FILE --claims CLAIMS     decide claims on other programs' runs
        ablate verify FOLDER                  check verdicts against the records
+       ablate export FOLDER --to FORMAT      LaTeX, Markdown, Parquet, trackers
        ablate figure NAME [KEY=VALUE ...]    compute and draw a figure
-       ablate list [GROUP ...]               describe levels, studies, recipes
+       ablate list [GROUP|LEVEL ...]         describe levels, studies, recipes
+       ablate explain CLAIM                  what a claim tests, and its cost: C16
+       ablate doctor                         what is installed, found, writable
 
   ablate activation=tanh initializer=xavier_normal normalization=none
   ablate data=shapes trainer.epochs=3 optimizer.lr=0.01
@@ -50,7 +55,8 @@ usage: ablate [KEY=VALUE ...]                train one net; other keys: defaults
 would be done and does nothing: a run's layers and folder, a sweep's arms, runs
 and time. `extra_seeds=3` adds seeds to a finished study, as its next declared
 look. `recipe=NAME` stands for the settings in conf/recipe/NAME.yaml; settings
-beside it take precedence. `hydra.launcher.n_jobs=2` beside
+beside it take precedence. `name=NAME` beside -m names a sweep, `baseline=tanh` the
+arm that its others are compared with (by default the first). `hydra.launcher.n_jobs=2` beside
 `hydra/launcher=joblib` sets the number of worker processes.
 --config-dir DIR adds a folder with levels, studies, claims, figures and recipes
 of your own (DIR/activation/mine.yaml). The environment variable
@@ -70,6 +76,7 @@ def main() -> None:
 
 def run_command() -> None:
     """Run the command line of this process; an error ends it with a message and a status."""
+    typed_words = sys.argv[1:]
     try:
         if (here := current_folder()) not in sys.path:
             sys.path.append(here)  # a level may name a module in the current folder
@@ -98,30 +105,40 @@ def run_command() -> None:
             if len(folders) > 1:  # Hydra's own option takes one: the last
                 others = ",".join(quoted(str(folder.resolve())) for folder in folders[:-1])
                 arguments = [*arguments, f"hydra.searchpath=[{others}]"]
-            sys.argv[1:] = as_sweep(arguments, typed) if is_study else arguments
+            sys.argv[1:] = as_sweep(arguments, typed) if is_study else named_sweep(arguments, typed)
             compose_and_train()
         console.flush()
     except Exception as error:
         end_with(error)
     except stopping.Stopped as stopped:
-        end_stopped(stopped)
+        end_stopped(stopped, typed_words)
 
 
-def end_stopped(stopped: stopping.Stopped) -> NoReturn:
-    """End the process after a signal: say how to go on, with the status that a shell expects."""
-    command = command_again(shlex.join(["ablate", *sys.argv[1:]]))
+def end_stopped(stopped: stopping.Stopped, words: Sequence[str]) -> NoReturn:
+    """End the process after a signal: say how to go on, with the status that a shell expects.
+
+    Args:
+        stopped: the signal.
+        words: of the command line, as typed.
+    """
+    command = command_again(shlex.join(["ablate", *words]))
+    trains = not SUBCOMMANDS.keys() & set(split_folders(words)[1][:1])
+    how = "to continue from the last checkpoint" if trains else "to start it again"
     with contextlib.suppress(OSError):  # the terminal is gone after SIGHUP
         console.flush()
-        print(
-            f"\nstopped by {stopped}; to continue from the last checkpoint:\n  {command}", file=sys.stderr, flush=True
-        )
+        print(f"\nstopped by {stopped}; {how}:\n  {command}", file=sys.stderr, flush=True)
     console.abandon()
     sys.exit(stopped.status)
 
 
 def list_levels(words: Sequence[str], where: Sequence[Path]) -> None:
     """`ablate list [GROUP ...]`: print each level, what it is and where it comes from."""
-    print(catalog.describe_levels(where, words))
+    if words:
+        print(catalog.describe_levels(where, [] if list(words) == ["all"] else words))
+        return
+    print(catalog.overview(where))
+    print("\n* is the default. `ablate list activation` describes a group, `ablate list relu`")
+    print("a level, `ablate list all` all.")
 
 
 def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
@@ -204,12 +221,38 @@ def verify(words: Sequence[str], where: Sequence[Path]) -> None:
         sys.exit(1)
 
 
+def export(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate export FOLDER --to FORMAT`: see `ablate.cli.export`."""
+    from ablate.cli.export import export_command
+
+    export_command(words, where)
+
+
+def explain_claims(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate explain CLAIM ...`: see `ablate.cli.explain`."""
+    from ablate.cli.explain import explain_command
+
+    explain_command(words, where)
+
+
+def doctor(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate doctor`: see `ablate.cli.doctor`; ends with status 1 where something that is needed is wrong."""
+    from ablate.cli.doctor import doctor_command
+
+    if not doctor_command(words, where):
+        console.flush()
+        sys.exit(1)
+
+
 SUBCOMMANDS = {
     "list": list_levels,
     "report": write_report,
     "verify": verify,
     "judge": judge_results,
     "figure": figure_command,
+    "export": export,
+    "explain": explain_claims,
+    "doctor": doctor,
 }
 
 
@@ -225,9 +268,10 @@ def compose_and_train() -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     from ablate.cli.grammar import plainly
+    from ablate.cli.hydra_version import of_main
 
     utils.run_and_report = call  # Hydra's own prints each error itself, over several lines, and ends with status 1
-    decorate = hydra.main(version_base="1.3", config_path=str(catalog.conf_dir()), config_name="config")
+    decorate = hydra.main(**of_main(), config_path=str(catalog.conf_dir()), config_name="config")
     try:
         decorate(train)()
     except InstantiationException:
@@ -268,10 +312,19 @@ def train(cfg: "DictConfig") -> None:
         end_with(error)
 
 
-def end_with(error: Exception) -> NoReturn:
-    """End the process: a user's mistake is shown in one line, a bug with its traceback and how to report it."""
+def end_with(error: Exception, command: str = "") -> NoReturn:
+    """End the process: a user's mistake is shown in one line, a bug with its traceback and how to report it.
+
+    Args:
+        error: what ends it.
+        command: goes on where writing failed; the command line of the process if it is empty.
+    """
     if SHOW_ALL:
         traceback.print_exception(error)
+    if isinstance(error, OSError) and error.errno in REFUSED and error.filename:
+        error = cannot_write(Path(os.fsdecode(error.filename)), error)
+    if isinstance(error, CannotWrite):
+        fail(f"{error}:\n  {command or shlex.join(['ablate', *sys.argv[1:]])}")
     if isinstance(error, UserError):
         fail(error)
     if isinstance(error, OSError) and error.errno is not None:
@@ -309,5 +362,5 @@ def fail_system(error: OSError) -> NoReturn:
 
 def fail(message: object, status: int = 2) -> NoReturn:
     """End the process with an error message."""
-    print(f"ablate: {message}", file=sys.stderr)
+    print(f"ablate: {printable(str(message))}", file=sys.stderr)
     sys.exit(status)

@@ -19,6 +19,7 @@ from torch.nn import Module
 
 from ablate.cli.composition import checked, resolved, settings_with
 from ablate.cli.cures import suggestion
+from ablate.cli.hydra_version import permitting
 from ablate.config import catalog
 from ablate.errors import UserError, argument_cure, is_refusal, unexpected_keyword
 from ablate.study.manifest import Variant
@@ -91,7 +92,8 @@ def plan_checked(settings: dict[str, Any], levels: dict[str, str]) -> Plan:
     code = sources.find(settings)  # before anything of it is imported
     data = make("data", settings["data"])
     check_data(data)
-    identity = fingerprint(settings, data.fingerprint(), sources.as_identity(code))
+    content = data.fingerprint()
+    identity = fingerprint(settings, content, sources.as_identity(code))
     changed = {key: mine for key, (mine, _) in differences(settings, settings_of(tuple(levels.items()))).items()}
     factors = {group: level for group, level in levels.items() if not is_unscientific(f"{group}.")}
     arm = arm_name(factors, defaults, changed)
@@ -105,7 +107,7 @@ def plan_checked(settings: dict[str, Any], levels: dict[str, str]) -> Plan:
         folder=folder,
         changed=changed,
         sources=code,
-        data=data,
+        data=content,
     )
 
 
@@ -193,7 +195,9 @@ def make(group: str, settings: Any) -> Any:
         InstantiationException: the class or function has a bug.
     """
     try:
-        return instantiate(at_present(settings), _convert_="all")
+        settings = at_present(settings)
+        with permitting(settings):
+            return instantiate(settings, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
         if cause is None or is_not_found(cause):
@@ -210,15 +214,18 @@ def make(group: str, settings: Any) -> Any:
                 "choose net=module net._target_=..., or net=torchvision"
             ) from error
         raise
+    except Exception as error:  # Hydra 1.4 does not wrap what the class or function raises
+        if is_refusal(error, instantiation.__file__):
+            raise UserError(f"{group}: {error}") from error
+        raise
 
 
 def is_not_found(error: BaseException) -> bool:
     """Return whether Hydra did not find a `_target_`; a module that is found but cannot be imported has a bug."""
+    place = Path(locating.__file__).parent  # Hydra 1.3 and 1.4 locate in different modules of one folder
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-    if not isinstance(error, ImportError | ValueError) or files[-1] != locating.__file__:
+    if not isinstance(error, ImportError | ValueError) or Path(files[-1]).parent != place:
         return False
     origin = error.__cause__
-    return origin is None or traceback.extract_tb(origin.__traceback__)[-1].filename in (
-        locating.__file__,
-        "<frozen importlib._bootstrap>",
-    )
+    file = "" if origin is None else traceback.extract_tb(origin.__traceback__)[-1].filename
+    return origin is None or Path(file).parent == place or file == "<frozen importlib._bootstrap>"

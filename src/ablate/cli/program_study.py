@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import shlex
-import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -166,16 +165,10 @@ def do_program_study(words: Sequence[str], where: Sequence[Path], command: str) 
         for future in futures:
             future.result()
 
-    signal.signal(signal.SIGTERM, interrupt)  # so that the commands are ended too
     results, failed = do_runs(started, launch, rerun=options.rerun)
     studies.conclude(started, results, None, failed, options)
     if failed:
         sys.exit(1)
-
-
-def interrupt(number: int, frame: Any) -> None:
-    """Handle a signal as Ctrl-C."""
-    raise KeyboardInterrupt
 
 
 def needed(study: Study, seed: int) -> list[str]:

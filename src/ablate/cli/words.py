@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 OF_A_STUDY = ("study", "profile", "extra_seeds")
+OF_A_SWEEP = ("name", "baseline")
 TRAINS = "to train, write ablate KEY=VALUE ..."
 SUBCOMMANDS_ELSEWHERE = {
     "train": TRAINS,
@@ -50,7 +51,7 @@ def check_bare(words: Sequence[str], place: int, where: Sequence[Path], subcomma
         raise UserError(f"`{word}` must be the first word: ablate {word} ...")
     if word in SUBCOMMANDS_ELSEWHERE:
         raise UserError(f"there is no subcommand {word!r}: {SUBCOMMANDS_ELSEWHERE[word]}")
-    keys = [*every_key(where), *OF_A_STUDY, "recipe"]
+    keys = [*every_key(where), *OF_A_STUDY, *OF_A_SWEEP, "recipe"]
     key, value = re.match(r"([^:/]*)[:/]?(.*)", word, re.DOTALL).groups()  # type: ignore[union-attr]
     if not value and "=" not in after.lstrip("="):  # `activation relu`, `activation =relu`, `activation = relu`
         value = after.lstrip("=") or (words[place + 2] if after == "=" and place + 2 < len(words) else "")
@@ -226,6 +227,20 @@ def check_of_study(word: str, has_study: bool, where: Sequence[Path]) -> None:
         raise UserError(f"there is no key {key!r}; write {group}=VALUE")
     elif not value or key == "study.":
         raise UserError(f"{word!r} has no {'key' if value else 'value'}; write it like study.seeds=5 or profile=quick")
+
+
+def check_of_sweep(word: str, words: Sequence[str], *, multirun: bool, has_study: bool) -> None:
+    """Refuse `name=` and `baseline=` without a sweep, more than once, without a value, or with one for a file."""
+    key, _, value = word.partition("=")
+    if has_study:
+        raise UserError(f"{word} is for a sweep (-m), and a study has the name of its file; leave it out")
+    if not multirun:
+        raise UserError(f"{word} is for a sweep; put -m before it: ablate -m KEY=V1,V2 {word}")
+    if sum(other.startswith(f"{key}=") for other in words) > 1:
+        raise UserError(f"{key} is given more than once; leave one")
+    if not value.strip() or (key == "name" and not re.fullmatch(r"[\w. -]{1,80}", value)):
+        what = "letters, digits, -, _, . and spaces, at most 80" if key == "name" else "values of one arm"
+        raise UserError(f"`{key}` must be {what}, got {value!r}")
 
 
 def check_hydra(override: "Override", word: str) -> None:

@@ -136,7 +136,7 @@ def describe_levels(where: Sequence[Path], groups: Sequence[str] = ()) -> str:
             hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}, and their levels"
             raise UserError(f"there is no group {word!r}; {hint}")
     shown = list(dict.fromkeys(group for word in groups or known for group in named.get(word, [word])))
-    width = min(118, shutil.get_terminal_size((118, 24)).columns)
+    width = min(118, shutil.get_terminal_size((79, 24)).columns)
     lines = []
     for group in shown:
         lines.append(group)

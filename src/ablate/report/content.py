@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ablate.report import provenance
+from ablate.report.contrasts import contrasts
 from ablate.report.controls import control_rows
 from ablate.report.provenance import Progress, Rows
 from ablate.report.table import shown_rows
@@ -29,6 +30,7 @@ class StudyContent:
         controls: see `controls.control_rows`.
         rule: when a verdict holds without "if trained".
         arms: one row per arm, best first.
+        contrasts: see `contrasts.contrasts`; empty where there are claims.
         failures, undeclared, own_code, environment: see `provenance`.
         command: the command line that continues the study.
     """
@@ -41,6 +43,7 @@ class StudyContent:
     controls: Rows
     rule: str
     arms: Rows
+    contrasts: Rows
     failures: Rows
     undeclared: Rows
     own_code: Rows
@@ -59,6 +62,7 @@ def study_content(results: Results, judgements: "Sequence[Judgement]") -> StudyC
         controls=control_rows(judgements),
         rule=failure_rule(results.study),
         arms=shown_rows(results),
+        contrasts=contrasts(results),
         failures=provenance.failures(results),
         undeclared=provenance.undeclared(results),
         own_code=provenance.own_code(results),

@@ -4,21 +4,24 @@ import html
 from collections.abc import Sequence
 
 from ablate.report.content import StudyContent
+from ablate.report.contrasts import note
 from ablate.report.controls import CONTROLS_RULE
 from ablate.report.phrases import percent
 from ablate.report.provenance import Rows
 from ablate.report.verdicts import VerdictRow
-from ablate.tables import markdown
+from ablate.tables import markdown, printable
 
 
 def plain_cell(content: str) -> str:
-    """Return text in one line that Markdown shows as it is, with "<", ">" and "&" escaped.
+    """Return text in one line that Markdown shows as it is, with "<", ">" and "&" escaped, and no link or image.
 
     Example:
         >>> plain_cell("a < b")
         'a &lt; b'
+        >>> print(plain_cell("![x](http://example.org)"))
+        ![x]\\(http://example.org)
     """
-    return " ".join(html.escape(content, quote=False).split())
+    return printable(" ".join(html.escape(content, quote=False).split())).replace("](", "]\\(")
 
 
 def escaped(rows: Sequence[Sequence[str]]) -> Rows:
@@ -79,6 +82,8 @@ def to_markdown(content: StudyContent) -> str:
         parts += ["## Controls", markdown(escaped(content.controls)), CONTROLS_RULE]
     if content.verdicts:
         parts += ["## Verdicts", markdown(verdict_rows(content.verdicts)), content.rule]
+    if content.contrasts:
+        parts += ["## Differences (exploratory)", markdown(escaped(content.contrasts)), note(content.contrasts)]
     parts += ["## Arms", markdown(escaped(content.arms))]
     for title, rows in (
         ("Failures", content.failures),

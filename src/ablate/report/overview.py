@@ -18,7 +18,7 @@ from ablate.report.terminal import unusable_lines, verdict_line
 from ablate.report.verdicts import answer, verdict_row, verdict_table
 from ablate.study.collection import Collection, others
 from ablate.study.manifest import Manifest, read_manifest
-from ablate.tables import comma_separated
+from ablate.tables import comma_separated, printable
 
 
 def collection_summary(judged: Judged, summary: str = "") -> str:
@@ -40,7 +40,7 @@ def collection_summary(judged: Judged, summary: str = "") -> str:
             *unusable_lines(results, judgements),
         ]
         paragraphs.append("\n".join([title, *lines]))
-    return "\n\n".join([*paragraphs, summary or answer(all_of(judged))])
+    return printable("\n\n".join([*paragraphs, summary or answer(all_of(judged))]))
 
 
 def report_collection(collection: Collection, studies: Sequence[tuple[Manifest, Path]]) -> tuple[str, Path]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.report import arm_plots, effect_plots
 from ablate.report.content import StudyContent, study_content
+from ablate.report.contrasts import note
 from ablate.report.controls import CONTROLS_RULE
 from ablate.report.curves import band, pair_tables
 from ablate.report.headline import headlines
@@ -77,6 +78,7 @@ def to_html(results: Results, judgements: "Sequence[Judgement]", content: StudyC
         **vars(content),
         counts=count_outcomes(judgements),
         exact=apart_sentence(judgements),
+        contrasts_note=note(content.contrasts),
         controls_rule=CONTROLS_RULE,
         strips={v.number: Markup(effect_plots.strip(v)) for v in verdicts if v.judgement.differences},
         forest=Markup(effect_plots.forest(verdicts)),

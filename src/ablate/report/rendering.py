@@ -5,12 +5,13 @@ from typing import Any
 
 from ablate.report.notes import failed
 from ablate.report.phrases import OUTCOME_STYLES, probability
+from ablate.tables import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, **content: Any) -> str:
-    """Return a page.
+    """Return a page, its control characters as text: some change the direction of what follows.
 
     Args:
         template: name of a file in templates/.
@@ -26,7 +27,7 @@ def render(template: str, **content: Any) -> str:
         lstrip_blocks=True,
     )
     environ.filters |= {"probability": probability, "breakable": breakable, "failed": failed}
-    return environ.get_template(template).render(styles=OUTCOME_STYLES, **content)
+    return printable(environ.get_template(template).render(styles=OUTCOME_STYLES, **content))
 
 
 def breakable(key: str) -> Any:

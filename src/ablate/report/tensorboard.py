@@ -11,7 +11,11 @@ The run "study" also holds the layout of the custom scalars page, whose margin c
 writer is used: torch's needs seconds to import.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +26,7 @@ from ablate.report.markdown import verdict_rows
 from ablate.report.notes import known_before
 from ablate.report.provenance import progress, records_of, registration_of, unsound
 from ablate.report.verdicts import answer, verdict_table
+from ablate.storage.integrity import replacing
 from ablate.study.results import ArmResult, Results
 from ablate.tables import markdown
 from ablate.training.identity import flatten, scientific
@@ -100,11 +105,9 @@ def write_arm(folder: Path, name: str, arm: ArmResult, hparams: Mapping[str, Sca
     """Write bands, final means and hyperparameters of one arm, of `num_seeds` planned runs."""
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
     records = list(arm.records.values())
-    writer = EventFileWriter(str(folder))
-    try:
+    with event_file(folder) as writer:
         add(writer, hparams_pb(dict(hparams), trial_id=name))
         add(writer, text_summary("runs", markdown(run_rows(records, num_seeds))))
         for key in scalars(records):
@@ -123,8 +126,6 @@ def write_arm(folder: Path, name: str, arm: ArmResult, hparams: Mapping[str, Sca
         finals = [Summary.Value(tag=f"final/{key}", simple_value=mean) for key, mean in final_means(records).items()]
         add(writer, Summary(value=finals), max(len(record.history) for record in records))
         add(writer, session_end())
-    finally:
-        writer.close()
 
 
 def run_rows(records: Sequence[Record], num_seeds: int) -> list[list[str]]:
@@ -162,15 +163,13 @@ def write_study(
 ) -> None:
     """Write what concerns the whole study: layout of the charts, columns of the HParams page, verdicts."""
     from tensorboard.plugins.hparams.summary_v2 import Discrete, HParam, Metric, hparams_config_pb
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
     records = records_of(results)
     names = sorted({key for own in hparams for key in own})
     columns = [HParam(name, Discrete(sorted({own[name] for own in hparams if name in own}))) for name in names]
     known = set(final_means(records))
     metrics = [Metric(f"final/{key}", display_name=f"{key} (mean)") for key in HEADLINE if key in known]
-    writer = EventFileWriter(str(folder))
-    try:
+    with event_file(folder) as writer:
         add(writer, hparams_config_pb(columns, metrics))
         add(writer, layout(scalars(records)))
         headline = answer(judgements) if judgements else "no claims"
@@ -183,8 +182,25 @@ def write_study(
             add(writer, text_summary("registration", registration_of(results)))
             reasons = [f"- {number}: {line}" for number, j in enumerate(judgements, 1) for line in known_before(j)]
             add(writer, text_summary("verdicts", "\n".join([markdown([row[:5] for row in rows]), "", *reasons])))
-    finally:
-        writer.close()
+
+
+@contextlib.contextmanager
+def event_file(folder: Path) -> Iterator[Any]:
+    """Yield the writer of a new event file, which appears in the folder when the block has succeeded.
+
+    Raises:
+        CannotWrite: see `integrity.replacing`. (TensorBoard's own writer reports a full disk from a thread.)
+    """
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
+    with replacing(folder / name) as temporary, temporary.open("wb") as file:
+        writer = RecordWriter(file)
+        writer.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+        yield writer
+        writer.flush()
 
 
 def layout(keys: Sequence[str]) -> Any:
@@ -259,8 +275,6 @@ def string_tensor(content: bytes) -> Any:
 
 def add(writer: Any, summary: Any, step: int = 0) -> None:
     """Write a summary as an event with the current time."""
-    import time
-
     from tensorboard.compat.proto.event_pb2 import Event
 
-    writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+    writer.write(Event(wall_time=time.time(), step=step, summary=summary).SerializeToString())

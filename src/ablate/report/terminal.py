@@ -1,8 +1,10 @@
 """The summary of a sweep or study on the terminal."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ablate.report.contrasts import contrasts, note
 from ablate.report.controls import control_lines
 from ablate.report.notes import failed, known_before, next_look
 from ablate.report.provenance import REMADE, records_of, registration_of, unsound
@@ -10,10 +12,13 @@ from ablate.report.table import arm_rows, planned_by_fingerprint, shown_rows
 from ablate.report.verdicts import VerdictRow, answer, verdict_table
 from ablate.study.manifest import coinciding, same_runs
 from ablate.study.results import Results
-from ablate.tables import aligned
+from ablate.tables import aligned, printable
 
 if TYPE_CHECKING:
     from ablate.judging import Judgement
+
+WIDTH = 79
+WENT_WRONG = ("diverged", "not finite")
 
 
 def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
@@ -25,9 +30,11 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
     if not records:
         parts = ["no run has finished yet"]
     elif results.study.foreign:
-        parts = [aligned(shown_rows(results))]
+        parts = [aligned(narrow(shown_rows(results)))]
     else:
-        parts = [aligned(arm_rows(records, planned_by_fingerprint(results)))]
+        parts = [aligned(narrow(arm_rows(records, planned_by_fingerprint(results))))]
+    if records and (rows := contrasts(results)):
+        parts += [aligned(rows), textwrap.fill(note(rows), WIDTH)]
     notes = [same_runs(labels) for labels in coinciding(arm.planned for arm in results.arms)]
     if lines := [*notes, *unsound(results)]:
         parts.append("\n".join(lines))
@@ -39,7 +46,21 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
         parts.append(f"registered: {registration_of(results)}")
     if lines := unusable_lines(results, judgements):
         parts.append("\n".join(lines))
-    return "\n\n".join(parts)
+    return printable("\n\n".join(parts))
+
+
+def narrow(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return a table of arms for a terminal: short heads, no column that says of every arm that nothing went wrong.
+
+    >>> narrow([["arm", "test accuracy %", "diverged"], ["relu", "54.1", "0"]])
+    [['arm', 'test %'], ['relu', '54.1']]
+    """
+    head, *body = rows
+    kept = [
+        place for place, name in enumerate(head) if name not in WENT_WRONG or any(row[place] != "0" for row in body)
+    ]
+    short = [name.replace(" accuracy %", " %").replace("seconds a run", "s a run") for name in head]
+    return [[row[place] for place in kept] for row in (short, *body)]
 
 
 def unusable_lines(results: Results, judgements: "Sequence[Judgement]") -> list[str]:

@@ -28,6 +28,7 @@ CHECKSUM = "sha256"
 TRAILER = b"\nablate sha256 "  # followed by 64 hexadecimal digits and a line end
 TRAILER_LENGTH = len(TRAILER) + 64 + 1
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}(-.*)?", re.DOTALL)
+REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # what `cannot_write` has a cure for
 ABANDONED_AFTER_SECONDS = 600.0  # no write takes that long: an older temporary file is from a killed process
 
 
@@ -220,9 +221,14 @@ def cannot_write(path: Path, error: OSError) -> CannotWrite:
         cure = "free some space, or choose another folder with output_dir=..."
     elif error.errno == errno.EFBIG:
         cure = "raise the limit on the size of a file (ulimit -f)"
+    elif error.errno == errno.EROFS:
+        cure = "the file system is read-only: mount it for writing, or choose another folder with output_dir=..."
     space = ""
+    existing = next((folder for folder in path.parents if folder.is_dir()), path.parent)
     with contextlib.suppress(OSError):
-        space = f"; {shutil.disk_usage(path.parent).free / 2**20:.1f} MiB are free in {path.parent}"
+        space = f"; {shutil.disk_usage(existing).free / 2**20:.1f} MiB are free in {existing}"
+        if error.errno == errno.EDQUOT:
+            space = f"; this user's quota there is used up{space}"
     return CannotWrite(
         f"cannot write {path} ({error.strerror or error}){space}; {cure}; what was written before is whole, and the "
         "same command goes on from there"

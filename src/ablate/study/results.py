@@ -6,13 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ablate.errors import UserError
-from ablate.storage.integrity import replacing
 from ablate.study.choice import Choice, choose_place
 from ablate.study.claim import Axes
 from ablate.study.manifest import Manifest, PlannedArm, Variant
 from ablate.study.metrics import metric_value
 from ablate.study.study import Study, Tuning
-from ablate.tables import comma_separated
 from ablate.training.record import FAILURE_NAME, RECORD_NAME, Record, is_finished, read_record
 
 
@@ -250,38 +248,8 @@ def missing_runs(results: Results) -> Iterator[Job]:
             yield job
 
 
-def write_runs(manifest: Manifest, folder: Path, seeds: Mapping[str, Sequence[int]] | None = None) -> None:
-    """Write runs.csv: every run of the study with its state, found from the files in the run's folder.
-
-    States: finished (diverged runs too), failed, begun (a checkpoint or at least a configuration is there), to do; and
-    not chosen for the report runs of an arm whose tuning is not finished.
-
-    Args:
-        manifest, folder: of the study.
-        seeds: by label of the arm, the report seeds that it needs now; by default all of the study's.
-    """
-    results = collect(manifest, folder)
-    rows = [["arm", "value", "seed", "state", "folder"]]
-    for arm in results.arms:
-        known = arm.tuning or [{} for _ in arm.planned.variants]
-        runs: list[tuple[Variant | None, int, bool]] = [
-            (variant, seed, seed in records)
-            for variant, records in zip(arm.planned.variants, known, strict=True)
-            for seed in results.study.tuning_seeds
-        ]
-        needed = results.study.seeds if seeds is None else seeds[arm.label]
-        runs += [(arm.chosen, seed, seed in arm.records) for seed in needed]
-        for variant, seed, finished in runs:
-            place = f"{variant.folder}/seed-{seed}" if variant else ""
-            value = "" if variant is None or variant.value is None else str(variant.value)
-            state = "not chosen" if not place else "finished" if finished else state_of(results.output_dir / place)
-            rows.append([arm.label, value, str(seed), state, place])
-    with replacing(folder / "runs.csv") as temporary:
-        temporary.write_text(comma_separated(rows), encoding="utf-8")
-
-
 def state_of(folder: Path) -> str:
-    """Return the state of the run in `folder`, see `write_runs`."""
+    """Return the state of the run in `folder`, see `run_rows.run_rows`."""
     if is_finished(folder):
         return "finished"
     if (folder / FAILURE_NAME).exists():

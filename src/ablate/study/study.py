@@ -18,6 +18,7 @@ A study file (conf/study/*.yaml) holds
     claims: {name: {...}}                      see `Claim`; or a list of files in conf/claim, each {name: {...}, ...}
                                                and, unless it says otherwise, a family of its own
     controls: {name: {...}}                    what has to come out before claims get a verdict, see `Control`
+    baseline: {activation: relu}               without claims: the arm that others are compared with; else the first
     minutes: 20                                with declared looks: take those that end in time, and the first always
     seconds_a_run: 5                           on one core, to say beforehand how long it will take
     profiles: {full: {base: [...], seeds: 10}} profile=full puts these in the place of the above; {full: {like: NAME}}
@@ -143,7 +144,8 @@ class Study:
 
     `schedule` holds the number of seeds at each declared look, and `seeds` all seeds of the last; it is empty where
     every arm has all seeds from the beginning. `minutes` is how long a command may take for further looks. `foreign` is
-    the other program that makes the runs, None where ablate trains.
+    the other program that makes the runs, None where ablate trains. `baseline` are axes of the arm that the others are
+    compared with in a study without claims; the first arm where it is empty.
 
     `only` names the claims to judge, with their arms; by default all. The error level of a family is still shared by
     all its claims, so that asking for one alone makes no verdict easier to reach.
@@ -172,6 +174,7 @@ class Study:
     schedule: list[int] = field(default_factory=list)
     minutes: float | None = None
     foreign: Program | None = None
+    baseline: Axes = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds or min(self.seeds) < 0:

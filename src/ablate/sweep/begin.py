@@ -22,7 +22,8 @@ from ablate.training.identity import is_unscientific
 DECIDING = ("claims", "controls", "alpha", "failure_share", "looks")
 PROSE = ("source", "published", "note", "post_hoc", "explained_by", "figure", "file")
 SENTENCE = "text"
-TIMES = ("seconds_a_run", "minutes")  # how long a run and the further looks take; decide nothing
+# How long a run and the further looks take, and what is shown; decide nothing.
+FREE = ("seconds_a_run", "minutes", "baseline")
 Started = tuple[Manifest, Path]  # of a study, and its folder
 
 
@@ -42,7 +43,7 @@ def study_folder(output_dir: Path, study: Study, definition: dict[str, Any], ove
     """
     base = [override for override in definition.get("base", []) if not is_unscientific(key_of(override))]
     meant = sorted(override for override in overrides if not is_unscientific(key_of(override)))
-    runs = {key: value for key, value in definition.items() if key not in (*DECIDING, *TIMES)}
+    runs = {key: value for key, value in definition.items() if key not in (*DECIDING, *FREE)}
     content = {"definition": {**runs, "base": base}, "overrides": meant}
     name = safe_name(study.name, 80, repeat=False).strip("_,.")
     return output_dir / "studies" / named_folder(name, content)

@@ -19,7 +19,8 @@ from ablate.judging import collect
 from ablate.judging.selection import unmeasured_runs
 from ablate.study import results as study_results
 from ablate.study.manifest import Variant
-from ablate.study.results import Job, Results, missing_runs, read_failure, read_own, state_of, write_runs
+from ablate.study.results import Job, Results, missing_runs, read_failure, read_own, state_of
+from ablate.study.run_rows import write_runs
 from ablate.sweep.begin import Started
 from ablate.sweep.budget import Budget
 from ablate.sweep.progress import ProgressPrinter

@@ -12,7 +12,7 @@ from typing import Self
 from ablate.errors import CannotWrite, UserError
 from ablate.study.results import Job, read_failure
 from ablate.study.study import TUNING_SEED
-from ablate.tables import clock
+from ablate.tables import clock, printable
 from ablate.training.record import RECORD_NAME, Record, read_record
 
 
@@ -74,11 +74,8 @@ class ProgressPrinter:
             left = (time.monotonic() - self.start) / done * len(self.pending)
             tuned = "" if job.variant.value is None else f" at {job.variant.value}"
             where = sys.stderr if ended.startswith("FAILED") else sys.stdout
-            print(
-                f"[{done}/{self.total}, {clock(left)} left] {job.label}{tuned} seed {job.seed}  {ended}",
-                file=where,
-                flush=True,
-            )
+            line = f"[{done}/{self.total}, {clock(left)} left] {job.label}{tuned} seed {job.seed}  {ended}"
+            print(printable(line), file=where, flush=True)
 
     @staticmethod
     def conclusion(job: Job, record: Record) -> str:

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ablate.config import catalog, notation, schema
-from ablate.config.overrides import key_of
+from ablate.config.overrides import key_of, text
 from ablate.errors import UserError
 from ablate.study.collection import Collection
 from ablate.study.files import parts_of, patch, read_study, with_claims, with_profile, without_idle
-from ablate.study.study import TUNING_SEED, Study, parse
+from ablate.study.study import TUNING_SEED, Arm, Study, parse
 from ablate.training.identity import is_unscientific
 
 NOT_IN_BASE = ("output_dir", "rerun", "dry_run", "wait", "keep_weights", "seed")  # a study's own, or the command line's
@@ -118,17 +118,27 @@ def check_swept(key: str, override: str) -> None:
         )
 
 
-def plain_sweep(name: str, axes: Mapping[str, Sequence[Any]], overrides: Sequence[str], seed: Any) -> Request:
+def plain_sweep(
+    swept: str,
+    axes: Mapping[str, Sequence[Any]],
+    overrides: Sequence[str],
+    seed: Any,
+    *,
+    name: str = "",
+    baseline: str = "",
+) -> Request:
     """Return a plain sweep as a study: one grid, no tuning, no claims.
 
     Args:
-        name: what is swept, as typed.
+        swept: what is swept, as typed.
         axes: {swept key: its values}.
         overrides: changes of every arm.
         seed: of every arm where `seed` is not swept.
+        name: of the sweep; "" for what is swept.
+        baseline: of the arm that the others are compared with, see `arm_named`; "" for the first.
 
     Raises:
-        UserError: a seed is refused.
+        UserError: a seed is refused, or the baseline is no arm.
 
     >>> study = plain_sweep("activation=relu,tanh", {"activation": ["relu", "tanh"]}, ["net=micro"], seed=0).study
     >>> [arm.label for arm in study.arms()], study.seeds
@@ -140,5 +150,35 @@ def plain_sweep(name: str, axes: Mapping[str, Sequence[Any]], overrides: Sequenc
     if max(seeds) >= TUNING_SEED:
         raise UserError(f"`seed` must lie below {TUNING_SEED} in a sweep, where tuning seeds begin, got {max(seeds)}")
     base = [line for line in overrides if not line.startswith(("seed=", "rerun=", "dry_run=", "wait="))]
-    definition = {"base": base, "grids": [{"product": product}], "seeds": seeds}
-    return Request(parse(name or "sweep", definition), definition, [])
+    definition: dict[str, Any] = {"base": base, "grids": [{"product": product}], "seeds": seeds}
+    if baseline:
+        definition["baseline"] = arm_named(baseline, parse("sweep", definition).arms()).axes
+    varied = "; ".join(f"{key}: {', '.join(map(text, values))}" for key, values in product.items())
+    title = ": ".join(filter(None, [name, varied or "seeds"]))
+    return Request(parse(name or swept or "sweep", definition, title), definition, [])
+
+
+def arm_named(words: str, arms: Sequence[Arm]) -> Arm:
+    """Return the arm that has all of the settings or values in `words`.
+
+    Args:
+        words: such as "activation=tanh normalization=none", or values alone: "tanh none".
+        arms: to choose from.
+
+    Raises:
+        UserError: no arm has them, or several have.
+
+    >>> arms = [Arm(axes={"activation": name}, overrides=()) for name in ("relu", "tanh")]
+    >>> arm_named("tanh", arms).label
+    'activation=tanh'
+    """
+    found = []
+    for arm in arms:
+        has = {part for key, value in arm.axes.items() for part in (f"{key}={text(value)}", text(value))}
+        if set(words.split()) <= has:
+            found.append(arm)
+    if len(found) != 1:
+        there = ", ".join(repr(arm.label) for arm in arms)
+        what = f"fits {len(found)} arms" if found else "fits no arm"
+        raise UserError(f"`baseline` must name one arm of the sweep, and {words!r} {what}; there are {there}")
+    return found[0]

@@ -15,6 +15,8 @@ from ablate import report, stopping
 from ablate.config.overrides import command_again, text
 from ablate.errors import UserError
 from ablate.judging import check_claims, check_recorded, judge
+from ablate.storage.announced import announce
+from ablate.storage.place import check_place
 from ablate.study.collection import Collection, write_collection
 from ablate.study.manifest import Variant, check_validated, plan_arms
 from ablate.study.results import Job, Results, read_failure
@@ -25,6 +27,7 @@ from ablate.sweep.forecast import forecast, study_overview
 from ablate.sweep.loop import Launch, collect_all, do_runs, measures_by_folder
 from ablate.sweep.machine import Machine, in_turn
 from ablate.sweep.request import Request
+from ablate.tables import printable
 from ablate.training.record import FAILURE_NAME, WEIGHTS_NAME, is_finished
 
 Resolve = Callable[[Sequence[str], Any], Variant]
@@ -107,7 +110,10 @@ def do_studies(
     Returns:
         {run's folder, relative to the output folder: last line of its error} of the runs that failed.
     """
-    studies = begin_all(plan(requests, options, resolve), options.extra_seeds, write=not options.dry_run)
+    planned = plan(requests, options, resolve)
+    if not options.dry_run:
+        check_place(options.output_dir)
+    studies = begin_all(planned, options.extra_seeds, write=not options.dry_run)
     results = collect_all(studies)
     print_overview(results, machine, with_arms=len(results) == 1 or options.dry_run)
     if options.dry_run:
@@ -165,7 +171,7 @@ def tuning_override(study: Study, value: Any) -> str:
 def print_overview(results: Sequence[Results], machine: Machine, *, with_arms: bool) -> None:
     """Print the studies, what is decided for all jobs, how many runs are left and about how long they take."""
     overviews = (study_overview(found, with_arms=with_arms) for found in results)
-    print(*overviews, *machine.unless_given([]), sep="\n")
+    print(*map(printable, overviews), *machine.unless_given([]), sep="\n")
     print(forecast(results, machine.num_workers), flush=True)
 
 
@@ -227,6 +233,7 @@ def conclude(
     options: Options,
 ) -> None:
     """Judge the studies, write the reports, and print the verdicts, where the reports are, and which runs failed."""
+    announce(collection.folder_in(options.output_dir) if collection else studies[0][1])
     if collection is not None:
         print("\n{}\n\n{}".format(*report.report_collection(collection, studies)))
     else:

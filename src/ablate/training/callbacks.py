@@ -18,7 +18,9 @@ ENTRIES = {"fingerprint", "net", "optimizer", "progress"}  # of a checkpoint
 
 
 class Checkpoint(Callback):
-    """Saves all that is needed to resume bit for bit, every `every` epochs and when training stops; written atomically.
+    """Saves all that is needed to resume bit for bit, written atomically.
+
+    This happens every `every` epochs, after the last one, and when training stops.
 
     Args:
         folder: the run's folder.
@@ -31,7 +33,8 @@ class Checkpoint(Callback):
         self.saved_step: int | None = None
 
     def on_epoch_end(self, state: State) -> None:
-        if state.epoch % self.every == 0 and not state.diverged:
+        is_last = state.epoch == state.num_epochs  # a signal during the final evaluation stops at once
+        if (state.epoch % self.every == 0 or is_last) and not state.diverged:
             self.save(state)
 
     def on_stop(self, state: State) -> None:

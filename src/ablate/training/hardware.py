@@ -113,12 +113,16 @@ def resolve_precision(precision: str, device: str) -> str:
 def resolve_threads(threads: str | int, num_workers: int = 1) -> int:
     """Return the number of threads per process if `num_workers` processes share this machine's cores.
 
+    With "auto" it is at most $OMP_NUM_THREADS, as in other programs that use OpenMP.
+
     Example:
         >>> resolve_threads(4)
         4
     """
     if threads == "auto":
-        return max(1, num_cores() // max(1, num_workers))
+        share = max(1, num_cores() // max(1, num_workers))
+        limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # of the outermost level
+        return min(share, int(limit)) if limit.isdecimal() and int(limit) else share
     if not isinstance(threads, int) or threads < 1:
         raise UserError(f"`trainer.threads` must be auto or at least 1, got {threads!r}")
     return threads

@@ -45,6 +45,9 @@ UNSCIENTIFIC = (
     "data.cache_dir",
 )
 
+MOST_CHARACTERS = 50  # of an arm's name in a folder's, so that with the hash it stays below 60
+SIZES = ("data.", "trainer.")  # settings that say how much is trained: the last to be named
+
 # Options added after version 1, with the value that keeps the old behaviour: at that value they are left out of the
 # fingerprint, so that finished runs are still found.
 ADDED_LATER: dict[str, Any] = {
@@ -250,8 +253,33 @@ def run_folder(output_dir: Path, arm: str, fingerprint: str, seed: int) -> Path:
     """
     runs = output_dir / "runs"
     known = sorted(runs.glob(f"*-{fingerprint[:8]}"))
-    arm_folder = known[0] if known else runs / named_folder(safe_name(arm).rstrip(".,"), fingerprint)
+    arm_folder = known[0] if known else runs / named_folder(short_name(arm).rstrip(".,"), fingerprint)
     return arm_folder / f"seed-{seed}"
+
+
+def short_name(arm: str) -> str:
+    """Return an arm's name for a folder, of at most `MOST_CHARACTERS`.
+
+    Of a longer one, the factors are named first, then settings other than sizes. What does not fit is left out; the
+    folder's hash distinguishes arms.
+
+    Example:
+        >>> short_name("data=shapes,activation=tanh,data.train_size=200,trainer.batch_size=50,optimizer.lr=0.1")
+        'data=shapes,activation=tanh,optimizer.lr=0.1'
+    """
+    if len(arm) <= MOST_CHARACTERS:
+        return safe_name(arm)
+    parts = re.split(r",(?=[\w.]+=)", arm)
+    ranks = [1 if "." in part.partition("=")[0] else 0 for part in parts]
+    ranks = [2 if part.startswith(SIZES) else rank for part, rank in zip(parts, ranks, strict=True)]
+    kept: set[int] = set()
+    left = MOST_CHARACTERS
+    for place in sorted(range(len(parts)), key=lambda place: (ranks[place], place)):
+        if ranks[place] < 2 and len(parts[place]) <= left:
+            kept.add(place)
+            left -= len(parts[place]) + 1
+    shown = ",".join(part for place, part in enumerate(parts) if place in kept)
+    return safe_name(shown or arm, MOST_CHARACTERS)
 
 
 def as_typed(value: Any) -> str:

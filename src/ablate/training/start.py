@@ -1,7 +1,6 @@
 """Do a run in its directory: once, by one process at a time, resumed from its checkpoint."""
 
 import contextlib
-import errno
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,7 +15,8 @@ from ablate.errors import Unusable, UserError
 from ablate.nets import Net
 from ablate.seeding import global_generators
 from ablate.storage.dates import utc_now
-from ablate.storage.integrity import cannot_write, remove_temporary
+from ablate.storage.integrity import REFUSED, cannot_write, remove_temporary
+from ablate.storage.place import check_place
 from ablate.training import hardware, sources
 from ablate.training.callbacks import CHECKPOINT_NAME, Checkpoint, Progress
 from ablate.training.directory import (
@@ -35,6 +35,7 @@ from ablate.training.run import Run, prepare, train
 from ablate.training.unsaved import Unsaved
 from ablate.training.weights import KeepBest, check_restorable, write_weights
 
+POLL_SECONDS = 0.25  # how often a process that waits for another looks whether it is to stop
 FROM_THE_START = "the run starts again from its first epoch, and its progress is lost"
 
 
@@ -81,22 +82,25 @@ def start(
     if run.keep_weights:
         check_restorable(run, net, dataset)
     # All that can be refused has been checked: from here on the folder is written.
+    check_place(folder.parent.parent)
     try:
         if (arm_folder := agree_on_folder(folder.parent, run.fingerprint)) != folder.parent:
             raise Busy(f"another process has just begun the same run in {arm_folder}; repeat the command to use it")
         folder.mkdir(parents=True, exist_ok=True)
-        lock = lock_of(folder, wait=wait)
-        lock.acquire()
+        lock = lock_of(folder)
+        acquire(lock, wait=wait)
     except Timeout as error:
         message = f"{folder} is being written by another process; stop it, or wait for it with wait=true"
         raise Busy(message) from error
     except OSError as error:
+        if error.errno in REFUSED:
+            raise cannot_write(folder, error) from error
         raise UserError(f"cannot write in {folder} ({error.strerror}); choose another with output_dir=...") from error
     with lock:
         try:
             return start_locked(run, dataset, net, folder, callbacks, rerun=rerun)
         except OSError as error:  # from an observer that writes files itself, such as TensorBoard
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+            if error.errno in REFUSED:
                 raise cannot_write(folder, error) from error
             raise
 
@@ -126,14 +130,31 @@ def start_locked(
     return execute(run, dataset, net, folder, callbacks), True
 
 
-def lock_of(folder: Path, *, wait: bool) -> FileLock:
+def lock_of(folder: Path) -> FileLock:
     """Return the lock that a process must hold to write a run's folder; the lock file lies beside the folder."""
-    return FileLock(folder.parent / f".{folder.name}.lock", timeout=-1 if wait else 0)
+    return FileLock(folder.parent / f".{folder.name}.lock", timeout=0)
+
+
+def acquire(lock: FileLock, *, wait: bool) -> None:
+    """Acquire a lock; with `wait`, wait for it, unless a signal asks this process to stop.
+
+    Raises:
+        Timeout: another process holds it.
+        Stopped: a signal came.
+    """
+    while True:
+        stopping.check()
+        try:
+            lock.acquire(timeout=POLL_SECONDS if wait else 0)
+            return
+        except Timeout:
+            if not wait:
+                raise
 
 
 def tidy(record: Record, folder: Path) -> None:
     """Remove the leftovers of a killed process and restore the configuration, unless another process is writing."""
-    with contextlib.suppress(Timeout, OSError), lock_of(folder, wait=False):  # a read-only folder stays as it is
+    with contextlib.suppress(Timeout, OSError), lock_of(folder):  # a read-only folder stays as it is
         if is_finished(folder):
             remove_temporary(folder, older_than=0)
             (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
