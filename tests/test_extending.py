@@ -93,6 +93,8 @@ def test_every_file_of_the_page_is_found_and_is_short():
         ("regularizer=l1", "penalties"),
         ("optimizer=sign_descent", "signs"),
         ("schedule=linear", "rates"),
+        ("net=my_net", "my_net"),
+        ("net=module", "my_net"),
         ("net=patches", "patches"),
         ("data=stripes", "stripes"),
     ],
@@ -103,6 +105,18 @@ def test_every_level_was_trained_and_its_code_identifies_the_run(folder, level, 
     assert found and all(record["status"] == "finished" for record in found)
     if module:
         assert module in {source["name"] for source in found[0]["sources"] if source["scientific"]}
+
+
+def test_a_net_of_ones_own_lists_what_is_replaced(folder, results):
+    lines = [
+        "activation: ReLU -> SiLU: model.act",
+        "normalization: BatchNorm2d -> GroupNorm: model.norm",
+        "dropout: Dropout -> Dropout(p=0.5, scaling=inverted): model.drop",
+    ]
+    (listed,) = [out for line, (_, out, _) in results.items() if line.endswith("dry_run=true")]
+    assert all(line in listed for line in lines)
+    (record,) = [record for record in records(folder) if record["levels"]["net"] == "my_net"]
+    assert record["replaced"] == lines
 
 
 def test_the_other_examples_leave_what_the_page_says(folder, results):

@@ -1,6 +1,6 @@
 """Initializers: callables `(net, batch, make_generator) -> None` that write weights and biases in place.
 
-The weight layers of a net are its Conv2d and Linear modules with a weight that is trained. `make_generator(path)`
+The weight layers of a net are its convolutions and Linear modules with a weight that is trained. `make_generator(path)`
 gives the generator of the layer at that path: more weights in one layer change the draws of no other. Draws are made
 contiguous and on the generator's device, then copied, so the memory format does not matter. `bias` is the value of all
 biases; None draws them uniform on +-1/sqrt(fan_in), as torch does, after the weights.
@@ -24,7 +24,7 @@ MODES = ("fan_in", "fan_out", "average")
 GAINS = ("linear", "relu", "activation")
 
 
-def weight_layers(net: nn.Module) -> list[tuple[str, nn.Conv2d | nn.Linear]]:
+def weight_layers(net: nn.Module) -> list[tuple[str, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear]]:
     """The paths and modules of the layers that initializers write to, in the order of `net.named_modules()`.
 
     Example:
@@ -34,12 +34,12 @@ def weight_layers(net: nn.Module) -> list[tuple[str, nn.Conv2d | nn.Linear]]:
     return [
         (name, module)
         for name, module in net.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.requires_grad
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear) and module.weight.requires_grad
     ]
 
 
 def fans(shape: torch.Size) -> tuple[int, int]:
-    """The connections into and out of a unit: (in, out) of a Linear, times kernel height and width of a Conv2d.
+    """The connections into and out of a unit: (in, out) of a Linear, times the kernel's positions of a convolution.
 
     Example:
         >>> fans(torch.Size([16, 3, 5, 5]))
@@ -235,7 +235,7 @@ class Dirac:
     bias: float | None = 0.0
 
     def __call__(self, net: nn.Module, batch: Tensor, make_generator: MakeGenerator) -> None:
-        if not any(isinstance(layer, nn.Conv2d) for _, layer in weight_layers(net)):
+        if not any(not isinstance(layer, nn.Linear) for _, layer in weight_layers(net)):
             raise UserError(
                 "initializer dirac needs a net with convolutions to make identities of, got one without any; "
                 "choose another initializer or net"
@@ -243,7 +243,7 @@ class Dirac:
 
         def draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
             weight = _torch_default(shape, generator)
-            if len(shape) == 4:
+            if len(shape) > 2:
                 nn.init.dirac_(weight[: shape[1]])
             return weight
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ablate.errors import UserError
+from ablate.layers.initialization import weight_layers
 from ablate.nets.net import NoPlace, Shape
-from ablate.nets.roles import FRONT, made
+from ablate.nets.roles import AFFINE, FRONT, made, role
 from ablate.nets.tracing import Trace, is_function, tracing
 
 
@@ -87,6 +88,49 @@ def check_outputs(model: nn.Module, image_shape: Shape, num_classes: int, name: 
             f"{tuple(output.shape)} for 2 images of shape {_by(image_shape)}; let it take an argument `num_classes`"
         )
     return trace
+
+
+def check_initializer(net: nn.Module, loads: str = "") -> None:
+    """Check that an initializer reaches the weights of a net; note in `net.replaced` the parameters that it leaves.
+
+    It leaves parameters of two or more axes that are no weights of its layers, such as those of attention and of
+    recurrent layers, and frozen weights.
+
+    Args:
+        net: as it is built.
+        loads: the argument by which the net loads trained weights, "" if it loads none.
+
+    Raises:
+        NoPlace: trained weights would be drawn anew; weights are computed from other parameters; there are none.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.GRUCell(3, 4))
+        >>> check_initializer(net)
+        >>> net.replaced
+        ['left by the initializer: 1.weight_ih, 1.weight_hh']
+    """
+    if loads:
+        raise NoPlace("initializer", f"net.arguments.{loads} loads trained weights, which it draws anew; use native")
+    modules = [(path, m) for path, m in net.named_modules() if path.partition(".")[0] != FRONT]
+    computed = [path for path, m in modules if isinstance(m, AFFINE) and "weight" not in m._parameters]
+    if computed:
+        raise NoPlace(
+            "initializer",
+            f"the weights of {', '.join(computed[:3])} are computed from other parameters (weight_norm, "
+            "spectral_norm), so they cannot be written; use initializer=native",
+        )
+    layers = dict(weight_layers(net))
+    if not any(path in layers for path, _ in modules):
+        raise NoPlace("initializer", "no convolution or fully connected layer is trained; use initializer=native")
+    left = [
+        f"{path}.{name}".lstrip(".")
+        for path, module in modules
+        if path not in layers and role(module) not in ("activation", "normalization")
+        for name, parameter in module.named_parameters(recurse=False)
+        if parameter.ndim > 1
+    ]
+    if left:
+        net.replaced = [*getattr(net, "replaced", []), f"left by the initializer: {', '.join(left)}"]  # type: ignore[assignment]
 
 
 class Watch:

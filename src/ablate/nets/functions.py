@@ -34,6 +34,7 @@ class Function(nn.Module):
     """A call of a function as a module: x -> function(x, *args, **kwargs).
 
     Example:
+        >>> import torch
         >>> Function(torch.relu)(torch.tensor([-1.0, 2.0]))
         tensor([0., 2.])
     """
@@ -66,6 +67,7 @@ def role_of_function(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) 
         args, kwargs: of the call.
 
     Example:
+        >>> import torch
         >>> x = torch.ones(2)
         >>> role_of_function("dropout", (x, 0.5, True), {}), role_of_function("dropout", (x,), {"p": 0.0})
         ('dropout', '')

@@ -146,6 +146,11 @@ class Library:
         if self.stem not in ("auto", "small", "native"):
             raise UserError(f"`net.stem` must be auto, small or native, got {self.stem!r}")
 
+    @property
+    def loads(self) -> str:
+        """The argument that makes the library load trained weights, "" if there is none."""
+        return next((name for name in ("weights", "pretrained", "checkpoint_path") if self.arguments.get(name)), "")
+
     def build(self, image_shape: Shape, num_classes: int, **choices: Any) -> Net:
         """Return the net; for the arguments see `Module.build`."""
         function = self._function()

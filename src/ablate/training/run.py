@@ -15,7 +15,7 @@ from ablate.errors import Notice, UserError, making
 from ablate.layers.batch_norm import AnyBatchNorm, batch_norms_behind_dropout
 from ablate.layers.native import is_native
 from ablate.nets import Library, Module, Net, NoPlace, Shape
-from ablate.nets.contract import Watch
+from ablate.nets.contract import Watch, check_initializer
 from ablate.optimization import parameter_groups, set_initial_lr
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams, global_generators
@@ -176,6 +176,8 @@ class Run:
             net.make_activation = self.activation
         if is_native(self.initializer) and not isinstance(spec, Module | Library):
             raise NoPlace("initializer", "its weights are not drawn when it is made; use torch_default")
+        if not is_native(self.initializer) and type(self.initializer).__module__.startswith("ablate."):
+            check_initializer(net, getattr(spec, "loads", ""))
         if self.regularizer.l1_activation and (functions := getattr(net, "functions", [])):
             raise NoPlace("regularizer", f"l1_activation does not reach {', '.join(functions)}, which is a function")
         return net
