@@ -1,7 +1,9 @@
 #!/usr/bin/env python
 """Make an environment for each set of versions and run tests in it; print what was installed and how it ended.
 
-    scripts/versions.py [SET ...] [--all | --tests PATH ...] [--folder DIR] [--python PYTHON]     default: every set, the tests in SMOKE
+    scripts/versions.py [SET ...] [--all | --tests PATH ...] [--folder DIR] [--python PYTHON]
+
+Without SET it does all of them, without --all and --tests it runs the tests in SMOKE.
 
 | set | versions |
 |---|---|
@@ -14,8 +16,8 @@
 | python-3.12, python-3.13, ... | the newest versions, with that interpreter if it is on PATH |
 
 `newest`, `lowest`, `torch-next` and the interpreters install torch (some GB each). With hydra-1.4, deprecation warnings
-of Hydra are errors. `--all` runs the whole suite, `--tests PATH ...` others. A set whose interpreter or versions cannot be
-had is named and skipped. The exit status is 1 if tests failed in a set.
+of Hydra are errors. `--all` runs the whole suite. A set whose interpreter or versions cannot be had is named and
+skipped. The exit status is 1 if tests failed in a set.
 """
 
 import argparse

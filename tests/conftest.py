@@ -35,6 +35,8 @@ def compose():
     from hydra import compose, initialize_config_dir
     from omegaconf import open_dict
 
+    from ablate.cli.hydra_version import of_composing
+
     with initialize_config_dir(str(REPOSITORY / "conf"), **of_composing()):
 
         def go(overrides):
