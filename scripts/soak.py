@@ -7,14 +7,14 @@
 |---|---|
 | runs | done so far |
 | resident | MiB of memory that the system has given to the process |
-| in use | MiB that the program has asked malloc for and not freed (`mallinfo2`, glibc 2.33 or newer) |
+| in use | MiB of malloc's main arena that are not freed (`mallinfo2`, glibc 2.33 or newer); tensors are there |
 | held | MiB that malloc holds free: `ablate` tells it to keep them, see `training.hardware.keep_memory` |
-| objects | that Python's garbage collector tracks, after a collection |
+| blocks | of memory that Python has allocated (`sys.getallocatedblocks`), after a collection |
 | files, threads | open file handles and threads of the process |
 
-What the program keeps shows in "in use" and in "objects"; growth of "held" alone is the allocator's. The last lines
+What the program keeps shows in "in use" and in "blocks"; growth of "held" alone is the allocator's. The last lines
 give the growth per run over the second half of the runs, and the types with the most new objects in that half. The exit
-status is 1 if files or threads grew, or "in use" by more than 20 KiB a run.
+status is 1 if files or threads grew, "in use" by more than 20 KiB a run, or the blocks by more than 200 a run.
 """
 
 import ctypes
@@ -37,7 +37,8 @@ TINY = [
     *("diagnostics.num_images=16", "tensorboard.num_mistakes=4"),
 ]
 MOST_KIB_A_RUN = 20.0
-HEAD = ("runs", "resident", "in use", "held", "objects", "files", "threads")
+MOST_BLOCKS_A_RUN = 200.0
+HEAD = ("runs", "resident", "in use", "held", "blocks", "files", "threads")
 
 
 class MallocInfo(ctypes.Structure):
@@ -63,7 +64,7 @@ def measure(num_runs: int) -> tuple[float, ...]:
     gc.collect()
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     files = len(os.listdir("/proc/self/fd"))
-    return num_runs, resident, *malloc_mib(), len(gc.get_objects()), files, threading.active_count()
+    return num_runs, resident, *malloc_mib(), sys.getallocatedblocks(), files, threading.active_count()
 
 
 def soak(num_runs: int, words: list[str], folder: Path) -> tuple[list[tuple[float, ...]], Counter[str]]:
@@ -100,9 +101,10 @@ def main() -> int:
         return 0
     growth = [(b - a) / (end[0] - middle[0]) for a, b in zip(middle, end, strict=True)]
     named = ", ".join(f"{1024 * value:.1f} KiB {name}" for name, value in zip(HEAD[1:4], growth[1:4], strict=True))
-    print(f"a run, second half: {named}, {growth[4]:.1f} objects, {growth[5]:.3f} files, {growth[6]:.3f} threads")
+    print(f"a run, second half: {named}, {growth[4]:.1f} blocks, {growth[5]:.3f} files, {growth[6]:.3f} threads")
     print("new objects: " + (", ".join(f"{count} {name}" for name, count in more.most_common(8)) or "none"))
-    return int(growth[5] > 0 or growth[6] > 0 or 1024 * growth[2] > MOST_KIB_A_RUN)
+    grew = growth[5] > 0 or growth[6] > 0 or 1024 * growth[2] > MOST_KIB_A_RUN or growth[4] > MOST_BLOCKS_A_RUN
+    return int(grew)
 
 
 if __name__ == "__main__":

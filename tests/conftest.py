@@ -47,7 +47,9 @@ def compose():
     from hydra import compose, initialize_config_dir
     from omegaconf import open_dict
 
-    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+    from ablate.cli.hydra_version import of_composing
+
+    with initialize_config_dir(str(REPOSITORY / "conf"), **of_composing()):
 
         def go(overrides):
             cfg = compose("config", overrides=overrides, return_hydra_config=True)

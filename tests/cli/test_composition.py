@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from ablate.cli import composition
 from ablate.cli.composition import ComposeOnce, settings_with
+from ablate.cli.hydra_version import of_composing
 from ablate.config import catalog
 
 
@@ -67,7 +68,7 @@ def test_the_settings_of_a_choice_of_levels_are_known_from_its_jobs(loaders):
     assert settings_with(levels) is None
     once.load_sweep_config(master(hydra), ["activation=tanh", "net=micro", "optimizer.lr=0.3", "seed=4"])
     found = settings_with(levels)
-    with initialize_config_dir(str(catalog.conf_dir()), version_base="1.3"):
+    with initialize_config_dir(str(catalog.conf_dir()), **of_composing()):
         expected = compose("config", overrides=[f"{group}={level}" for group, level in levels.items()])
     assert OmegaConf.to_container(found, resolve=True) == OmegaConf.to_container(expected, resolve=True)
     assert settings_with({**levels, "net": "tiny"}) is None

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf, open_dict
 
 from ablate.cli import figure, jobs, planning
+from ablate.cli.hydra_version import of_composing
 from ablate.config import catalog, schema
 from ablate.config.notation import parse
 from ablate.config.overrides import from_yaml
@@ -99,7 +100,7 @@ def test_every_knob_of_every_figure_has_a_rule_that_its_values_keep(path):
 
 @pytest.fixture(scope="module", autouse=True)
 def hydra():
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **of_composing()):
         yield
 
 

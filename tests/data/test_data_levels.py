@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from ablate.cli.hydra_version import of_composing
 from ablate.data.augmentation import Augmentation
 from ablate.data.preprocessing import Chain
 
@@ -25,7 +26,7 @@ def settings(tmp_path: Path) -> Any:
     (tmp_path / "root.yaml").write_text(groups + f"hydra:\n  searchpath: ['file://{CONF}']\n")
 
     def build(*overrides: str) -> DictConfig:
-        with initialize_config_dir(str(tmp_path), version_base=None):
+        with initialize_config_dir(str(tmp_path), **of_composing()):
             return compose("root", list(overrides))
 
     return build
