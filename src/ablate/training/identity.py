@@ -260,7 +260,8 @@ def run_folder(output_dir: Path, arm: str, fingerprint: str, seed: int) -> Path:
 def short_name(arm: str) -> str:
     """Return an arm's name for a folder, of at most `MOST_CHARACTERS`.
 
-    Of a longer one, the factors are named first, then settings other than sizes. What does not fit is left out; the folder's hash tells arms apart.
+    Of a longer one, the factors are named first, then settings other than sizes. What does not fit is left out; the
+    folder's hash tells arms apart.
 
     Example:
         >>> short_name("data=shapes,activation=tanh,data.train_size=200,trainer.batch_size=50,optimizer.lr=0.1")
