@@ -21,7 +21,7 @@ difference with its interval, and the measurement that should explain it.
 Ctrl-C is safe: the same command continues.
 
 TEXT
-.venv/bin/ablate study=quickstart "${profile[@]}" hydra/launcher=joblib hydra.launcher.n_jobs=-1 "$@"
+.venv/bin/ablate study=quickstart ${profile[@]+"${profile[@]}"} hydra/launcher=joblib hydra.launcher.n_jobs=-1 "$@"
 cat <<TEXT
 
 The page above (report.html) explains each verdict. Next, in .venv/bin:

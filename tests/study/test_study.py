@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 
@@ -199,3 +200,13 @@ def test_a_shared_value_is_that_of_all_arms_without_their_own():
 def test_sensitive_claims_are_claims_of_the_study():
     with pytest.raises(ValueError, match=r"`fixed.sensitive` must name claims of study s, got 'c'"):
         parse("s", {"fixed": {"key": "lr", "shared": 0.1, "sensitive": ["c"]}})
+
+
+def test_the_quickstart_says_how_many_runs_and_claims_it_has():
+    study = the_study("quickstart")
+    said = (Path(__file__).parents[2] / "scripts" / "quickstart.sh").read_text(encoding="utf-8")
+    arms, seeds = len(study.arms()), len(study.seeds)
+    assert f"{arms} activations x {seeds} seeds" in said
+    assert f"{arms * seeds} runs" in said
+    assert f"each of {len(study.claims)} claims" in said
+    assert any(claim.explained_by for claim in study.claims)

@@ -5,7 +5,7 @@ import torch
 
 from ablate.cli.jobs import show
 from ablate.layers.dropout import Dropout, Positions
-from ablate.training.callbacks import Progress
+from ablate.training.callbacks import Progress, epoch_line
 from ablate.training.loop import Callback
 from ablate.training.run import prepare, train
 from ablate.training.start import start
@@ -58,3 +58,10 @@ def test_a_run_that_is_resumed_says_after_which_epoch(make_run, tmp_path, capsys
     assert "resumed" not in capsys.readouterr().out
     start(make_run(), folder, [Progress()])
     assert "resumed after epoch 1" in capsys.readouterr().out
+
+
+def test_an_epochs_line_fits_80_columns():
+    row = {"train/loss": 2.302585, "train/accuracy": 0.5415, "val/loss": 2.302585, "val/accuracy": 0.53, "lr": 0.012345}
+    line = epoch_line(row)
+    assert line == "train loss 2.303 54.1 %  val loss 2.303 53.0 %  lr 0.0123"
+    assert len(f"epoch 12/20  {line}  0:10 left") < 80

@@ -15,6 +15,7 @@ from hydra_plugins.ablate_sweeper import AblateSweeper
 
 @pytest.fixture
 def four_gpus(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(hardware, "num_gpus", lambda: 4)
     monkeypatch.setattr(hardware, "num_cores", lambda: 16)
     monkeypatch.setattr(hardware, "resolve_device", lambda device: "cuda" if device == "auto" else device)

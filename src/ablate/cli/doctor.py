@@ -150,5 +150,5 @@ def fonts() -> Check:
     """Return the font that figures are drawn with."""
     from matplotlib import font_manager
 
-    path = font_manager.findfont(font_manager.FontProperties(family="sans-serif"))
+    path = font_manager.findfont(font_manager.FontProperties(family=["sans-serif"]))
     return Check("font", f"{font_manager.get_font(path).family_name} ({path})")

@@ -68,7 +68,7 @@ def hint(word: str, names: Sequence[str]) -> str:
 def explanation(study: Study, claim: Claim, where: Sequence[Path]) -> str:
     """Return the paragraphs on one claim of a study."""
     source = f" ({claim.source})" if claim.source else ""
-    lines = [f"{claim.name}{source}, study {study.name}"]
+    lines = textwrap.wrap(f"{claim.name}{source}, study {study.name}", WIDTH, subsequent_indent="  ")
     lines += wrapped("Claim", claim.text)
     lines += wrapped("Tested", hypothesis(claim, study))
     if claim.explained_by:

@@ -164,10 +164,10 @@ def left_out(num: int, num_images: int) -> str:
 
 
 def epoch_line(row: Metrics) -> str:
-    """Return one line for a row of the history."""
+    """Return one line for a row of the history: loss and accuracy of each split, and the learning rate."""
     parts = [
-        f"{split} loss {row[f'{split}/loss']:.4f} accuracy {100 * (row[f'{split}/accuracy'] or 0):.2f} %"
+        f"{split} loss {row[f'{split}/loss']:.4g} {100 * (row[f'{split}/accuracy'] or 0):.1f} %"
         for split in ("train", "val")
         if f"{split}/loss" in row
     ]
-    return "  ".join([*parts, f"lr {row['lr']:.3g}", f"{row['images_per_second']:.0f} images/s"])
+    return "  ".join([*parts, f"lr {row['lr']:.3g}"])
