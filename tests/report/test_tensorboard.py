@@ -130,3 +130,22 @@ def test_means_over_fewer_runs_say_so(board):
     assert "final/test/loss | 5 of 6 runs have a value: no mean is shown" in rows
     assert "| val/accuracy" not in rows
     assert "loss" not in tensor_text(read(folder / "activation=relu"), "runs").decode()
+
+
+def test_the_page_of_arms_opens_on_accuracy(board):
+    events = read(board[2] / "activation=relu")
+    tags = sorted(events.Tags()["scalars"])
+    assert tags[:3] == ["accuracy/test", "accuracy/train", "accuracy/val"]
+    means = [event.value for event in events.Scalars("val/accuracy/mean")]
+    assert [event.value for event in events.Scalars("accuracy/val")] == means
+    assert "measured/lr/mean" in tags and "lr/mean" not in tags
+
+
+def test_the_page_of_runs_has_few_columns(board):
+    results, _, folder = board
+    link_study(results, folder.parent)
+    experiment = read(folder.parent / "tensorboard" / "columns").summary_metadata[metadata.EXPERIMENT_TAG]
+    parsed = metadata.parse_experiment_plugin_data(experiment.plugin_data.content)
+    assert {info.name for info in parsed.hparam_infos} == {"activation", "optimizer.lr"}
+    tags = [info.name.tag for info in parsed.metric_infos]
+    assert tags[0] == "test/accuracy" and len(tags) <= 4
