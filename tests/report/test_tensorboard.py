@@ -151,3 +151,22 @@ def test_a_full_disk_leaves_no_torn_event_file(tmp_path):
     assert path.name.startswith("events.out.tfevents.")
     tags = [value.tag for event in LegacyEventFileLoader(str(path)).Load() for value in event.summary.value]
     assert tags == ["runs"]
+
+
+def test_the_page_of_arms_opens_on_accuracy(board):
+    events = read(board[2] / "activation=relu")
+    tags = sorted(events.Tags()["scalars"])
+    assert tags[:3] == ["accuracy/test", "accuracy/train", "accuracy/val"]
+    means = [event.value for event in events.Scalars("val/accuracy/mean")]
+    assert [event.value for event in events.Scalars("accuracy/val")] == means
+    assert "measured/lr/mean" in tags and "lr/mean" not in tags
+
+
+def test_the_page_of_runs_has_few_columns(board):
+    results, _, folder = board
+    link_study(results, folder.parent)
+    experiment = read(folder.parent / "tensorboard" / "columns").summary_metadata[metadata.EXPERIMENT_TAG]
+    parsed = metadata.parse_experiment_plugin_data(experiment.plugin_data.content)
+    assert {info.name for info in parsed.hparam_infos} == {"activation", "optimizer.lr"}
+    tags = [info.name.tag for info in parsed.metric_infos]
+    assert tags[0] == "test/accuracy" and len(tags) <= 4

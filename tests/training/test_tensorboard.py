@@ -45,6 +45,9 @@ def test_everything_that_the_table_of_tags_promises(make_run, board):
     events = read(observer.folder)
     tags = events.Tags()
     scalars = {
+        "accuracy/train",
+        "accuracy/val",
+        "accuracy/test",
         "train/batch_loss",
         "train/loss",
         "train/cross_entropy",
@@ -58,6 +61,8 @@ def test_everything_that_the_table_of_tags_promises(make_run, board):
     layers = ("conv1_1", "conv2_1", "fc1", "classifier")
     norms = {f"weight_norm/{layer}" for layer in layers}
     assert set(tags["scalars"]) == scalars | final | norms
+    assert min(tags["scalars"]).startswith("accuracy/")  # the page sorts by name
+    assert [e.value for e in events.Scalars("accuracy/val")] == [e.value for e in events.Scalars("val/accuracy")]
     assert set(tags["histograms"]) == {f"{kind}/{layer}" for kind in ("weight", "gradient") for layer in layers}
     assert set(tags["images"]) == {"filters", "mistakes"}
     assert {"config/text_summary", "layers/text_summary"} <= set(tags["tensors"])

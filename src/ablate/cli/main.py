@@ -34,7 +34,8 @@ usage: ablate [KEY=VALUE ...]                train one net; other keys: defaults
        ablate -m KEY=V1,V2 'seed=range(5)'   train and compare all combinations
        ablate study=NAME [profile=NAME] [KEY=VALUE ...]
                                              run a study: runs, verdicts, report
-       ablate report FOLDER                  write the report of a study
+       ablate report FOLDER [--watch]        write the report of a study; with
+                                             --watch also a page while it runs
        ablate judge FILE --claims CLAIMS     decide claims on other programs' runs
        ablate verify FOLDER                  check verdicts against the records
        ablate export FOLDER --to FORMAT      LaTeX, Markdown, Parquet, trackers
@@ -142,7 +143,9 @@ def list_levels(words: Sequence[str], where: Sequence[Path]) -> None:
 
 
 def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
-    """`ablate report FOLDER ...`: write the report of each study and say where it is.
+    """`ablate report FOLDER ... [--watch]`: write the report of each study and say where it is.
+
+    With --watch, first keep live.html in the study's folder up to date until all runs are done.
 
     Raises:
         UserError: no folder, or one that holds no study.
@@ -151,8 +154,12 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
     from ablate.judging import collect, judge
     from ablate.study.collection import read_collection
     from ablate.study.manifest import read_manifest
+    from ablate.sweep import live
     from ablate.tables import fitted
 
+    is_watched, words = "--watch" in words, [word for word in words if word != "--watch"]
+    if is_watched and len(words) > 1:
+        raise UserError(f"`ablate report --watch` shows one study, got {len(words)} folders; start it once for each")
     if not words:
         raise UserError("`ablate report` needs the folder of a study, e.g. outputs/studies/activation-1a2b3c4d")
     for word in words:
@@ -162,11 +169,18 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
         except Unusable as error:
             raise UserError(f"{error}; the command that started it (ablate study=...) makes it again") from error
         if collection is not None:
+            if is_watched:
+                live.watch(
+                    collection.title or collection.name, [place for _, place in collection.studies(folder)], folder
+                )
             print("{}\n\n{}".format(*report.report_collection(collection, collection.studies(folder))))
             continue
         manifest = read_manifest(folder)
         if manifest is None:
             raise UserError(no_study(word, folder))
+        if is_watched:
+            live.watch(manifest.title or manifest.name, [folder], folder)
+            manifest = read_manifest(folder) or manifest  # with the looks that it has had since
         study = collect(manifest, folder)
         judgements = judge(study)
         page = report.write_report(study, judgements)

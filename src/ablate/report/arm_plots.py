@@ -35,7 +35,7 @@ def learning_curves(results: Results, key: str = "val/accuracy") -> list[str]:
     values = [(name, history(list(arm.records.values()), key)) for name, arm in named if arm.records]
     runs = [averaged_over(found, len(found)) for _, found in values]
     curves = [
-        (f"{name} ({count})" if count else name, band(100 * found))
+        (f"{name} ({count})" if count else name, band(100 * found, (0, 100)))
         for (name, found), count in zip(values, runs, strict=True)
     ]
     curves = [(name, curve) for name, curve in curves if np.isfinite(curve.mean).any()]
@@ -223,7 +223,10 @@ def heat_map(table: PairTable) -> str:
         ax.tick_params(length=0, labelcolor=INK)
         for spine in ax.spines.values():
             spine.set_visible(False)
-        return to_svg(figure, f"Mean {table.headline.caption} by {table.row_axis} and {table.column_axis}")
+        # Its cells have colours that need a white page.
+        return to_svg(
+            figure, f"Mean {table.headline.caption} by {table.row_axis} and {table.column_axis}", follows_page=False
+        )
 
 
 def ink_on(background: Sequence[float]) -> str:

@@ -1,6 +1,7 @@
 """Means over seeds with 95 % t intervals, as arrays for plots and TensorBoard; numpy is loaded when used."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -32,17 +33,20 @@ class Band:
     high: "FloatArray"
 
 
-def band(values: "FloatArray") -> Band:
+def band(values: "FloatArray", limits: tuple[float, float] = (-math.inf, math.inf)) -> Band:
     """Return mean +- t_{0.975, n - 1} sd / sqrt(n) at each point, n being the seeds that have a value there.
 
     Args:
         values: shape (num_seeds, num_points), nan where a seed has none.
+        limits: the least and the greatest possible value; the interval ends there.
 
     Example:
         >>> import numpy as np
         >>> found = band(np.array([[0.5], [0.7]]))
         >>> print(f"{found.mean[0]:.2f} [{found.low[0]:.2f}, {found.high[0]:.2f}]")
         0.60 [-0.67, 1.87]
+        >>> band(np.array([[0.5], [0.7]]), limits=(0, 1)).high.tolist()
+        [1.0]
     """
     import numpy as np
     from scipy.special import stdtrit
@@ -54,7 +58,8 @@ def band(values: "FloatArray") -> Band:
     squares = np.where(known, (filled - np.where(n > 0, mean, 0.0)) ** 2, 0.0).sum(axis=0)
     variance = np.divide(squares, n - 1, out=np.full(n.shape, np.nan), where=n > 1)
     half_width = stdtrit(np.maximum(n - 1, 1), 0.975) * np.sqrt(variance / np.maximum(n, 1))
-    return Band(mean=mean, low=mean - half_width, high=mean + half_width)
+    low, high = (np.clip(end, *limits) for end in (mean - half_width, mean + half_width))
+    return Band(mean=mean, low=low, high=high)
 
 
 def history(records: Sequence[Record], key: str) -> "FloatArray":

@@ -18,7 +18,7 @@ def shown(verdict: VerdictRow, value: float | None) -> float | None:
     if value is None or math.isnan(value):
         return None
     if not verdict.unit.is_factor:
-        return verdict.unit.scale * value
+        return verdict.unit.scale * verdict.unit.within(value)
     return math.log(value) if value > 0 else -math.inf
 
 
@@ -106,6 +106,8 @@ def forest_panel(ax: "Axes", group: Sequence[VerdictRow]) -> None:
         if estimate is not None:
             ax.plot([estimate], [y], marker, color=colour, markersize=7.5, markeredgecolor="white", zorder=4)
         numbers = f"{verdict.unit.number(verdict.judgement.estimate)} {verdict.interval}"
+        if verdict.judgement.claim.form == "identity":
+            numbers = verdict.effect
         label = f"{verdict.marked}\n{numbers}"
         ax.annotate(label, (1.015, y), xycoords=("axes fraction", "data"), color=colour, va="center", fontsize=8.5)
     sentences = [textwrap.shorten(f"{f.number}  {f.judgement.claim.text}", 110, placeholder=" …") for f in group]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ablate.report.phrases import is_accuracy
+from ablate.report.phrases import is_accuracy, range_of
 from ablate.study.results import Results
 from ablate.training.record import Record
 
@@ -27,6 +27,12 @@ class Headline:
     def scale(self) -> float:
         """Factor from the metric to the shown number."""
         return 100.0 if is_accuracy(self.metric) else 1.0
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the greatest number that can be shown."""
+        low, high = range_of(self.metric)
+        return self.scale * low, self.scale * high
 
     @property
     def name(self) -> str:

@@ -1,5 +1,6 @@
 """What to know when reading a verdict: what restricts or weakens it, what was measured, and what to do next."""
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,13 @@ if TYPE_CHECKING:
 
 
 # Parts of train/loss in addition to the cross-entropy; the L2 penalty is the optimizer's weight decay and not in it.
-# Parts of train/loss in addition to the cross-entropy; the L2 penalty is the optimizer's weight decay and not in it.
 IN_THE_LOSS = ("regularizer.l1_activation", "regularizer.label_smoothing")
+
+MANY_SEEDS = 50  # more further seeds are not recommended
+INSTEAD_OF_SEEDS = (
+    "Instead of so many seeds, leave it open, or ask in a new study: at a larger budget (net, data.train_size, "
+    "trainer.epochs), or with a larger smallest_effect, fixed before its runs, if so small an effect does not matter"
+)
 
 
 @dataclass(frozen=True)
@@ -193,6 +199,23 @@ def next_look(judgement: "Judgement") -> str:
     return f"look {judgement.next_look} of {judgement.num_looks}, at {judgement.next_seeds} seeds, is next"
 
 
+def with_other_seeds(results: Results, judgement: "Judgement", count: int) -> str:
+    """Return the command line of a new study of one claim, with `count` seeds that this study does not use.
+
+    "" where the study's runs are another program's results, which no command makes.
+    """
+    if results.study.foreign and results.study.foreign.judged:
+        return ""
+    first = 1 + max((*results.study.seeds, *(s for a in results.arms for s in a.records)))
+    seeds = ",".join(str(first + i) for i in range(count))
+    words = [
+        f"study={results.study.name}" if word.startswith("study=") else word
+        for word in shlex.split(command_with(results))
+        if not word.startswith(("study.seeds=", "study.only=", "extra_seeds="))
+    ]
+    return shlex.join([*words, f"study.only=[{judgement.claim.name}]", f"study.seeds=[{seeds}]"])
+
+
 def further(results: Results, judgement: "Judgement") -> Note:
     """Return what would decide an inconclusive claim."""
     if judgement.num_images is not None:
@@ -200,11 +223,15 @@ def further(results: Results, judgement: "Judgement") -> Note:
     if judgement.further_seeds is None:
         return Note("no number of further seeds within reach is expected to decide it", "step")
     seeds = f"about {plural(judgement.further_seeds, 'further seed')} would decide it"
+    if judgement.further_seeds > MANY_SEEDS:
+        return Note(f"{seeds}: the effect is small beside its spread over seeds. {INSTEAD_OF_SEEDS}", "step")
     if results.look >= results.study.looks:
         looks = plural(results.study.looks, "declared look")
-        return Note(
-            f"{seeds}, but the {looks} at the data {'is' if results.study.looks == 1 else 'are'} used up", "step"
-        )
+        used = f"the {looks} at the data {'is' if results.study.looks == 1 else 'are'} used up"
+        total = judgement.num_seeds + judgement.further_seeds
+        command = with_other_seeds(results, judgement, total)
+        instead = f"{seeds}, but {used}; a new study with {total} other seeds can ask again{':' * bool(command)}"
+        return Note(instead, "step", command)
     if results.study.foreign and results.study.foreign.judged:
         return Note(f"{seeds}: add their results to {results.study.foreign.judged} and judge it again", "step")
     return Note(f"{seeds}:", "step", command_with(results, f"extra_seeds={judgement.further_seeds}"))

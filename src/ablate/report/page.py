@@ -15,6 +15,7 @@ from ablate.report.notes import failed
 from ablate.report.page_level import apart_sentence
 from ablate.report.provenance import Rows
 from ablate.report.rendering import render
+from ablate.report.slides import slides
 from ablate.report.table import study_rows, write_text
 from ablate.report.tensorboard import link_study, write_arm_board
 from ablate.report.verdicts import count_outcomes
@@ -79,6 +80,7 @@ def to_html(results: Results, judgements: "Sequence[Judgement]", content: StudyC
         counts=count_outcomes(judgements),
         exact=apart_sentence(judgements),
         contrasts_note=note(content.contrasts),
+        slides=slides(content.study.title or content.study.name, verdicts),
         controls_rule=CONTROLS_RULE,
         strips={v.number: Markup(effect_plots.strip(v)) for v in verdicts if v.judgement.differences},
         forest=Markup(effect_plots.forest(verdicts)),
@@ -112,7 +114,7 @@ def arm_rails(results: Results, rows: Rows) -> dict[str, Any]:
         if not scores:
             spans.append(None)
             continue
-        curve = band(np.array(scores)[:, None])
+        curve = band(np.array(scores)[:, None], headline.limits)
         mean, low, high = float(curve.mean[0]), float(curve.low[0]), float(curve.high[0])
         spans.append((mean, low, high) if low == low else (mean, mean, mean))
     known = [span for span in spans if span]

@@ -56,14 +56,18 @@ class Unit:
     Args:
         name: "points" for accuracies, "factor" for ratios, else what follows the number, or nothing.
         scale: factor from the metric's unit to the shown one.
+        most: no effect can be larger, in the metric's unit; an interval is shown up to there.
 
     Example:
         >>> Unit("points", 100).interval(0.012, 0.034), Unit("factor").effect(1.5)
         ('[+1.20, +3.40]', '×1.5')
+        >>> Unit("points", 100, most=1).interval(0.6, 1.3)
+        '[+60.00, +100.00]'
     """
 
     name: str
     scale: float = 1.0
+    most: float = math.inf
 
     @property
     def is_factor(self) -> bool:
@@ -86,7 +90,11 @@ class Unit:
         """Return an interval without its unit, "" where there is none."""
         if low is None or high is None:
             return ""
-        return f"[{self.number(low)}, {self.number(high)}]"
+        return f"[{self.number(self.within(low))}, {self.number(self.within(high))}]"
+
+    def within(self, value: float) -> float:
+        """Return the end of an interval, at most as far from 0 as an effect can be; without data it stays infinite."""
+        return max(-self.most, min(self.most, value)) if math.isfinite(value) else value
 
 
 def is_accuracy(metric: str) -> bool:
@@ -94,12 +102,25 @@ def is_accuracy(metric: str) -> bool:
     return metric.rpartition("/")[2] == "accuracy"
 
 
+def range_of(metric: str) -> tuple[float, float]:
+    """Return the least and the greatest value that a metric can have, in its own unit.
+
+    Example:
+        >>> range_of("test/accuracy"), range_of("gap/accuracy"), range_of("test/loss")
+        ((0.0, 1.0), (-1.0, 1.0), (-inf, inf))
+    """
+    if not is_accuracy(metric):
+        return -math.inf, math.inf
+    return -1.0 if "gap" in metric.split("/") else 0.0, 1.0
+
+
 def unit_of(claim: Claim) -> Unit:
     """Return what the effect of a claim is measured in."""
     if claim.form == "ratio":
         return Unit("factor")
     if is_accuracy(claim.metric):
-        return Unit("points", 100.0)
+        low, high = range_of(claim.metric)
+        return Unit("points", 100.0, most=high - low)
     return Unit("epochs" if claim.metric.startswith("epochs_to/") else "")
 
 

@@ -66,12 +66,13 @@ def new_figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def to_svg(figure: "Figure", alt: str) -> str:
+def to_svg(figure: "Figure", alt: str, *, follows_page: bool = True) -> str:
     """Return the figure as an <svg> element: text stays text, nothing is loaded from elsewhere.
 
     Args:
         figure: drawn inside `style()`.
         alt: text alternative, what the figure shows.
+        follows_page: whether its colours are those of the page, which has others on a dark ground (`colours.on_dark`).
     """
     import matplotlib
 
@@ -86,6 +87,8 @@ def to_svg(figure: "Figure", alt: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = re.sub(r"\n\s*", "\n", svg)
+    if follows_page:
+        svg = re.sub(r"#([0-9a-f]{6})\b(?=[^<>]*>)", r"var(--c\1, #\1)", svg)
     return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(alt)}"', 1)
 
 

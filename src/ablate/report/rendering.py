@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from ablate.report.colours import on_dark
 from ablate.report.notes import failed
 from ablate.report.phrases import OUTCOME_STYLES, probability
 from ablate.tables import printable
@@ -15,7 +16,7 @@ def render(template: str, **content: Any) -> str:
 
     Args:
         template: name of a file in templates/.
-        content: the variables of the template; `styles` is always there.
+        content: the variables of the template; `styles` and `dark` (`colours.on_dark`) are always there.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -27,7 +28,7 @@ def render(template: str, **content: Any) -> str:
         lstrip_blocks=True,
     )
     environ.filters |= {"probability": probability, "breakable": breakable, "failed": failed}
-    return printable(environ.get_template(template).render(styles=OUTCOME_STYLES, **content))
+    return printable(environ.get_template(template).render(styles=OUTCOME_STYLES, dark=on_dark(), **content))
 
 
 def breakable(key: str) -> Any:

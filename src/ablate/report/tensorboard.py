@@ -2,7 +2,10 @@
 
 | tag | meaning | x axis |
 |---|---|---|
-| <scalar>/mean, /lower, /upper | mean over seeds, pointwise 95 % t interval, of the history's scalars | epoch |
+| accuracy/train, accuracy/val | mean over seeds; the page sorts tags by name and so opens on them | epoch |
+| accuracy/test | mean over seeds of the final test accuracy | epoch |
+| train/<scalar>/mean, /lower, /upper | mean over seeds, pointwise 95 % t interval; val/... likewise | epoch |
+| measured/<scalar>/mean, /lower, /upper | the same of the history's other scalars: diagnostics, lr | epoch |
 | final/<metric> | mean over seeds of a final metric; what the HParams page shows, one row per arm | - |
 | runs | text: how many runs have finished, and which means are over fewer of them | - |
 | verdicts, answer, registration | the claims' verdicts and the plan's date and hash as text, in the run "study" | - |
@@ -24,6 +27,7 @@ from ablate.report.curves import averaged_over, band, history
 from ablate.report.links import folder_names, link_runs
 from ablate.report.markdown import verdict_rows
 from ablate.report.notes import known_before
+from ablate.report.phrases import range_of
 from ablate.report.provenance import progress, records_of, registration_of, unsound
 from ablate.report.verdicts import answer, verdict_table
 from ablate.storage.integrity import replacing
@@ -37,13 +41,16 @@ if TYPE_CHECKING:
 
 FOLDER = "tensorboard-arms"
 STUDY_RUN = "study"
+COLUMNS_RUN = "columns"  # beside the runs: holds the columns of the HParams page alone
+FIRST = {"train/accuracy": "accuracy/train", "val/accuracy": "accuracy/val"}
+FINAL_ACCURACY = "test/accuracy"
 HEADLINE = ("test/accuracy", "val/accuracy", "train_eval/accuracy", "test/loss")
 
 Scalar = bool | int | float | str
 
 
 def link_study(results: Results, folder: Path) -> None:
-    """Link the report runs that have begun as `folder`/tensorboard/<arm>/seed-<s>."""
+    """Link the report runs that have begun as `folder`/tensorboard/<arm>/seed-<s>, and name the HParams columns."""
     names = folder_names(arm.label for arm in results.arms)
     runs = {
         f"{name}/seed-{seed}": results.output_dir / arm.chosen.folder / f"seed-{seed}"
@@ -52,6 +59,9 @@ def link_study(results: Results, folder: Path) -> None:
         for seed in results.seeds_of(arm)
     }
     link_runs(folder / "tensorboard", {name: run for name, run in runs.items() if run.is_dir()})
+    hparams = varying_hparams([arm for arm in results.arms if arm.records])
+    known = {key for record in records_of(results) for key in record.metrics}
+    write_columns(folder / "tensorboard" / COLUMNS_RUN, hparams, [(key, key) for key in HEADLINE if key in known])
 
 
 def write_arm_board(results: Results, judgements: "Sequence[Judgement]", folder: Path) -> None:
@@ -85,13 +95,36 @@ def varying_hparams(arms: Sequence[ArmResult]) -> list[dict[str, Scalar]]:
         }
         # Where a group is a single setting, its level is the value.
         flat.append({**settings, **dict(flatten(arm.axes)), **record.levels})
-    keys = sorted({key for own in flat for key in own})
+    keys = sorted({key for own in flat for key in own if key.partition(".")[0] != "diagnostics"})
     if len(arms) > 1:
         keys = [key for key in keys if len({text(own.get(key)) for own in flat}) > 1]
     else:
         keys = [key for key in keys if key in next(iter(arms[0].records.values())).levels] if arms else []
     kinds = {key: {type(own[key]) for own in flat if key in own} for key in keys}
     return [{key: as_hparam(own[key], kinds[key]) for key in keys if key in own} for own in flat]
+
+
+def write_columns(folder: Path, hparams: Sequence[Mapping[str, Scalar]], metrics: Sequence[tuple[str, str]]) -> None:
+    """Write an event file with the columns of the HParams page, which would have one for every scalar otherwise.
+
+    Args:
+        folder: the event file's; events that are there are removed.
+        hparams: of each arm.
+        metrics: (tag, shown name) of the columns beside them.
+    """
+    for old in folder.glob("events.out.tfevents.*"):
+        old.unlink()
+    with event_file(folder) as writer:
+        add(writer, columns(hparams, metrics))
+
+
+def columns(hparams: Sequence[Mapping[str, Scalar]], metrics: Sequence[tuple[str, str]]) -> Any:
+    """Return the summary that names the columns of the HParams page."""
+    from tensorboard.plugins.hparams.summary_v2 import Discrete, HParam, Metric, hparams_config_pb
+
+    names = sorted({key for own in hparams for key in own})
+    found = [HParam(name, Discrete(sorted({own[name] for own in hparams if name in own}))) for name in names]
+    return hparams_config_pb(found, [Metric(tag, display_name=name) for tag, name in metrics])
 
 
 def as_hparam(value: Any, kinds: set[type]) -> Scalar:
@@ -111,19 +144,20 @@ def write_arm(folder: Path, name: str, arm: ArmResult, hparams: Mapping[str, Sca
         add(writer, hparams_pb(dict(hparams), trial_id=name))
         add(writer, text_summary("runs", markdown(run_rows(records, num_seeds))))
         for key in scalars(records):
-            curve = band(history(records, key))
+            curve = band(history(records, key), range_of(key))
             ends = zip(curve.mean.tolist(), curve.low.tolist(), curve.high.tolist(), strict=True)
             for epoch, (mean, low, high) in enumerate(ends, start=1):
                 if mean == mean:
                     # One seed has no interval; a band of no width keeps the line of the mean visible.
                     triple = (mean, low if low == low else mean, high if high == high else mean)
                     values = zip(("mean", "lower", "upper"), triple, strict=True)
-                    add(
-                        writer,
-                        Summary(value=[Summary.Value(tag=f"{key}/{end}", simple_value=v) for end, v in values]),
-                        epoch,
-                    )
+                    points = [Summary.Value(tag=f"{placed(key)}/{end}", simple_value=v) for end, v in values]
+                    if key in FIRST:
+                        points.append(Summary.Value(tag=FIRST[key], simple_value=mean))
+                    add(writer, Summary(value=points), epoch)
         finals = [Summary.Value(tag=f"final/{key}", simple_value=mean) for key, mean in final_means(records).items()]
+        if FINAL_ACCURACY in (known := final_means(records)):
+            finals.append(Summary.Value(tag="accuracy/test", simple_value=known[FINAL_ACCURACY]))
         add(writer, Summary(value=finals), max(len(record.history) for record in records))
         add(writer, session_end())
 
@@ -139,6 +173,15 @@ def run_rows(records: Sequence[Record], num_seeds: int) -> list[list[str]]:
         if key not in known:
             rows.append([f"final/{key}", f"{count} of {len(records)} runs have a value: no mean is shown"])
     return rows
+
+
+def placed(key: str) -> str:
+    """Return the tag of a scalar: what is not about training or validation images is below "measured/".
+
+    >>> placed("val/accuracy"), placed("dead_units/conv1_1")
+    ('val/accuracy', 'measured/dead_units/conv1_1')
+    """
+    return key if key.startswith(("train/", "val/")) else f"measured/{key}"
 
 
 def scalars(records: Sequence[Record]) -> list[str]:
@@ -162,15 +205,12 @@ def write_study(
     folder: Path, results: Results, judgements: "Sequence[Judgement]", hparams: Sequence[Mapping[str, Scalar]]
 ) -> None:
     """Write what concerns the whole study: layout of the charts, columns of the HParams page, verdicts."""
-    from tensorboard.plugins.hparams.summary_v2 import Discrete, HParam, Metric, hparams_config_pb
 
     records = records_of(results)
-    names = sorted({key for own in hparams for key in own})
-    columns = [HParam(name, Discrete(sorted({own[name] for own in hparams if name in own}))) for name in names]
     known = set(final_means(records))
-    metrics = [Metric(f"final/{key}", display_name=f"{key} (mean)") for key in HEADLINE if key in known]
+    metrics = [(f"final/{key}", f"{key} (mean)") for key in HEADLINE if key in known]
     with event_file(folder) as writer:
-        add(writer, hparams_config_pb(columns, metrics))
+        add(writer, columns(hparams, metrics))
         add(writer, layout(scalars(records)))
         headline = answer(judgements) if judgements else "no claims"
         add(
@@ -232,7 +272,8 @@ def chart(key: str) -> Any:
     """Return the margin chart of one scalar."""
     from tensorboard.plugins.custom_scalar import layout_pb2
 
-    series = layout_pb2.MarginChartContent.Series(value=f"{key}/mean", lower=f"{key}/lower", upper=f"{key}/upper")
+    tag = placed(key)
+    series = layout_pb2.MarginChartContent.Series(value=f"{tag}/mean", lower=f"{tag}/lower", upper=f"{tag}/upper")
     return layout_pb2.Chart(title=key, margin=layout_pb2.MarginChartContent(series=[series]))
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ablate.report.contrasts import contrasts, note
 from ablate.report.controls import control_lines
-from ablate.report.notes import failed, known_before, next_look
+from ablate.report.notes import MANY_SEEDS, failed, known_before, next_look
 from ablate.report.provenance import REMADE, records_of, registration_of, unsound
 from ablate.report.table import arm_rows, planned_by_fingerprint, shown_rows
 from ablate.report.verdicts import VerdictRow, answer, verdict_table
@@ -82,5 +82,6 @@ def verdict_line(verdict: VerdictRow) -> str:
     if judgement.next_look and judgement.look:
         more += f"  (open: {next_look(judgement)})"
     elif judgement.further_seeds:
-        more += f"  (about {judgement.further_seeds} more seeds would decide)"
+        many = ", too many to be worth it: see the report" if judgement.further_seeds > MANY_SEEDS else ""
+        more += f"  (about {judgement.further_seeds} more seeds would decide{many})"
     return f"{verdict.marked}: {judgement.claim.text}{shown}{more}"

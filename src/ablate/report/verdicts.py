@@ -14,6 +14,7 @@ from ablate.report.phrases import (
     Unit,
     mean_score,
     percent,
+    plural,
     probability,
     unit_of,
 )
@@ -23,6 +24,8 @@ from ablate.study.results import Results
 
 if TYPE_CHECKING:
     from ablate.judging import Judgement
+
+ROUNDING = 1e-5  # largest tolerance of an identity that is called exact: of a sum in single precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +102,10 @@ def verdict_table(results: Results, judgements: "Sequence[Judgement]") -> list[V
 def verdict_row(results: Results, judgement: "Judgement", number: int) -> VerdictRow:
     """Return the row of one judgement."""
     unit = unit_of(judgement.claim)
-    effect = "" if judgement.estimate is None else unit.effect(judgement.estimate)
     planned = judgement.planned_seeds or len(results.study.seeds)
+    effect = "" if judgement.estimate is None else unit.effect(judgement.estimate)
+    if judgement.claim.form == "identity" and judgement.differences:
+        effect = agreement(judgement, unit)
     return VerdictRow(
         judgement=judgement,
         number=number,
@@ -132,6 +137,18 @@ def count_outcomes(judgements: "Sequence[Judgement]") -> dict[str, int]:
     """
     counts = Counter(j.outcome for j in judgements if j.claim.is_tested and not j.post_hoc)
     return {outcome: counts[outcome] for outcome in OUTCOME_STYLES if outcome != NOT_INTERPRETABLE}
+
+
+def agreement(judgement: "Judgement", unit: Unit) -> str:
+    """Return in how many seeds the two sides of an identity agree, e.g. "exact, 6 of 6 seeds".
+
+    A tolerance above single precision's rounding is named, and the largest difference where a seed exceeds it.
+    """
+    tolerance, total = judgement.claim.tolerance, len(judgement.differences)
+    held = sum(abs(difference) <= tolerance for difference in judgement.differences)
+    how = "exact" if tolerance <= ROUNDING else f"within {unit.effect(tolerance).lstrip('+')}"
+    counts = f"{how}, {held} of {plural(total, 'seed')}"
+    return counts if held == total else f"{counts}; largest difference {unit.effect(judgement.estimate)}"
 
 
 def means(judgement: "Judgement") -> str:

@@ -241,8 +241,10 @@ def conclude(
         judgements = judge(only)
         page = report.write_report(only, judgements)
         print(f"\n{fitted(report.summary(only, judgements))}\n\n{page}")
-        for view in ("tensorboard", "tensorboard-arms"):  # the runs, and one aggregated run for each arm
-            print(f"tensorboard --logdir {shlex.quote(str(only.folder / view))}")
+        views = {"tensorboard": "each run", "tensorboard-arms": "means over seeds"}
+        for view, what in views.items():
+            print(f"tensorboard --logdir {shlex.quote(str(only.folder / view))}   # {what}")
+        print("open the tab Time Series, group accuracy; then HParams for a table, Custom Scalars for intervals")
     if options.keep_weights and (lacking := without_weights(results)):
         print(f"\n{lacking} finished runs were trained without keeping their weights; rerun=true trains them again")
     if failed:

@@ -2,6 +2,7 @@
 
 | tag | meaning | when |
 |---|---|---|
+| accuracy/train, accuracy/val, accuracy/test | those below once more, so that the page opens on them | see there |
 | train/batch_loss | loss of one batch | every `scalars_every` steps |
 | train/loss, train/accuracy | running means over the epoch (training mode, augmented) | every epoch |
 | train/cross_entropy | the same without label smoothing and penalties | every epoch |
@@ -40,6 +41,7 @@ from ablate.training.scoring import answers
 EVENTS = "events.out.tfevents."
 KEPT_NAME = f"{EVENTS}0000000000.kept"  # read first: TensorBoard reads files in the order of their names
 FINAL = ("test/", "train_eval/")
+FIRST = {f"{split}/accuracy": f"accuracy/{split}" for split in ("train", "val", "test")}
 
 
 class TensorBoard(Callback):
@@ -105,10 +107,16 @@ class TensorBoard(Callback):
         self.write_batch_losses()
         for name, value in state.history[-1].items():
             if name != "epoch" and value is not None:
-                self.writer.add_scalar(name, value, state.step)
+                self.write_scalar(name, value, state.step)
         if self.histograms_every and state.epoch % self.histograms_every == 0:
             self.write_layers(state)
         self.writer.flush()  # the checkpoint that follows must not be ahead of the event file
+
+    def write_scalar(self, name: str, value: float, step: int) -> None:
+        """Write a scalar; an accuracy also under `FIRST`, since the page sorts tags by name."""
+        self.writer.add_scalar(name, value, step)
+        if name in FIRST:
+            self.writer.add_scalar(FIRST[name], value, step)
 
     def on_stop(self, state: State) -> None:
         self.write_batch_losses()
@@ -127,7 +135,7 @@ class TensorBoard(Callback):
             if name.endswith("/non_finite") and not value:
                 continue
             if name.startswith(FINAL) and value is not None:
-                self.writer.add_scalar(name, value, state.step)
+                self.write_scalar(name, value, state.step)
         filters = first_filters(state.net)
         if filters is not None:
             self.add_image("filters", filters, state.step)
@@ -163,7 +171,10 @@ class TensorBoard(Callback):
             key: value if isinstance(value, bool | int | float | str) else as_typed(value)
             for key, value in self.changed.items()
         }
-        self.add_summary(hparams_pb({**self.levels, **changed}, trial_id=self.group))
+        shown = {
+            key: value for key, value in {**self.levels, **changed}.items() if key.partition(".")[0] != "diagnostics"
+        }
+        self.add_summary(hparams_pb(shown, trial_id=self.group))
 
     def write_session_end(self, *, success: bool) -> None:
         """Write that the session is over, so that the HParams page counts it."""
@@ -253,7 +264,7 @@ def is_final(tag: str) -> bool:
     """
     from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG
 
-    return tag.startswith(FINAL) or tag in ("filters", "mistakes", SESSION_END_INFO_TAG)
+    return tag.startswith((*FINAL, FIRST["test/accuracy"])) or tag in ("filters", "mistakes", SESSION_END_INFO_TAG)
 
 
 def first_filters(net: nn.Module) -> Any:
