@@ -102,6 +102,7 @@ def run_set(name: str, environment: Environment, folder: Path, tests: list[str])
     if environment.over:
         pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(place)]
         python = sys.executable
+        variables["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # entry points of the versions below are seen too
         variables["PYTHONPATH"] = os.pathsep.join([str(place), str(REPOSITORY / "src")])
     else:
         subprocess.run([environment.python, "-m", "venv", str(place)], check=True)
