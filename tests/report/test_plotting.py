@@ -1,8 +1,10 @@
 import re
 
+import matplotlib
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from ablate.report.plotting import limits, new_figure, power_of_ten, style, to_svg
+from ablate.report.plotting import limits, new_figure, power_of_ten, style, to_svg, wrapped
 
 
 def test_limits_leave_room_and_ignore_what_is_not_finite():
@@ -36,3 +38,14 @@ def test_equal_figures_have_equal_svgs_and_names_differ_between_figures():
 @pytest.mark.parametrize(("exponent", "shown"), [(0, "10⁰"), (-12, "10⁻¹²"), (3, "10³")])
 def test_powers_of_ten_are_raised(exponent, shown):
     assert power_of_ten(exponent) == shown
+
+
+@pytest.mark.parametrize("family", ["DejaVu Sans", "DejaVu Sans Mono", "STIXGeneral"])
+def test_wrapped_lines_fill_the_width_and_are_inside_it_in_any_font(family):
+    with style():
+        matplotlib.rcParams["font.family"] = [family]
+        lines = wrapped("Mean over 32 masks against weight scaling, with $ signs. " * 12, 6, 8.5)
+        figure = new_figure(8, 4)
+        shown = figure.text(0, 0, "\n".join(lines), fontsize=8.5)
+        width = shown.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width / figure.dpi
+    assert 0.9 * 6 < width < 6

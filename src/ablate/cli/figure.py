@@ -13,7 +13,6 @@ A figure is one module and one file figure/NAME.yaml in a conf folder; the lectu
 import contextlib
 import importlib
 import io
-import textwrap
 import time
 import zipfile
 import zlib
@@ -45,6 +44,7 @@ from ablate.training.run import Run
 ARRAYS_NAME, CAPTION_NAME = "arrays.npz", "caption.txt"
 Compose = Callable[[Sequence[str]], tuple[Any, dict[str, Any]]]  # overrides -> configuration, chosen levels
 OWN = ("profile", "rerun")
+MARGIN, CAPTION_SIZE = 0.012, 8.5  # of a figure's caption: share of the width at both sides, and points
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,8 +253,8 @@ def publish(module: ModuleType, arrays: Arrays, caption: str, folder: Path, name
 
     with plotting.style():
         figure = module.draw(arrays)
-        width = int(figure.get_figwidth() * 17.2)
-        figure.supxlabel(textwrap.fill(caption, width), x=0.012, ha="left", fontsize=8.5, color=plotting.INK)
+        lines = plotting.wrapped(caption, figure.get_figwidth() * (1 - 2 * MARGIN), CAPTION_SIZE)
+        figure.supxlabel("\n".join(lines), x=MARGIN, ha="left", fontsize=CAPTION_SIZE, color=plotting.INK)
         for kind in ("png", "svg"):
             with replacing(folder / f"{name}.{kind}") as temporary:
                 figure.savefig(

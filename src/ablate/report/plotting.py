@@ -49,6 +49,8 @@ STYLE: Any = {
 
 FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 1 / 3, 0.5, 2 / 3, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10, 20, 50, 100)
 
+HINTED = 0.96  # width of a text without hinting, at least, as a share of that in pixels
+
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
@@ -64,6 +66,34 @@ def new_figure(width: float, height: float) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def wrapped(text: str, width: float, size: float) -> list[str]:
+    """Return a text as lines that fit into a width in the font that there is; one word never becomes two lines.
+
+    Args:
+        text: one paragraph.
+        width: in inches.
+        size: of the font, in points.
+
+    Example:
+        >>> with style():
+        ...     wrapped("a short text", 10, 8.5), wrapped("a short text", 0.1, 8.5)
+        (['a short text'], ['a', 'short', 'text'])
+    """
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextToPath
+
+    font = FontProperties(size=size)
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        points, _, _ = TextToPath().get_text_width_height_descent(longer, font, ismath=False)
+        if lines and points <= HINTED * 72 * width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def to_svg(figure: "Figure", alt: str, *, follows_page: bool = True) -> str:
