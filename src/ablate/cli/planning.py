@@ -91,7 +91,8 @@ def plan_checked(settings: dict[str, Any], levels: dict[str, str]) -> Plan:
     code = sources.find(settings)  # before anything of it is imported
     data = make("data", settings["data"])
     check_data(data)
-    identity = fingerprint(settings, data.fingerprint(), sources.as_identity(code))
+    content = data.fingerprint()
+    identity = fingerprint(settings, content, sources.as_identity(code))
     changed = {key: mine for key, (mine, _) in differences(settings, settings_of(tuple(levels.items()))).items()}
     factors = {group: level for group, level in levels.items() if not is_unscientific(f"{group}.")}
     arm = arm_name(factors, defaults, changed)
@@ -105,7 +106,7 @@ def plan_checked(settings: dict[str, Any], levels: dict[str, str]) -> Plan:
         folder=folder,
         changed=changed,
         sources=code,
-        data=data,
+        data=content,
     )
 
 
