@@ -58,7 +58,6 @@ def study(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine" / "study" / "other.yaml").write_text(STUDY.format(python=PYTHON))
     (tmp_path / "train.py").write_text(SCRIPT)
     (tmp_path / "shared.py").write_text("offset = 0\n")
-    before = signal.getsignal(signal.SIGTERM)
 
     def go(*words, fails=False):
         line = ["study=other", *words]
@@ -69,8 +68,6 @@ def study(tmp_path, monkeypatch, capsys):
             do_program_study(line, where, shlex.join(["ablate", *line]))
         except SystemExit as ended:
             status = ended.code
-        finally:
-            signal.signal(signal.SIGTERM, before)
         assert status == int(fails)
         return capsys.readouterr()
 
@@ -190,7 +187,40 @@ def test_further_seeds_and_a_rerun_keep_what_was_done(study, tmp_path):
         study("study.looks=2", "study.seeds=2", "extra_seeds=1")
 
 
+LINEAR = SCRIPT.replace('"tanh": 0.75', '"tanh": 0.75, "linear": 0.3')
+CONTROL = (
+    "study.controls={upside_down: {text: A linear net is above ReLU., form: greater, treatment: {activation: linear}, "
+    "control: {activation: relu}, metric: METRIC, smallest_effect: 0.1}}"
+)
+
+
+def test_a_control_is_judged_and_its_metric_is_needed(study, tmp_path):
+    (tmp_path / "train.py").write_text(LINEAR)
+    arms = ["study.grids=[{product: {activation: [relu, tanh, linear]}}]", "study.seeds=2"]
+    printed = study(*arms, CONTROL.replace("METRIC", "test/third"), fails=True)
+    assert printed.err.count("the last JSON line has no 'test/third'") == 12  # when it ends, and in the end
+    study(*arms, CONTROL.replace("METRIC", "val/accuracy"), "output_dir=second")
+    (verdicts,) = (tmp_path / "second" / "studies").glob("*/verdicts.csv")
+    assert "not interpretable" in next(csv.DictReader(verdicts.open(encoding="utf-8")))["outcome"]
+    assert verify_study(verdicts.parent).is_ok
+
+
+def test_open_claims_take_their_looks_within_the_minutes(study, tmp_path):
+    (tmp_path / "train.py").write_text(SCRIPT.replace("+ offset", '+ 0.05 * (seed % 3) * (act == "relu")'))
+    seeds = "study.seeds={from: 2, to: 6, looks: 3}"
+    printed = study(seeds, "study.minutes=0.00001")
+    assert len(runs(tmp_path)) == 4
+    assert "open after study.minutes=1e-05: better; the same command goes on" in printed.out
+    study(seeds)
+    assert len(runs(tmp_path)) > 4
+    assert len(list((tmp_path / "outputs" / "studies").iterdir())) == 1
+    assert verify_study(study.folder()).is_ok
+
+
 REFUSED = [
+    (["keep_weights=true"], "does not name {keep_weights}, so that it would change nothing"),
+    (["study.minutes=3"], "declares none"),
+    (["study.seeds={from: 2, to: 6, looks: 3}", "extra_seeds=1"], "declares all its looks"),
     (["study.command=python3 train.py {activation} {lr}"], "must hold {seed}"),
     (["study.command=python3 train.py {lr} {seed}"], "does not name {activation}"),
     (["study.command=python3 {activation} {lr} {seed} {epochs}"], "{epochs}, which has no value"),
@@ -278,7 +308,7 @@ def test_a_killed_study_goes_on_and_never_runs_a_command_twice_at_once(study, tm
     assert verify_study(study.folder()).is_ok
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_study_ends_its_commands(study, tmp_path, how):
     (tmp_path / "train.py").write_text(
         "import os, time\nopen('pid', 'w').write(str(os.getpid()))\nos.rename('pid', 'pid.txt')\ntime.sleep(100)\n"
@@ -292,8 +322,11 @@ def test_an_interrupted_study_ends_its_commands(study, tmp_path, how):
         time.sleep(0.02)
     process.send_signal(how)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    assert "interrupted; the same command continues" in err
+    assert process.returncode == 128 + how, err
+    assert err.splitlines()[-2:] == [
+        f"stopped by {how.name}; to continue:",
+        "  ablate --config-dir mine study=other study.seeds=2",
+    ]
     assert not is_running(int((tmp_path / "pid.txt").read_text()))
     assert runs(tmp_path, "failure.txt") == []
 

@@ -70,6 +70,7 @@ def main() -> None:
 
 def run_command() -> None:
     """Run the command line of this process; an error ends it with a message and a status."""
+    how = "to continue"
     try:
         if (here := current_folder()) not in sys.path:
             sys.path.append(here)  # a level may name a module in the current folder
@@ -99,22 +100,21 @@ def run_command() -> None:
                 others = ",".join(quoted(str(folder.resolve())) for folder in folders[:-1])
                 arguments = [*arguments, f"hydra.searchpath=[{others}]"]
             sys.argv[1:] = as_sweep(arguments, typed) if is_study else arguments
+            how = "to continue from the last checkpoint"
             compose_and_train()
         console.flush()
     except Exception as error:
         end_with(error)
     except stopping.Stopped as stopped:
-        end_stopped(stopped)
+        end_stopped(stopped, how)
 
 
-def end_stopped(stopped: stopping.Stopped) -> NoReturn:
+def end_stopped(stopped: stopping.Stopped, how: str) -> NoReturn:
     """End the process after a signal: say how to go on, with the status that a shell expects."""
     command = command_again(shlex.join(["ablate", *sys.argv[1:]]))
     with contextlib.suppress(OSError):  # the terminal is gone after SIGHUP
         console.flush()
-        print(
-            f"\nstopped by {stopped}; to continue from the last checkpoint:\n  {command}", file=sys.stderr, flush=True
-        )
+        print(f"\nstopped by {stopped}; {how}:\n  {command}", file=sys.stderr, flush=True)
     console.abandon()
     sys.exit(stopped.status)
 
