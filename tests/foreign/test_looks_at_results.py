@@ -104,3 +104,65 @@ def test_a_damaged_record_is_written_again(judge, tmp_path):
     record.write_text("{")
     ((again,), _, _) = judge(results)
     assert again == first
+
+
+def changed(tmp_path, old, new):
+    path = tmp_path / "changed.yaml"
+    path.write_text((tmp_path / "claims.yaml").read_text().replace(old, new))
+    return path
+
+
+@pytest.mark.parametrize("looks", [(), ("looks=2",)], ids=["seeds", "numbered units"])
+def test_a_claim_that_changes_under_another_name_is_post_hoc(judge, tmp_path, looks):
+    rows = [{**row, "seed": row["seed"] + 1} for row in rows_of(6)]
+    results = write_csv(tmp_path / "scores.csv", rows)
+    ((first,), folder, _) = judge(results)
+    assert first["post_hoc"] == ""
+    other = changed(tmp_path, "smallest_effect: 0.01", "smallest_effect: 0.02")
+    ((found,), second, printed) = judge(results, "name=other", *looks, claims=other)
+    assert f"smallest_effect 0.01 in study {folder.name}" in found["post_hoc"]
+    assert "post hoc" in printed.out
+    assert is_verified(folder)
+    assert is_verified(second)
+
+
+def test_another_metric_of_runs_that_were_judged_is_post_hoc(judge, tmp_path):
+    results = write_csv(tmp_path / "scores.csv", scores())
+    judge(results, "ignore=[loss]")
+    other = changed(tmp_path, "metric: acc", "metric: loss")
+    ((found,), _, _) = judge(results, "name=other", "ignore=[acc]", claims=other)
+    assert "metric acc in study claims-" in found["post_hoc"]
+
+
+def test_further_units_under_another_name_are_a_further_look(judge, tmp_path):
+    results = write_csv(tmp_path / "scores.csv", rows_of(6))
+    _, folder, _ = judge(results)
+    write_csv(results, rows_of(8))
+    with pytest.raises(UserError, match=rf"judged with 6 of these units \(in {folder.name}\), so 8 units .* looks=2"):
+        judge(results, "name=other")
+    assert len(list((tmp_path / "outputs" / "studies").iterdir())) == 1
+    ((found,), _, _) = judge(results, "name=other", "looks=2")
+    assert f"looks 1 in study {folder.name}" in found["post_hoc"]
+
+
+def test_other_results_under_another_name_are_not_post_hoc(judge, tmp_path):
+    judge(write_csv(tmp_path / "scores.csv", rows_of(6)))
+    other = changed(tmp_path, "smallest_effect: 0.01", "smallest_effect: 0.02")
+    ((found,), _, _) = judge(write_csv(tmp_path / "others.csv", rows_of(6, 0.01)), "name=other", claims=other)
+    assert found["post_hoc"] == ""
+
+
+def test_a_control_that_does_not_come_out_leaves_no_verdict(judge, tmp_path):
+    results = write_csv(tmp_path / "scores.csv", scores())
+    claims = tmp_path / "claims.yaml"
+    sides = "treatment: {activation: relu}, value: 0.9, at_least: true"
+    control = f"sane: {{text: ReLU reaches 90 %., form: greater, metric: acc, {sides}, smallest_effect: 0.01}}"
+    text = "".join(f"  {line}\n" for line in claims.read_text().splitlines())
+    claims.write_text(f"claims:\n{text}controls:\n  {control}\n")
+    ((found,), folder, printed) = judge(results, "ignore=[loss]")
+    assert found["outcome"] == "not interpretable at this budget"
+    assert "ReLU reaches 90 %." in printed.out
+    assert is_verified(folder)
+    claims.write_text(claims.read_text().replace("value: 0.9", "value: 0.5"))
+    with pytest.raises(UserError, match="begun with other controls"):
+        judge(results, "ignore=[loss]")

@@ -187,7 +187,40 @@ def test_further_seeds_and_a_rerun_keep_what_was_done(study, tmp_path):
         study("study.looks=2", "study.seeds=2", "extra_seeds=1")
 
 
+LINEAR = SCRIPT.replace('"tanh": 0.75', '"tanh": 0.75, "linear": 0.3')
+CONTROL = (
+    "study.controls={upside_down: {text: A linear net is above ReLU., form: greater, treatment: {activation: linear}, "
+    "control: {activation: relu}, metric: METRIC, smallest_effect: 0.1}}"
+)
+
+
+def test_a_control_is_judged_and_its_metric_is_needed(study, tmp_path):
+    (tmp_path / "train.py").write_text(LINEAR)
+    arms = ["study.grids=[{product: {activation: [relu, tanh, linear]}}]", "study.seeds=2"]
+    printed = study(*arms, CONTROL.replace("METRIC", "test/third"), fails=True)
+    assert printed.err.count("the last JSON line has no 'test/third'") == 12  # when it ends, and in the end
+    study(*arms, CONTROL.replace("METRIC", "val/accuracy"), "output_dir=second")
+    (verdicts,) = (tmp_path / "second" / "studies").glob("*/verdicts.csv")
+    assert "not interpretable" in next(csv.DictReader(verdicts.open(encoding="utf-8")))["outcome"]
+    assert verify_study(verdicts.parent).is_ok
+
+
+def test_open_claims_take_their_looks_within_the_minutes(study, tmp_path):
+    (tmp_path / "train.py").write_text(SCRIPT.replace("+ offset", '+ 0.05 * (seed % 3) * (act == "relu")'))
+    seeds = "study.seeds={from: 2, to: 6, looks: 3}"
+    printed = study(seeds, "study.minutes=0.00001")
+    assert len(runs(tmp_path)) == 4
+    assert "open after study.minutes=1e-05: better; the same command goes on" in printed.out
+    study(seeds)
+    assert len(runs(tmp_path)) > 4
+    assert len(list((tmp_path / "outputs" / "studies").iterdir())) == 1
+    assert verify_study(study.folder()).is_ok
+
+
 REFUSED = [
+    (["keep_weights=true"], "does not name {keep_weights}, so that it would change nothing"),
+    (["study.minutes=3"], "declares none"),
+    (["study.seeds={from: 2, to: 6, looks: 3}", "extra_seeds=1"], "declares all its looks"),
     (["study.command=python3 train.py {activation} {lr}"], "must hold {seed}"),
     (["study.command=python3 train.py {lr} {seed}"], "does not name {activation}"),
     (["study.command=python3 {activation} {lr} {seed} {epochs}"], "{epochs}, which has no value"),
@@ -290,7 +323,10 @@ def test_an_interrupted_study_ends_its_commands(study, tmp_path, how):
     process.send_signal(how)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 128 + how, err
-    assert err.endswith(":\n  ablate --config-dir mine study=other study.seeds=2\n") and "Traceback" not in err
+    assert err.splitlines()[-2:] == [
+        f"stopped by {how.name}; to continue:",
+        "  ablate --config-dir mine study=other study.seeds=2",
+    ]
     assert not is_running(int((tmp_path / "pid.txt").read_text()))
     assert runs(tmp_path, "failure.txt") == []
 

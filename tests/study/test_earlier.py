@@ -122,7 +122,7 @@ def fresh_plan():
         ({}, {"alpha": 0.2}, "alpha 0.05 in study s-first of 20.., 0.2 here"),
         ({}, {"looks": 3}, "looks 2 in study s-first of 20.., 3 here"),
         ({}, {"failure_share": 0.4}, "failure_share 0.1 in study"),
-        ({}, {"fixed": {"key": "lr", "values": {}}}, "fixed none in study"),
+        ({}, {"fixed": {"key": "lr", "shared": 0.1}}, "fixed none in study"),
     ],
 )
 def test_what_was_changed_after_the_verdict_is_post_hoc(first, claim, changes, reason):

@@ -26,7 +26,8 @@ status=COLUMN        finished, diverged, failed, ... (default: status or state)
 rename={A: B}        other names for columns
 guessing=0.1         accuracy of guessing, to know which runs failed to train
 test_images=10000    on how many images test/... is measured
-looks=2              how often units may be added; alpha=0.05; failure_share=0.1
+looks=2              analyses, the first too; alpha=0.05; failure_share=0.1
+controls={...}       what has to come out first; in the claims file, beside claims
 name, title, output_dir=outputs
 """
 

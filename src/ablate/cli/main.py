@@ -77,7 +77,7 @@ def main() -> None:
 
 def run_command() -> None:
     """Run the command line of this process; an error ends it with a message and a status."""
-    typed_words = sys.argv[1:]
+    typed_words, how = sys.argv[1:], "to continue from the last checkpoint"
     try:
         if (here := current_folder()) not in sys.path:
             sys.path.append(here)  # a level may name a module in the current folder
@@ -85,6 +85,7 @@ def run_command() -> None:
         folders, words = split_folders(sys.argv[1:])
         where = [*catalog.folders(), *folders]
         if words and words[0] in SUBCOMMANDS:
+            how = "to start it again"
             SUBCOMMANDS[words[0]](words[1:], where)
         elif {"-h", "--help"} & set(words):
             print(USAGE + catalog.overview(where))
@@ -97,6 +98,7 @@ def run_command() -> None:
         elif is_program_study(words, where):
             from ablate.cli.program_study import do_program_study
 
+            how = "to continue"
             do_program_study(words, where, shlex.join(["ablate", *sys.argv[1:]]))
         else:
             typed = options_first(sys.argv[1:])
@@ -112,19 +114,18 @@ def run_command() -> None:
     except Exception as error:
         end_with(error)
     except stopping.Stopped as stopped:
-        end_stopped(stopped, typed_words)
+        end_stopped(stopped, typed_words, how)
 
 
-def end_stopped(stopped: stopping.Stopped, words: Sequence[str]) -> NoReturn:
+def end_stopped(stopped: stopping.Stopped, words: Sequence[str], how: str) -> NoReturn:
     """End the process after a signal: say how to go on, with the status that a shell expects.
 
     Args:
         stopped: the signal.
         words: of the command line, as typed.
+        how: what the printed command does.
     """
     command = command_again(shlex.join(["ablate", *words]))
-    trains = not SUBCOMMANDS.keys() & set(split_folders(words)[1][:1])
-    how = "to continue from the last checkpoint" if trains else "to start it again"
     with contextlib.suppress(OSError):  # the terminal is gone after SIGHUP
         console.flush()
         print(f"\nstopped by {stopped}; {how}:\n  {command}", file=sys.stderr, flush=True)

@@ -31,7 +31,7 @@ from ablate.study.results import Job
 from ablate.study.study import TUNING_SEED, Study
 from ablate.sweep import studies
 from ablate.sweep.begin import begin_all
-from ablate.sweep.loop import collect_all, do_runs
+from ablate.sweep.loop import collect_all
 from ablate.sweep.machine import Machine
 from ablate.sweep.request import named_studies
 from ablate.training.identity import run_folder
@@ -104,6 +104,7 @@ def do_program_study(words: Sequence[str], where: Sequence[Path], command: str) 
     (request,) = named_studies(asked.study, asked.profile, asked.changes, asked.overrides, where)
     study, folder = request.study, Path.cwd()
     assert study.foreign is not None
+    studies.check_minutes([request])
     check_claims(study)
     find_program(study.foreign, folder)
     sources = code_of(study.foreign, folder)
@@ -123,7 +124,8 @@ def do_program_study(words: Sequence[str], where: Sequence[Path], command: str) 
     )
     started = begin_all(studies.plan([request], options, resolve), asked.extra_seeds, write=not options.dry_run)
     results = collect_all(started)
-    studies.print_overview(results, Machine({}, asked.num_jobs), with_arms=True)
+    machine = Machine({}, asked.num_jobs)
+    studies.print_overview(results, machine, with_arms=True)
     stop = threading.Event()
 
     def run_of(job: Job) -> CommandRun:
@@ -165,18 +167,16 @@ def do_program_study(words: Sequence[str], where: Sequence[Path], command: str) 
         for future in futures:
             future.result()
 
-    results, failed = do_runs(started, launch, rerun=options.rerun)
-    studies.conclude(started, results, None, failed, options)
-    if failed:
+    if studies.do_and_conclude([request], started, None, launch, options, machine):
         sys.exit(1)
 
 
 def needed(study: Study, seed: int) -> list[str]:
-    """Return the metrics that a run must have: those of the claims, or of a tuning run that of the tuning."""
+    """Return the metrics that a run must have: those of claims and controls, or that of the tuning."""
     if study.tuning and seed >= TUNING_SEED:
         return [study.tuning.metric]
     assert study.foreign is not None
-    return list(dict.fromkeys([*(claim.metric for claim in study.asked), *study.foreign.metrics]))
+    return list(dict.fromkeys([*(claim.metric for claim in study.statements), *study.foreign.metrics]))
 
 
 def variant(

@@ -159,15 +159,15 @@ def roles(table: Table, claims: Sequence[Claim], options: Options) -> tuple[list
     axes: dict[str, str] = {}
     for claim in claims:
         for key in (*claim.treatment, *claim.control, *claim.at, *([claim.factor] if claim.factor else [])):
-            axes.setdefault(key, f"claim {claim.name!r}")
+            axes.setdefault(key, f"{claim.kind} {claim.name!r}")
     for key in options.axes:
         axes.setdefault(key, "`axes`")
     metrics: dict[str, str] = {}
     for claim in claims:
-        metrics.setdefault(claim.metric, f"claim {claim.name!r}")
+        metrics.setdefault(claim.metric, f"{claim.kind} {claim.name!r}")
         for key in claim.explained_by:
             if key in columns:
-                metrics.setdefault(key, f"claim {claim.name!r}")
+                metrics.setdefault(key, f"{claim.kind} {claim.name!r}")
     for key in options.metrics:
         metrics.setdefault(key, "`metrics`")
     for kind, named in (("setting", axes), ("metric", metrics)):

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ablate.config.overrides import text
 from ablate.errors import UserError
 from ablate.foreign.arms import Arms, ForeignArm, arms_of
 from ablate.foreign.event_files import has_events, read_logs
@@ -20,14 +21,14 @@ from ablate.foreign.mlflow_store import is_store, read_store
 from ablate.foreign.options import Options
 from ablate.foreign.table import Table
 from ablate.judging import check_claims
-from ablate.storage.integrity import replacing
+from ablate.storage.integrity import digest, replacing
 from ablate.storage.paths import local, named_folder, safe_name
 from ablate.study.manifest import Manifest, PlannedArm, Variant, read_manifest, write_manifest
 from ablate.study.results import read_own
 from ablate.study.study import parse
 from ablate.sweep.begin import begin
 from ablate.training.directory import write_or_check_config
-from ablate.training.identity import run_folder
+from ablate.training.identity import canonical, run_folder
 from ablate.training.record import FAILURE_NAME, Record, write_record
 
 
@@ -71,7 +72,7 @@ def begin_judged(
     definition: dict[str, Any] = {"judged": table.name, "claims": {n: dict(c) for n, c in claims.items()}}
     definition |= options.of_the_study()
     study = parse(options.name, definition, options.title)
-    arms = arms_of(table, study.claims, options)
+    arms = arms_of(table, [*study.claims, *study.controls], options)
     definition["metrics"] = list(dict.fromkeys([*(claim.metric for claim in study.claims), *options.metrics]))
     axes = list(arms.arms[0].axes)
     definition["grids"] = [{"zip": {axis: [arm.axes[axis] for arm in arms.arms] for axis in axes}}]
@@ -121,6 +122,7 @@ def planned(arm: ForeignArm, arms: Arms, table: Table, options: Options, output_
     """Return an arm of the manifest."""
     content = {"judged": table.name, "study": options.name, "metrics": sorted(arms.metrics), "settings": arm.settings}
     fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+    everywhere = {key: text(canonical(value)) for key, value in arm.settings.items()}
     home = run_folder(output_dir, arm.label.replace(" ", ","), fingerprint, 0).parent
     variant = Variant(
         value=None,
@@ -130,6 +132,7 @@ def planned(arm: ForeignArm, arms: Arms, table: Table, options: Options, output_
         levels={},
         settings=arm.settings,
         folder=home.relative_to(output_dir).as_posix(),
+        results=digest({"judged": table.name, "settings": everywhere}),
     )
     return PlannedArm(axes=arm.axes, label=arm.label, variants=[variant])
 
@@ -200,7 +203,8 @@ def next_look(manifest: Manifest, known: Manifest, folder: Path, table: Table, u
             raise UserError(
                 f"{table.name} has units that were not there when it was judged before ({shown}): a further look "
                 f"at the data: {looks} declared, {len(begun.looks)} taken. More seeds raise the error level, "
-                "so declare them before the first look (looks=2), or judge all anew under another name (name=NAME)"
+                f"so declare them before the first look (looks=2), or judge all with name=NAME looks={looks + 1}, "
+                "which marks the claims as post hoc"
             )
         begun = replace(begun, looks=[*begun.looks, len(units)])
     return begun

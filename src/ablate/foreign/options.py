@@ -13,7 +13,14 @@ from ablate.errors import UserError
 from ablate.storage.integrity import read_bytes
 
 AS_TYPED = ("name", "title", "output_dir", "status", "pattern", "experiment")  # text whatever is in it
-FOR_THE_STUDY = ("alpha", "failure_share", "looks", "guessing", "test_images")  # keys of the study that they become
+FOR_THE_STUDY = (
+    "alpha",
+    "failure_share",
+    "looks",
+    "controls",
+    "guessing",
+    "test_images",
+)  # keys of the study that they become
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +40,7 @@ class Options:
         pattern: of the names of runs' folders, for TensorBoard logs.
         experiment: of an MLflow file store.
         alpha, failure_share, looks: of the study.
+        controls: what has to come out before claims get a verdict, see `study.control.Control`.
         guessing, test_images: see `study.program.Program`.
     """
 
@@ -50,12 +58,13 @@ class Options:
     alpha: float = 0.05
     failure_share: float = 0.1
     looks: int = 1
+    controls: dict[str, dict[str, Any]] = field(default_factory=dict)
     guessing: float | None = None
     test_images: int | None = None
 
     def of_the_study(self) -> dict[str, Any]:
         """Return the keys that a study file has too, without those that are not known."""
-        return {key: value for key in FOR_THE_STUDY if (value := getattr(self, key)) is not None}
+        return {key: value for key in FOR_THE_STUDY if (value := getattr(self, key)) not in (None, {})}
 
 
 def read_claims(path: Path, words: Sequence[str]) -> tuple[dict[str, Any], Options]:

@@ -37,8 +37,8 @@ class Earlier:
     Args:
         name: of its folder.
         plan, registration: see `registration`; the plan of one that was not registered is that of its manifest.
-        fingerprints: of all its runs.
-        seeds: of its report runs, in order.
+        fingerprints: of all its runs, and of judged results what is the same in all studies (`Variant.results`).
+        seeds: of its report runs, in order; of judged results the names of the units.
         looks: at its results, in order.
     """
 
@@ -46,7 +46,7 @@ class Earlier:
     plan: Mapping[str, Any]
     registration: Registration | None
     fingerprints: frozenset[str]
-    seeds: Sequence[int]
+    seeds: Sequence[int | str]
     looks: Sequence[Looked]
 
     @property
@@ -57,7 +57,7 @@ class Earlier:
     def __str__(self) -> str:
         return f"study {self.name}{f' of {self.date[:10]}' if self.date else ''}"
 
-    def judged(self, before: str) -> list[int]:
+    def judged(self, before: str) -> list[int | str]:
         """Return the report seeds whose results had been shown before a date."""
         numbers = [look.seeds for look in self.looks if look.date < before]
         return list(self.seeds[: max(numbers, default=0)])
@@ -88,7 +88,7 @@ def earlier_studies(manifest: Manifest, folder: Path) -> tuple[list[Earlier], li
     Returns:
         Those, and a line for each manifest that names a run of the study and cannot be read.
     """
-    mine = {variant.fingerprint for arm in manifest.arms for variant in arm.variants}
+    mine = {variant.shared for arm in manifest.arms for variant in arm.variants}
     found, unread = [], []
     for path in sorted(folder.parent.glob(f"*/{MANIFEST_NAME}")):
         if path.parent.resolve() == folder.resolve():
@@ -108,8 +108,10 @@ def _earlier(manifest: Manifest, folder: Path) -> Earlier:
         name=folder.name,
         plan=manifest.registration.plan if manifest.registration else manifest.plan(),
         registration=manifest.registration,
-        fingerprints=frozenset(variant.fingerprint for arm in manifest.arms for variant in arm.variants),
-        seeds=manifest.study().seeds,
+        fingerprints=frozenset(
+            one for arm in manifest.arms for variant in arm.variants for one in (variant.fingerprint, variant.shared)
+        ),
+        seeds=manifest.units(),
         looks=looks_at(folder, manifest.looks),
     )
 
@@ -128,8 +130,8 @@ def examine(manifest: Manifest, studies: Sequence[Earlier], output_dir: Path, no
     plan = manifest.plan()
     study = manifest.study()
     for claim in study.asked:
-        cells = fingerprints_of(claim, manifest)
-        mine = set(study.seeds)
+        cells = runs_of(claim, manifest)
+        mine = set(manifest.units())
         sharing = [other for other in studies if mine & set(other.seeds) and any(c & other.fingerprints for c in cells)]
         whole = [other for other in sharing if all(c & other.fingerprints for c in cells)]
         same = [other for other in whole if changes(plan, other.plan, claim.name) == []]
@@ -137,7 +139,7 @@ def examine(manifest: Manifest, studies: Sequence[Earlier], output_dir: Path, no
         since = min((other.date for other in kept), default=now)
         if since < now:
             found.since[claim.name] = since
-        if finished := _finished(cells, manifest, kept, claim.name, output_dir):
+        if finished := _finished(manifest, kept, claim, output_dir):
             found.finished[claim.name] = finished
         reasons = [claim.post_hoc]
         reasons += [other.registration.post_hoc.get(claim.name, "") for other in same if other.registration]
@@ -162,11 +164,11 @@ def examine(manifest: Manifest, studies: Sequence[Earlier], output_dir: Path, no
     return found
 
 
-def fingerprints_of(claim: Claim, manifest: Manifest) -> list[frozenset[str]]:
-    """Return the fingerprints of the runs of each cell of a claim, at every value of the tuned setting."""
+def runs_of(claim: Claim, manifest: Manifest) -> list[frozenset[str]]:
+    """Return `Variant.shared` of the runs of each cell of a claim, at every value of the tuned setting."""
     return [
         frozenset(
-            variant.fingerprint for arm in manifest.arms if cell.items() <= arm.axes.items() for variant in arm.variants
+            variant.shared for arm in manifest.arms if cell.items() <= arm.axes.items() for variant in arm.variants
         )
         for cell in claim.cells()
     ]
@@ -243,21 +245,21 @@ def _why(what: Sequence[str] | None, other: Earlier, cells: Sequence[frozenset[s
     return f"a new claim over runs that {other} had judged" if seen >= min(2, len(cells)) else ""
 
 
-def _finished(
-    cells: Sequence[frozenset[str]], manifest: Manifest, kept: Sequence[Earlier], claim: str, output_dir: Path
-) -> dict[str, list[int]]:
+def _finished(manifest: Manifest, kept: Sequence[Earlier], claim: Claim, output_dir: Path) -> dict[str, list[int]]:
     """Return {fingerprint: seeds} of the claim's report runs that were finished before it was registered anywhere."""
     seeds = manifest.study().seeds
-    folders = {variant.fingerprint: variant.folder for arm in manifest.arms for variant in arm.variants}
+    runs = frozenset().union(*runs_of(claim, manifest))
+    variants = [variant for arm in manifest.arms for variant in arm.variants if variant.shared in runs]
+    folders = {variant.fingerprint: variant.folder for variant in variants}
     found = {}
-    for fingerprint in sorted(frozenset().union(*cells)):
+    for fingerprint in sorted(folders):
 
         def planned(seed: int, fingerprint: str = fingerprint) -> bool:
             return any(
                 fingerprint in other.fingerprints
                 and seed in other.seeds
                 and other.registration is not None
-                and seed not in other.registration.finished.get(claim, {}).get(fingerprint, [])
+                and seed not in other.registration.finished.get(claim.name, {}).get(fingerprint, [])
                 for other in kept
             )
 

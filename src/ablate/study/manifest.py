@@ -39,6 +39,8 @@ class Variant:
         sources: see `record.Record`; their text is kept beside the manifest, in sources/<path>.
         follows: the keys that each interpolated setting names, see `declaration.follows`.
         data: hash of the content of the data; "" in manifests of earlier versions.
+        results: of judged results, the hash of the results' name and of the settings: their fingerprints are those of
+            one study, and this is the same in all that judge them. "" otherwise.
     """
 
     value: Any
@@ -51,6 +53,12 @@ class Variant:
     sources: list[dict[str, Any]] = field(default_factory=list)
     follows: dict[str, list[str]] = field(default_factory=dict)
     data: str = ""
+    results: str = ""
+
+    @property
+    def shared(self) -> str:
+        """What tells its runs from others, in all studies."""
+        return self.results or self.fingerprint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +109,13 @@ class Manifest:
         while len(seeds) < self.looks[-1]:
             seeds.append(max(seeds) + 1)
         return Study(**{**{name: getattr(study, name) for name in study.__dataclass_fields__}, "seeds": seeds})
+
+    def units(self) -> list[str | int]:
+        """Return the seeds of `study`, or the names of the units that they number in judged results."""
+        study = self.study()
+        names = self.definition.get("units", [])
+        is_judged = study.foreign is not None and bool(study.foreign.judged)
+        return [(names[seed] if names else str(seed)) if is_judged else seed for seed in study.seeds]
 
     def plan(self) -> dict[str, Any]:
         """Return the plan of the study, see `registration.plan_of`."""

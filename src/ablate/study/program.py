@@ -174,10 +174,13 @@ def check_settings(program: Program, varied: Collection[str], shared: Collection
                 f"`study.command`: {{{key}}} is given by ablate for each run; call the setting another name"
             )
         if key not in program.keys:
-            raise UserError(
-                f"`study.command` does not name {{{key}}}, so that all its values would be the same runs, got "
-                f"{program.command!r}"
+            what = (
+                "all its values would be the same runs"
+                if key in varied
+                else "it would change nothing: name it in the command or leave it out (ablate's own settings, such as "
+                "keep_weights, are for nets that ablate trains)"
             )
+            raise UserError(f"`study.command` does not name {{{key}}}, so that {what}, got {program.command!r}")
     for key in program.keys:
         if key not in varied and key not in shared:
             known = ", ".join([*varied, *shared, *OWN])

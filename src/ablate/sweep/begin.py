@@ -123,6 +123,12 @@ def check_looks(manifest: Manifest, looks: Sequence[int], found: Found) -> None:
     num_seeds, first = max(looks), max(study.seeds) + 1
     had = " and ".join(map(str, sorted(found.looks)))
     by = ", ".join(sorted(set(found.looks.values())))
+    if study.foreign and study.foreign.judged:
+        cure = f"declare the look now, which marks the claims as post hoc: looks={len(looks)}"
+        raise UserError(
+            f"study {study.name} declares {study.looks} looks at its data, and its claims have been judged with {had} "
+            f"of these units (in {by}), so {num_seeds} units would be look {len(looks)}; {cure}"
+        )
     if study.schedule:
         ends = f"from: {study.schedule[0]}, to: {study.schedule[-1]}, looks: {study.looks}"
         cure = f"'study.seeds={{{ends}, first: {first}}}'"

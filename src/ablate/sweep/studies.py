@@ -79,11 +79,7 @@ def check_requests(requests: Sequence[Request], check: Callable[[Sequence[str]],
     Raises:
         UserError: something is refused; the arm is named.
     """
-    if any(study.minutes for study, _, _ in requests) and not any(study.schedule for study, _, _ in requests):
-        raise UserError(
-            f"`study.minutes` says how long further looks may take, and study {requests[0].study.name} declares none; "
-            "declare them with study.seeds={from: 4, to: 16, looks: 4}"
-        )
+    check_minutes(requests)
     for study, _, _ in requests:
         check_claims(study)
         tuned = [tuning_override(study, value) for value in study.tuning.values] if study.tuning else []
@@ -94,6 +90,19 @@ def check_requests(requests: Sequence[Request], check: Callable[[Sequence[str]],
             except UserError as error:
                 named = f" ({' '.join([arm.label, *own])})" if arm.axes or own else ""
                 raise UserError(f"{error}{named}") from error
+
+
+def check_minutes(requests: Sequence[Request]) -> None:
+    """Refuse a budget for further looks where none is declared.
+
+    Raises:
+        UserError: no study declares any.
+    """
+    if any(study.minutes for study, _, _ in requests) and not any(study.schedule for study, _, _ in requests):
+        raise UserError(
+            f"`study.minutes` says how long further looks may take, and study {requests[0].study.name} declares none; "
+            "declare them with study.seeds={from: 4, to: 16, looks: 4}"
+        )
 
 
 def do_studies(
@@ -120,10 +129,8 @@ def do_studies(
         return {}
     collection = begin_collection(studies, options)  # before the runs, so that an unfinished one is reported too
     launch = launcher(submit, options, machine, measures_by_folder(results))
-    minutes = max((study.minutes or 0.0 for study, _, _ in requests), default=0.0)
-    budget = Budget(minutes, machine.num_workers) if minutes else None
     try:
-        results, failed = do_runs(studies, launch, rerun=options.rerun, budget=budget)
+        return do_and_conclude(requests, studies, collection, launch, options, machine)
     except Left:
         folder = collection.folder_in(options.output_dir) if collection else studies[0][1]
         print(
@@ -131,6 +138,20 @@ def do_studies(
         )
         print(f"once they are over, to do what is left and conclude:\n  {command_again(options.command)}")
         return {}
+
+
+def do_and_conclude(
+    requests: Sequence[Request],
+    studies: Sequence[Started],
+    collection: Collection | None,
+    launch: Launch,
+    options: Options,
+    machine: Machine,
+) -> dict[str, str]:
+    """Do what is missing of studies that have begun, within `study.minutes`, and conclude; see `do_studies`."""
+    minutes = max((study.minutes or 0.0 for study, _, _ in requests), default=0.0)
+    budget = Budget(minutes, machine.num_workers) if minutes else None
+    results, failed = do_runs(studies, launch, rerun=options.rerun, budget=budget)
     conclude(studies, results, collection, failed, options)
     if budget and (names := [name for found in results for name in open_claims(found)]):
         print(f"\nopen after study.minutes={minutes:g}: {', '.join(names)}; the same command goes on")
