@@ -64,10 +64,32 @@ SETTINGS = (
     "trainer.batch_size=10 tensorboard.enabled=false"
 )
 SWEEP = f"-m {SETTINGS} activation=relu,tanh 'seed=range(2)'"
+STUDY = """
+grids:
+  - product: {activation: [relu, tanh]}
+seeds: [3, 4]
+tuning: {key: optimizer.lr, values: [0.02, 0.05], seeds: 3}
+claims:
+  relu:
+    text: ReLU beats tanh.
+    form: greater
+    treatment: {activation: relu}
+    control: {activation: tanh}
+    smallest_effect: 0.02
+"""
+
+
+def verdicts(output):
+    (path,) = output.glob("studies/*/verdicts.csv")
+    return path.read_text()
 
 
 def test_a_study_survives_a_cancelled_job_a_requeued_one_and_a_dead_node(ablate, tmp_path):
-    command = f"{SWEEP} output_dir=cluster hydra/launcher=submitit_slurm"
+    """A tuned study: its report runs are submitted once the tuning has chosen."""
+    (tmp_path / "mine" / "study").mkdir(parents=True)
+    (tmp_path / "mine" / "study" / "pair.yaml").write_text(STUDY)
+    study = f"--config-dir mine study=pair {SETTINGS}"
+    command = f"{study} output_dir=cluster hydra/launcher=submitit_slurm"
     driver = ablate.start(command)
     output = tmp_path / "cluster"
     try:
@@ -100,14 +122,14 @@ def test_a_study_survives_a_cancelled_job_a_requeued_one_and_a_dead_node(ablate,
     assert err.count("failed:") == 1 and "1 runs failed:" in err
     assert "report.html" in out  # what there is is judged
     states = (next(output.glob("studies/*/runs.csv"))).read_text()
-    assert states.count("finished") == 3 and states.count("failed") == 1
+    assert states.count("failed") == 1 and states.count("finished") == 11 + 2
     again = ablate(command)
     assert again.returncode == 0, again.stderr
-    assert "1 runs submitted in 1 SLURM jobs" in again.stdout
-    local = ablate.start(f"{SWEEP} output_dir=local")
-    local.communicate(timeout=900)
-    assert local.returncode == 0
-    assert metrics(output) == metrics(tmp_path / "local") and len(metrics(output)) == 4
+    assert "1 runs submitted in 1 SLURM jobs" in again.stdout and "2 runs submitted in 2" in again.stdout
+    local = ablate.start(f"{study} output_dir=local")
+    assert local.communicate(timeout=900) and local.returncode == 0
+    assert metrics(output) == metrics(tmp_path / "local") and len(metrics(output)) == 12 + 4
+    assert verdicts(output) == verdicts(tmp_path / "local")
 
 
 def test_submit_leave_and_come_back(ablate, tmp_path):

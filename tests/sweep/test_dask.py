@@ -1,4 +1,7 @@
-"""`hydra/launcher=dask`: jobs on Dask's workers; a failed one, and a signal, end nothing else."""
+"""`hydra/launcher=dask`: jobs on Dask's workers; a failed one, and a signal, end nothing else.
+
+test_processes.py has a whole sweep on Dask.
+"""
 
 import signal
 import threading
@@ -118,16 +121,3 @@ def test_where_jobs_run_decides_threads_and_who_is_asked_to_stop(monkeypatch):
     assert there.values == {} and not there.is_local and there.has_workers
     slurm = find_machine("SlurmLauncher", 2, {**settings, "cpus_per_task": 3}, [[]])
     assert slurm.values == {"trainer.threads": 3} and not slurm.has_workers
-
-
-def test_a_sweep_on_dask(ablate, tmp_path):
-    settings = (
-        "-m data=shapes net=micro data.train_size=200 data.val_size=50 data.test_size=50 trainer.threads=1 "
-        "trainer.batch_size=50 trainer.epochs=1 tensorboard.enabled=false diagnostics.measure=[] seed=0,1 "
-        "hydra/launcher=dask hydra.launcher.n_jobs=1 output_dir=outputs"
-    )
-    done = ablate(settings)
-    assert done.returncode == 0, done.stderr
-    assert "[2/2, 0:00 left]" in done.stdout and "report.html" in done.stdout
-    assert "Traceback" not in done.stderr
-    assert len(list(tmp_path.glob("outputs/runs/*/*/record.json"))) == 2

@@ -1,12 +1,15 @@
 """A run that a signal stops at any step, and that is started again, ends as one that was never stopped."""
 
+import errno
 import os
 import signal
+import threading
 from collections import Counter
 from functools import partial
 
 import pytest
 import torch
+from filelock import FileLock, Timeout
 
 from ablate import stopping
 from ablate.diagnostics.track import Track
@@ -15,7 +18,7 @@ from ablate.layers.normalization import NoNormalization
 from ablate.training.callbacks import CHECKPOINT_NAME, Progress
 from ablate.training.loop import Callback
 from ablate.training.record import RECORD_NAME
-from ablate.training.start import start
+from ablate.training.start import acquire, lock_of, start
 from ablate.training.tensorboard import TensorBoard
 
 
@@ -122,6 +125,29 @@ def test_training_is_saved_before_the_final_evaluation(make_run, folder, monkeyp
     assert counting.seen == []
 
 
+def test_a_closed_terminal_does_not_lose_the_epoch(make_run, folder, monkeypatch):
+    """The line of the epoch cannot be printed; no checkpoint is due."""
+
+    class Closed:
+        def isatty(self):
+            return False
+
+        def write(self, text):
+            if "epoch 1/3" in text:
+                raise OSError(errno.EIO, "Input/output error")
+
+        def flush(self):
+            pass
+
+    with monkeypatch.context() as patch, stopping.watched():
+        patch.setattr("sys.stdout", Closed())
+        with pytest.raises(stopping.Stopped, match="SIGHUP"):
+            start(make_run(checkpoint_every=2), folder, [Progress()])
+    counting = SignalAt()
+    start(make_run(checkpoint_every=2), folder, [counting])
+    assert counting.seen == list(range(5, 13))
+
+
 def test_times_of_a_stopped_epoch_are_kept(make_run, folder):
     """Not the time between stop and resume, but all steps: speed and duration stay plausible."""
     with stopping.watched(), pytest.raises(stopping.Stopped):
@@ -146,3 +172,16 @@ def test_a_run_that_diverges_when_a_signal_comes_is_scored(make_run, folder):
     with stopping.watched():
         record, _ = start(run, folder, [SignalAt(4)])
     assert record.status == "diverged"
+
+
+def test_a_process_that_waits_for_another_ones_run_can_be_stopped(tmp_path):
+    """A worker only notes signals, and its leader waits for it."""
+    held = FileLock(tmp_path / ".seed-0.lock")
+    with held, stopping.deferred():
+        timer = threading.Timer(0.1, stopping.request)
+        timer.start()
+        with pytest.raises(stopping.Stopped):
+            acquire(lock_of(tmp_path / "seed-0"), wait=True)
+        stopping.reset()
+        with pytest.raises(Timeout):
+            acquire(lock_of(tmp_path / "seed-0"), wait=False)

@@ -6,8 +6,10 @@ makes objects from it; only this package and the sweeper plugin use Hydra.
 """
 
 import contextlib
+import errno
 import os
 import shlex
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -344,6 +346,9 @@ def end_with(error: Exception, command: str = "") -> NoReturn:
     if isinstance(error, UserError):
         fail(error)
     if isinstance(error, OSError) and error.errno is not None:
+        if error.errno == errno.EIO and stopping.requested():  # the terminal was closed; its signal counts
+            console.abandon()
+            sys.exit(128 + signal.SIGHUP)
         fail_system(error)
     if not SHOW_ALL:
         traceback.print_exception(error)

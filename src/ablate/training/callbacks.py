@@ -1,12 +1,17 @@
 """Observers that show a run's progress and save it."""
 
+import contextlib
+import errno
 import io
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ablate import stopping
 from ablate.errors import Unusable, UserError
 from ablate.storage.integrity import read_binary, write_binary
 from ablate.tables import clock
@@ -110,12 +115,20 @@ PROGRESS = ("epoch", "step", "initial", "history", "best", "train_seconds", "wal
 
 
 class Progress(Callback):
-    """A progress bar with the time left on a terminal; one plain line per epoch elsewhere."""
+    """A progress bar with the time left on a terminal; one plain line per epoch elsewhere.
+
+    A terminal that is closed meanwhile stops the training, which is saved.
+    """
 
     def __init__(self) -> None:
         self.on_terminal = sys.stdout.isatty()
 
     def on_fit_start(self, state: State) -> None:
+        with hanging_up():
+            self.show_start(state)
+
+    def show_start(self, state: State) -> None:
+        """Print where the training begins, and start the bar."""
         if line := left_out(state.num_left_out, len(state.dataset.train.labels)):
             print(line, flush=True)
         if state.step:
@@ -136,6 +149,11 @@ class Progress(Callback):
             self.bar.advance(self.task)
 
     def on_epoch_end(self, state: State) -> None:
+        with hanging_up():
+            self.show(state)
+
+    def show(self, state: State) -> None:
+        """Print the line of the last epoch."""
         row = state.history[-1]
         left = state.wall_seconds / state.epoch * (state.num_epochs - state.epoch)
         done = state.diverged or state.epoch == state.num_epochs
@@ -151,7 +169,27 @@ class Progress(Callback):
     def close(self) -> None:
         """Stop the bar when training was interrupted."""
         if self.on_terminal and hasattr(self, "bar"):
-            self.bar.stop()
+            with hanging_up():
+                self.bar.stop()
+
+
+@contextlib.contextmanager
+def hanging_up() -> Iterator[None]:
+    """Take an output error of a terminal that was closed as SIGHUP, which the system sends at the same time.
+
+    Example:
+        >>> with hanging_up():
+        ...     raise OSError(errno.EIO, "Input/output error")
+        >>> stopping.requested()
+        True
+        >>> stopping.reset()
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        stopping.request(signal.SIGHUP)
 
 
 def left_out(num: int, num_images: int) -> str:
