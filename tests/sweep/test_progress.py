@@ -5,6 +5,7 @@ import pytest
 from ablate.study.results import Job
 from ablate.study.study import TUNING_SEED
 from ablate.sweep.progress import ProgressPrinter
+from ablate.training.record import CHECKPOINT_NAME
 from builders.records import make_record
 from builders.studies import finish, manifest
 
@@ -31,3 +32,16 @@ def finish_with(run_folder, job, metrics):
     from ablate.training.record import write_record
 
     write_record(make_record(fingerprint=job.variant.fingerprint, seed=job.seed, metrics=metrics), run_folder)
+
+
+def test_a_run_that_continues_from_its_checkpoint_is_marked(folder, capsys):
+    jobs = [Job(label="activation=relu", variant=manifest().arms[0].variants[0], seed=seed) for seed in (0, 1)]
+    output_dir = folder.parent.parent
+    begun = output_dir / jobs[1].folder
+    begun.mkdir(parents=True)
+    (begun / CHECKPOINT_NAME).write_bytes(b"saved")
+    with ProgressPrinter(jobs, output_dir, lambda: None):
+        for job in jobs:
+            finish(folder, job)
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split(" seed ")[1][0]: line.endswith("(resumed)") for line in lines} == {"0": False, "1": True}

@@ -11,10 +11,9 @@ import yaml
 from ablate.errors import UserError
 from ablate.judging.image_interval import read_predictions
 from ablate.storage.integrity import sealed
-from ablate.training.callbacks import CHECKPOINT_NAME
 from ablate.training.directory import CONFIG_NAME, REASON_NAME, read_config
 from ablate.training.loop import Callback
-from ablate.training.record import PREDICTIONS_NAME, RECORD_NAME, read_record
+from ablate.training.record import CHECKPOINT_NAME, PREDICTIONS_NAME, RECORD_NAME, read_record
 from ablate.training.start import start
 
 

@@ -12,10 +12,9 @@ from filelock import FileLock
 from ablate.layers.normalization import NoNormalization
 from ablate.optimization import Constant
 from ablate.storage.dates import utc_now
-from ablate.training.callbacks import CHECKPOINT_NAME
 from ablate.training.directory import CONFIG_NAME
 from ablate.training.loop import Callback
-from ablate.training.record import PREDICTIONS_NAME, RECORD_NAME
+from ablate.training.record import CHECKPOINT_NAME, PREDICTIONS_NAME, RECORD_NAME
 from ablate.training.start import start
 
 

@@ -15,9 +15,9 @@ from ablate import stopping
 from ablate.diagnostics.track import Track
 from ablate.diagnostics.update_ratio import update_ratio
 from ablate.layers.normalization import NoNormalization
-from ablate.training.callbacks import CHECKPOINT_NAME, Progress
+from ablate.training.callbacks import Progress
 from ablate.training.loop import Callback
-from ablate.training.record import RECORD_NAME
+from ablate.training.record import CHECKPOINT_NAME, RECORD_NAME
 from ablate.training.start import acquire, lock_of, start
 from ablate.training.tensorboard import TensorBoard
 

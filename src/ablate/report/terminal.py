@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ablate.report.contrasts import contrasts, note
 from ablate.report.controls import control_lines
-from ablate.report.notes import MANY_SEEDS, failed, known_before, next_look
+from ablate.report.notes import MANY_SEEDS, failed, known_before, mechanism, next_look
 from ablate.report.provenance import REMADE, records_of, registration_of, unsound
 from ablate.report.table import arm_rows, planned_by_fingerprint, shown_rows
 from ablate.report.verdicts import VerdictRow, answer, verdict_table
@@ -41,12 +41,19 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
     if lines := control_lines(judgements):
         parts.append("\n".join(lines))
     if judgements:
-        parts.append("\n".join(map(verdict_line, verdict_table(results, judgements))))
+        parts.append("\n".join(map(with_mechanism, verdict_table(results, judgements))))
         parts.append(answer(judgements))
         parts.append(f"registered: {registration_of(results)}")
     if lines := unusable_lines(results, judgements):
         parts.append("\n".join(lines))
     return printable("\n\n".join(parts))
+
+
+def with_mechanism(verdict: VerdictRow) -> str:
+    """Return the line of a claim, and below it the measurements that should explain it."""
+    judgement = verdict.judgement
+    shown = (mechanism(judgement.claim, found) for found in judgement.mechanisms)
+    return "\n".join([verdict_line(verdict), *(f"    measured: {line}" for line in shown)])
 
 
 def narrow(rows: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -13,7 +13,7 @@ from ablate.errors import CannotWrite, UserError
 from ablate.study.results import Job, read_failure
 from ablate.study.study import TUNING_SEED
 from ablate.tables import clock, printable
-from ablate.training.record import RECORD_NAME, Record, read_record
+from ablate.training.record import CHECKPOINT_NAME, RECORD_NAME, Record, read_record
 
 
 class ProgressPrinter:
@@ -28,6 +28,7 @@ class ProgressPrinter:
         self.write, self.last_written = write, time.monotonic()
         self.pending = {job.folder: job for job in jobs}
         self.written = {run: self.modified(output_dir / run) for run in self.pending}
+        self.resumed = {run for run in self.pending if (output_dir / run / CHECKPOINT_NAME).is_file()}
         self.output_dir, self.every_seconds, self.total = output_dir, every_seconds, len(jobs)
         self.start = time.monotonic()
         self.stop = threading.Event()
@@ -64,7 +65,7 @@ class ProgressPrinter:
                 else:
                     if record is None:  # moved away meanwhile
                         continue
-                    ended = self.conclusion(job, record)
+                    ended = self.conclusion(job, record) + "  (resumed)" * (run in self.resumed)
             elif line := read_failure(folder):
                 ended = f"FAILED: {line}"
             else:

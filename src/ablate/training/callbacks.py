@@ -16,9 +16,8 @@ from ablate.errors import Unusable, UserError
 from ablate.storage.integrity import read_binary, write_binary
 from ablate.tables import clock
 from ablate.training.loop import Callback, State
-from ablate.training.record import Metrics
+from ablate.training.record import CHECKPOINT_NAME, Metrics
 
-CHECKPOINT_NAME = "checkpoint.pt"
 ENTRIES = {"fingerprint", "net", "optimizer", "progress"}  # of a checkpoint
 
 

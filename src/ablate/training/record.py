@@ -14,6 +14,7 @@ SCHEMA_VERSION = 2
 RECORD_NAME = "record.json"
 PREDICTIONS_NAME = "predictions.npz"
 WEIGHTS_NAME = "weights.safetensors"  # present if `keep_weights` asked for it
+CHECKPOINT_NAME = "checkpoint.pt"
 FAILURE_NAME = "failure.txt"  # the error of a sweep's job that failed
 
 Metrics = dict[str, float | None]

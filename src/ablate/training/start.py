@@ -18,7 +18,7 @@ from ablate.storage.dates import utc_now
 from ablate.storage.integrity import REFUSED, cannot_write, remove_temporary
 from ablate.storage.place import check_place
 from ablate.training import hardware, sources
-from ablate.training.callbacks import CHECKPOINT_NAME, Checkpoint, Progress
+from ablate.training.callbacks import Checkpoint, Progress
 from ablate.training.directory import (
     agree_on_folder,
     check_same,
@@ -30,7 +30,7 @@ from ablate.training.directory import (
 from ablate.training.evaluation import conclude, write_predictions
 from ablate.training.loop import Callback
 from ablate.training.pieces import check_loaded
-from ablate.training.record import FAILURE_NAME, Record, finite, is_finished, read_record, write_record
+from ablate.training.record import CHECKPOINT_NAME, FAILURE_NAME, Record, finite, is_finished, read_record, write_record
 from ablate.training.run import Run, prepare, train
 from ablate.training.unsaved import Unsaved
 from ablate.training.weights import KeepBest, check_restorable, write_weights
