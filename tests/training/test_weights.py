@@ -219,6 +219,26 @@ def test_what_fit_learns_must_be_in_buffers(make_run, tmp_path):
     start(make_run(preprocessing=Plain()), tmp_path / "run")
 
 
+class Counts(nn.Module):
+    """An activation whose output depends on how often it was trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = 0
+
+    def forward(self, x):
+        self.steps += self.training
+        return x.relu() * (1 + self.steps)
+
+
+@pytest.mark.filterwarnings("ignore:training changed")
+@pytest.mark.parametrize("which", ["last", "best"])
+def test_weights_that_do_not_make_the_trained_net_are_not_kept(which, make_run, tmp_path):
+    with pytest.warns(Notice, match=r"no weights are kept: the net made from them gives other.*register_buffer"):
+        start(make_run(keep_weights=which, activation=Counts), tmp_path)
+    assert read_weights(tmp_path) is None
+
+
 def test_best_needs_validation_images(make_run, tmp_path):
     whole = make_run().data.load()
     from dataclasses import replace

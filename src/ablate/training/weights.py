@@ -111,6 +111,11 @@ def write_weights(run: Run, state: State, folder: Path) -> None:
         reason = "the run diverged"
     elif run.keep_weights == "best" and epoch != (best := _best_epoch(state)):
         reason = f"the best epoch, {best}, was trained before the run was told to keep weights (rerun=true keeps them)"
+    elif run.keep_weights and not gives_the_outputs(run, state, tensors):
+        reason = (
+            "the net made from them gives other outputs, since training changed a plain attribute of the net; keep it "
+            "in a buffer (register_buffer)"
+        )
     if not run.keep_weights or reason:
         path.unlink(missing_ok=True)
         if reason and run.keep_weights:
@@ -118,6 +123,20 @@ def write_weights(run: Run, state: State, folder: Path) -> None:
         return
     with replacing(path) as temporary:
         temporary.write_bytes(weights_of(run, state.dataset, tensors, epoch).as_bytes())
+
+
+def gives_the_outputs(run: Run, state: State, tensors: Mapping[str, Any]) -> bool:
+    """Return whether a net made from the weights gives the outputs of the trained net with these weights."""
+    images = state.dataset.train.images[:2].cpu()
+    trained = copy.deepcopy(state.net).cpu().eval()
+    trained.load_state_dict(dict(tensors))
+    again = restored(run, weights_of(run, state.dataset, tensors, epoch=0))
+    outputs = []
+    with torch.no_grad():
+        for net in (trained, again):
+            with global_generators(0):
+                outputs.append(net(images))
+    return torch.allclose(outputs[0], outputs[1], rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
 def weights_of(run: Run, dataset: Dataset, tensors: Mapping[str, Any], epoch: int) -> Weights:
