@@ -63,5 +63,5 @@ def test_a_run_that_is_resumed_says_after_which_epoch(make_run, tmp_path, capsys
 def test_an_epochs_line_fits_80_columns():
     row = {"train/loss": 2.302585, "train/accuracy": 0.5415, "val/loss": 2.302585, "val/accuracy": 0.53, "lr": 0.012345}
     line = epoch_line(row)
-    assert line == "train loss 2.303 54.1 %  val loss 2.303 53.0 %  lr 0.0123"
+    assert line == "train loss 2.303 54.1 %  val 2.303 53.0 %  lr 0.0123"
     assert len(f"epoch 12/20  {line}  0:10 left") < 80

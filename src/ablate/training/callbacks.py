@@ -203,8 +203,8 @@ def left_out(num: int, num_images: int) -> str:
 def epoch_line(row: Metrics) -> str:
     """Return one line for a row of the history: loss and accuracy of each split, and the learning rate."""
     parts = [
-        f"{split} loss {row[f'{split}/loss']:.4g} {100 * (row[f'{split}/accuracy'] or 0):.1f} %"
-        for split in ("train", "val")
+        f"{name} {row[f'{split}/loss']:.4g} {100 * (row[f'{split}/accuracy'] or 0):.1f} %"
+        for split, name in (("train", "train loss"), ("val", "val"))
         if f"{split}/loss" in row
     ]
     return "  ".join([*parts, f"lr {row['lr']:.3g}"])
