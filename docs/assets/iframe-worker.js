@@ -1,5 +1,5 @@
-// A browser starts no worker from a page on a disk. There, this runs the worker's script in a hidden frame instead, so that
-// the search works without a server and without a network.
+// A browser starts no worker from a page on a disk. There, this runs the worker's script in a hidden frame instead.
+// It replaces a script that the site would load from a network. The search has not been seen to finish loading this way.
 if (location.protocol === "file:") {
   window.Worker = class extends EventTarget {
     constructor(url) {
