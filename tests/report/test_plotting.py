@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from ablate.report import plotting
 from ablate.report.plotting import limits, new_figure, power_of_ten, style, to_svg
 
 
@@ -36,3 +37,21 @@ def test_equal_figures_have_equal_svgs_and_names_differ_between_figures():
 @pytest.mark.parametrize(("exponent", "shown"), [(0, "10⁰"), (-12, "10⁻¹²"), (3, "10³")])
 def test_powers_of_ten_are_raised(exponent, shown):
     assert power_of_ten(exponent) == shown
+
+
+@pytest.mark.parametrize("font", ["Liberation Sans", "DejaVu Sans"])
+def test_a_caption_is_broken_where_the_font_that_is_there_ends(font):
+    import matplotlib
+
+    caption = "Gradients are those of an image's own loss; outermost bins are open. " * 8
+    with matplotlib.rc_context({"font.family": [font]}):
+        lines = plotting.wrapped(caption, 6.0, 8.5).split("\n")
+        widths = [plotting.width_of(line, 8.5) for line in lines]
+    assert " ".join(lines) == caption.strip() and len(lines) > 3
+    assert max(widths) <= 6.0 and min(widths[:-1]) > 5.0
+
+
+def test_a_label_that_is_too_wide_gets_a_smaller_font():
+    size = plotting.fitting_size(["xavier_as_printed"], 0.5, 8)
+    assert 5 <= size < 8 and plotting.width_of("xavier_as_printed", size) <= 0.52
+    assert plotting.fitting_size(["relu"], 2.0, 8) == 8

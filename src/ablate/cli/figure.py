@@ -13,7 +13,6 @@ A figure is one module and one file figure/NAME.yaml in a conf folder; the lectu
 import contextlib
 import importlib
 import io
-import textwrap
 import time
 import zipfile
 import zlib
@@ -41,6 +40,7 @@ from ablate.training.identity import NUMERICS_VERSION, canonical, canonical_name
 from ablate.training.lab import Arrays, Lab
 from ablate.training.run import Run
 
+CAPTION_SIZE = 8.5  # points
 ARRAYS_NAME, CAPTION_NAME = "arrays.npz", "caption.txt"
 Compose = Callable[[Sequence[str]], tuple[Any, dict[str, Any]]]  # overrides -> configuration, chosen levels
 OWN = ("profile", "rerun")
@@ -252,8 +252,8 @@ def publish(module: ModuleType, arrays: Arrays, caption: str, folder: Path, name
 
     with plotting.style():
         figure = module.draw(arrays)
-        width = int(figure.get_figwidth() * 17.2)
-        figure.supxlabel(textwrap.fill(caption, width), x=0.012, ha="left", fontsize=8.5, color=plotting.INK)
+        lines = plotting.wrapped(caption, 0.976 * figure.get_figwidth(), CAPTION_SIZE)
+        figure.supxlabel(lines, x=0.012, ha="left", fontsize=CAPTION_SIZE, color=plotting.INK)
         for kind in ("png", "svg"):
             with replacing(folder / f"{name}.{kind}") as temporary:
                 figure.savefig(

@@ -92,6 +92,38 @@ def to_svg(figure: "Figure", alt: str, *, follows_page: bool = True) -> str:
     return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(alt)}"', 1)
 
 
+def wrapped(text: str, inches: float, size: float) -> str:
+    """Return a text broken into lines of at most that width in the font that is there, which is measured.
+
+    Args:
+        text: one paragraph.
+        inches: width of the lines; a longer word has a line of its own.
+        size: of the font in points.
+    """
+    lines: list[list[str]] = [[]]
+    for word in text.split():
+        if lines[-1] and width_of(" ".join([*lines[-1], word]), size) > inches:
+            lines.append([])
+        lines[-1].append(word)
+    return "\n".join(map(" ".join, lines))
+
+
+def fitting_size(texts: Sequence[str], inches: float, size: float, least: float = 5.0) -> float:
+    """Return the largest font size from `least` to `size` at which every text is at most so wide."""
+    widest = max((width_of(text, size) for text in texts), default=0.0)
+    return size if widest <= inches else max(least, size * inches / widest)
+
+
+def width_of(text: str, size: float) -> float:
+    """Return the width of a line of text in inches, in the font of the style that is in force."""
+    from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.font_manager import FontProperties
+
+    renderer = RendererAgg(1, 1, 72)
+    width, _, _ = renderer.get_text_width_height_descent(text, FontProperties(size=size), False)
+    return float(width) / 72
+
+
 def limits(values: Sequence[float | None], margin: float = 0.07) -> tuple[float, float]:
     """Return limits of an axis around the finite ones of `values`, a little apart from them.
 
