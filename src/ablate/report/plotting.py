@@ -119,9 +119,10 @@ def width_of(text: str, size: float) -> float:
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.font_manager import FontProperties
 
-    renderer = RendererAgg(1, 1, 72)
+    dpi = 720  # fine enough that hinting does not matter
+    renderer = RendererAgg(1, 1, dpi)
     width, _, _ = renderer.get_text_width_height_descent(text, FontProperties(size=size), False)
-    return float(width) / 72
+    return float(width) / dpi
 
 
 def limits(values: Sequence[float | None], margin: float = 0.07) -> tuple[float, float]:
