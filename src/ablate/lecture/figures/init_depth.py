@@ -163,7 +163,7 @@ def draw(arrays: Arrays) -> Figure:
         for i, name in enumerate(initializers):
             _draw_lines(lines[:, a], arrays, a, i, str(name))
         lines[2, a].set_xlabel("hidden layer")
-    names = ("activations, std", "one unit over the images, std", "gradients ∂L/∂z, std")
+    names = ("activations,\nstd", "one unit over\nthe images, std", "gradients ∂L/∂z,\nstd")
     for ax, name, low, high in zip(lines[:, 0], names, (1e-8, 1e-8, 1e-14), (1e4, 1e4, 1e4), strict=True):
         ax.set_yscale("log")
         ax.set(ylim=(low, high), ylabel=name)
