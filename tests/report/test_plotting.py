@@ -4,7 +4,16 @@ import matplotlib
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from ablate.report.plotting import limits, new_figure, power_of_ten, style, to_svg, wrapped
+from ablate.report.plotting import (
+    fitting_size,
+    limits,
+    new_figure,
+    power_of_ten,
+    style,
+    to_svg,
+    width_of,
+    wrapped,
+)
 
 
 def test_limits_leave_room_and_ignore_what_is_not_finite():
@@ -49,3 +58,9 @@ def test_wrapped_lines_fill_the_width_and_are_inside_it_in_any_font(family):
         shown = figure.text(0, 0, "\n".join(lines), fontsize=8.5)
         width = shown.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width / figure.dpi
     assert 0.9 * 6 < width < 6
+
+
+def test_a_label_that_is_too_wide_gets_a_smaller_font():
+    size = fitting_size(["xavier_as_printed"], 0.8, 8)
+    assert 5 <= size < 8 and width_of("xavier_as_printed", size) <= 0.81
+    assert fitting_size(["relu"], 2.0, 8) == 8

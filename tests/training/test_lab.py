@@ -36,3 +36,14 @@ def test_training_in_memory_writes_nothing_and_depends_on_the_seed(lab, tmp_path
     first, again, other = (made.train(made.run(seed=seed)).history[-1]["train/loss"] for seed in (0, 0, 1))
     assert first == again != other
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_step_is_shown_with_its_number_and_the_time_left():
+    lines = []
+    lab = Lab(None, log=lines.append)
+    lab.step("alone")
+    lab.expect(3)
+    for name in ("a", "b", "c"):
+        lab.step(name)
+    assert lines[:2] == ["alone", "[1/3] a"]
+    assert lines[2:] == ["[2/3, 0:00 left] b", "[3/3, 0:00 left] c"]

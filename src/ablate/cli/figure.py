@@ -41,6 +41,7 @@ from ablate.training.identity import NUMERICS_VERSION, canonical, canonical_name
 from ablate.training.lab import Arrays, Lab
 from ablate.training.run import Run
 
+CAPTION_SIZE = 8.5  # points
 ARRAYS_NAME, CAPTION_NAME = "arrays.npz", "caption.txt"
 Compose = Callable[[Sequence[str]], tuple[Any, dict[str, Any]]]  # overrides -> configuration, chosen levels
 OWN = ("profile", "rerun")

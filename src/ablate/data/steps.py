@@ -1,7 +1,7 @@
 """What stands as a step of preprocessing: a module, or a function of images; and what it must return."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -86,19 +86,28 @@ def apply(steps: Iterable[nn.Module], images: Tensor) -> Tensor:
     Raises:
         UserError: a step returns something else; the message shows the cure.
     """
-    images = images.to(torch.float32)
+    images, steps = images.to(torch.float32), list(steps)
+    # `net.double()` has converted what ablate's own steps learned; that is meant, and so are float64 images.
+    own = [step for step in steps if type(step).__module__.startswith("ablate.")]
+    wide = (torch.float64,) if any(b.dtype is torch.float64 for step in own for b in step.buffers()) else ()
     for step in steps:
         given, images = images, step(images)
-        if not is_images(images, given):
+        if not is_images(images, given, wide):
             raise UserError(not_images(step, images, given))
     return images
 
 
-def is_images(found: Any, given: Tensor) -> bool:
-    """Return whether a step returned (N, C, H, W) floats for N images; bfloat16 comes from autocast."""
+def is_images(found: Any, given: Tensor, also: Sequence[torch.dtype] = ()) -> bool:
+    """Return whether a step returned (N, C, H, W) floats for N images; bfloat16 comes from autocast.
+
+    Args:
+        found: what the step returned.
+        given: its input.
+        also: further types that are accepted.
+    """
     return (
         isinstance(found, Tensor)
-        and found.dtype in (torch.float32, torch.bfloat16)
+        and found.dtype in (torch.float32, torch.bfloat16, *also)
         and found.device == given.device
         and ((found.ndim == given.ndim == 4 and len(found) == len(given)) or given.ndim != 4)
     )

@@ -81,15 +81,10 @@ def wrapped(text: str, width: float, size: float) -> list[str]:
         ...     wrapped("a short text", 10, 8.5), wrapped("a short text", 0.1, 8.5)
         (['a short text'], ['a', 'short', 'text'])
     """
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextToPath
-
-    font = FontProperties(size=size)
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
-        points, _, _ = TextToPath().get_text_width_height_descent(longer, font, ismath=False)
-        if lines and points <= HINTED * 72 * width:
+        if lines and width_of(longer, size) <= HINTED * width:
             lines[-1] = longer
         else:
             lines.append(word)
@@ -120,6 +115,23 @@ def to_svg(figure: "Figure", alt: str, *, follows_page: bool = True) -> str:
     if follows_page:
         svg = re.sub(r"#([0-9a-f]{6})\b(?=[^<>]*>)", r"var(--c\1, #\1)", svg)
     return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(alt)}"', 1)
+
+
+def fitting_size(texts: Sequence[str], inches: float, size: float, least: float = 5.0) -> float:
+    """Return the largest font size from `least` to `size` at which every text is at most so wide."""
+    widest = max((width_of(text, size) for text in texts), default=0.0)
+    return size if widest <= inches else max(least, size * inches / widest)
+
+
+def width_of(text: str, size: float) -> float:
+    """Return the width of a line of text in inches, in the font of the style that is in force."""
+    from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.font_manager import FontProperties
+
+    dpi = 720  # fine enough that hinting does not matter
+    renderer = RendererAgg(1, 1, dpi)
+    width, _, _ = renderer.get_text_width_height_descent(text, FontProperties(size=size), False)
+    return float(width) / dpi
 
 
 def limits(values: Sequence[float | None], margin: float = 0.07) -> tuple[float, float]:

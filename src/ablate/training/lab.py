@@ -1,5 +1,6 @@
 """What a figure may use: nets and data from the settings, and training in memory."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from ablate.data.dataset import Dataset
 from ablate.nets import Net
+from ablate.tables import clock
 from ablate.training import hardware
 from ablate.training.loop import Callback, State
 from ablate.training.run import Run, prepare, train
@@ -32,6 +34,8 @@ class Lab:
     log: Callable[[str], None] = print
     folder: Path | None = None
     rerun: bool = False
+    _begun: list[float] = field(default_factory=list, init=False, repr=False)  # when each step began
+    _expected: list[int] = field(default_factory=list, init=False, repr=False)
     _loaded: dict[str, Dataset] = field(default_factory=dict, init=False, repr=False)
 
     def run(self, *overrides: str, seed: int = 0) -> Run:
@@ -40,6 +44,26 @@ class Lab:
         hardware.keep_memory()
         torch.set_num_threads(run.threads)
         return run
+
+    def expect(self, num_steps: int) -> None:
+        """Announce how many calls of `step` follow."""
+        self._expected.append(num_steps)
+        self._begun.clear()
+
+    def step(self, line: str) -> None:
+        """Show what begins now, with its number and the time left, as in "[3/24, 1:10 left] tanh".
+
+        The steps that are left are taken to need the mean time of those that have ended.
+        """
+        self._begun.append(time.perf_counter())
+        number, total = len(self._begun), self._expected[-1] if self._expected else 0
+        if not total:
+            return self.log(line)
+        left = ""
+        if number > 1:
+            each = (self._begun[-1] - self._begun[0]) / (number - 1)
+            left = f", {clock(each * (total - number + 1))} left"
+        self.log(f"[{number}/{total}{left}] {line}")
 
     def dataset(self, run: Run) -> Dataset:
         """Return the data of a run, on the CPU; loaded once."""

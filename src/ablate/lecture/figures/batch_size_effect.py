@@ -49,8 +49,9 @@ def compute(lab: Lab, *, sizes: Sequence[int], num_images: int, num_draws: int) 
     streams = Streams(run.seed)
     orders = [torch.randperm(num_images, generator=streams.generator("figure", i)) for i in range(num_draws)]
     accuracy, spread = [], []
+    lab.expect(len(sizes))
     for size in sizes:
-        lab.log(f"batches of {size}")
+        lab.step(f"batches of {size}")
         logits = torch.stack([shuffled_logits(net, images, order.to(images.device), size) for order in orders])
         right = (logits.argmax(2) == labels).double().masked_fill(logits[..., 0].isnan(), torch.nan)
         accuracy.append(right.nanmean(1).cpu().numpy())

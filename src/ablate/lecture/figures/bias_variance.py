@@ -60,8 +60,9 @@ def compute(
     found: dict[tuple[str, float], tuple[list[NDArray[np.float64]], list[float]]] = {}
     plan: list[tuple[str, float]] = [("none", 0.0)]
     plan += [(method, float(s)) for method, values in strengths.items() for s in values if s]
+    lab.expect(len(plan))
     for method, strength in plan:
-        lab.log(f"{method} {strength:g}" if method != "none" else "unregularized")
+        lab.step(f"{method} {strength:g}" if method != "none" else "unregularized")
         overrides = [SETTINGS[method].format(strength)] if method != "none" else []
         for r, dataset in enumerate(sets):
             stops = stop_after if method == "none" else ()

@@ -41,8 +41,9 @@ def compute(
     run = half_trained_run(lab, "batch_no_affine", lr_batch_norm)
     batches = probe_batches(lab, run, num_batches, batch_size)
     values = []
+    lab.expect(len(nets))
     for name, subject in nets.items():
-        lab.log(f"{num_values} eigenvalues: {name}")
+        lab.step(f"{num_values} eigenvalues: {name}")
         generator = Streams(run.seed).generator("figure", "hessian_spectrum")
         pairs = top_eigenpairs(
             subject.net, batches, num=num_values, generator=generator, loss=loss, tolerance=tolerance

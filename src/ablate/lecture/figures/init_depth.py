@@ -15,7 +15,7 @@ from ablate.diagnostics.probe import probing, run_pass
 from ablate.errors import UserError
 from ablate.layers.initialization import weight_layers
 from ablate.nets.roles import activations
-from ablate.report.plotting import COLOURS, INK, RULE, decade_ticks, new_figure, power_of_ten
+from ablate.report.plotting import COLOURS, INK, RULE, decade_ticks, fitting_size, new_figure, power_of_ten
 from ablate.training.lab import Arrays, Lab
 
 # Bins of activations are even in asinh(a / SMALL): linear below SMALL, logarithmic above. The last ones are open.
@@ -63,12 +63,13 @@ def compute(
     """
     if min(depths) < 1 or num_images < 2:
         raise UserError(f"`figure.depths` must be at least 1, `num_images` 2, got {list(depths)} and {num_images}")
+    lab.expect(len(activations) * len(initializers) * len(depths))
     shape = (len(activations), len(initializers), len(depths), max(depths))
     arrays: Arrays = {}
     for a, activation in enumerate(activations):
         for i, initializer in enumerate(initializers):
             for d, depth in enumerate(depths):
-                lab.log(f"{activation}, {initializer}, {depth} hidden layers")
+                lab.step(f"{activation}, {initializer}, {depth} hidden layers")
                 run = lab.run(f"activation={activation}", f"initializer={initializer}", f"net.num_hidden={depth}")
                 if run.net.stages:
                     raise UserError("figure init_depth needs a net of fully connected layers; use net=mlp")
@@ -162,7 +163,7 @@ def draw(arrays: Arrays) -> Figure:
         for i, name in enumerate(initializers):
             _draw_lines(lines[:, a], arrays, a, i, str(name))
         lines[2, a].set_xlabel("hidden layer")
-    names = ("activations, std", "one unit over the images, std", "gradients ∂L/∂z, std")
+    names = ("activations,\nstd", "one unit over\nthe images, std", "gradients ∂L/∂z,\nstd")
     for ax, name, low, high in zip(lines[:, 0], names, (1e-8, 1e-8, 1e-14), (1e4, 1e4, 1e4), strict=True):
         ax.set_yscale("log")
         ax.set(ylim=(low, high), ylabel=name)
@@ -173,13 +174,15 @@ def draw(arrays: Arrays) -> Figure:
         .subgridspec(len(activations), 2 * len(initializers), wspace=0.02, hspace=0.02)
         .subplots(sharex=True, squeeze=False)
     )
+    # Each map has a share of the width; a tenth is for the labels on the left.
+    size = fitting_size(list(map(str, initializers)), 0.9 * 11 / maps.shape[1], 8)
     for a, activation in enumerate(activations):
         for i, name in enumerate(initializers):
             _draw_histograms(maps[a, i], arrays["activation_counts"][a, i], arrays["depths"], i)
             _draw_histograms(maps[a, len(initializers) + i], arrays["gradient_counts"][a, i], arrays["depths"], i)
             if a == 0:
-                maps[a, i].set_title(str(name), fontsize=8)
-                maps[a, len(initializers) + i].set_title(str(name), fontsize=8)
+                maps[a, i].set_title(str(name), fontsize=size)
+                maps[a, len(initializers) + i].set_title(str(name), fontsize=size)
         for ax in maps[a, :]:
             ax.set_yticks([])
         _label_values(maps[a, 0], maps[a, len(initializers)])

@@ -28,11 +28,12 @@ def compute(lab: Lab, *, lr: float, growth: float) -> Arrays:
     if not (lr > 0 and growth > 1):
         raise UserError(f"`figure.lr` must be above 0 and `figure.growth` above 1, got {lr} and {growth}")
     accuracies, losses = [], []
+    lab.expect(len(ARMS))
     for name, normalization in ARMS.items():
         run = lab.run(
             f"normalization={normalization}", "schedule=geometric", f"schedule.growth={growth}", f"optimizer.lr={lr}"
         )
-        lab.log(f"{name}: {run.epochs} epochs, lr from {lr:g} to {lr * growth ** (run.epochs - 1):.3g}")
+        lab.step(f"{name}: {run.epochs} epochs, lr from {lr:g} to {lr * growth ** (run.epochs - 1):.3g}")
         state = lab.train(run)
         rows = state.history[:-1] if state.diverged else state.history
         lost = [math.nan] * (run.epochs - len(rows))

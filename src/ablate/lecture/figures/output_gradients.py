@@ -34,8 +34,9 @@ def compute(lab: Lab, *, lr_batch_norm: float, lr_none: float, num_batches: int,
     nets[AFTER] = frozen(lab, after, trained(lab, after))
     batches = probe_batches(lab, run, num_batches, batch_size)
     squared = []
+    lab.expect(len(nets))
     for name, subject in nets.items():
-        lab.log(f"gradients: {name}")
+        lab.step(f"gradients: {name}")
         gradients = by_layer(subject.net, moment_gradients(subject.net, batches, order=1)[0])
         squared.append(torch.stack(list(gradients.values()), 1).cpu().numpy())
     return {

@@ -45,8 +45,9 @@ def compute(
     dataset = lab.dataset(run)
     batches = probe_batches(lab, run, num_batches, batch_size)
     values, overlaps, dimensions = [], [], []
+    lab.expect(len(nets))
     for name, subject in nets.items():
-        lab.log(f"eigenvectors: {name}")
+        lab.step(f"eigenvectors: {name}")
         generator = Streams(run.seed).generator("figure", "overlap")
         pairs = top_eigenpairs(
             subject.net, batches, num=dataset.num_classes, generator=generator, loss=loss, tolerance=tolerance

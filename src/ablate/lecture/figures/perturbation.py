@@ -37,8 +37,9 @@ def compute(
     run = half_trained_run(lab, "batch_no_affine", lr_batch_norm)
     batches = probe_batches(lab, run, num_batches, batch_size)
     logits, lengths = [], []
+    lab.expect(len(nets))
     for name, subject in nets.items():
-        lab.log(f"perturbations: {name}")
+        lab.step(f"perturbations: {name}")
         generator = Streams(run.seed).generator("figure", "perturbation")
         steps = moves(subject.net, batches, relative_length, generator)
         logits.append(torch.stack([centred_logits(subject.net, step, batches) for step in steps]))

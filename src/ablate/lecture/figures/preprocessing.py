@@ -53,8 +53,9 @@ def compute(
     covariance = np.outer(std, std) * np.array([[1, correlation], [correlation, 1]])
     cloud = np.random.default_rng(seed).multivariate_normal(mean, covariance, num_points)
     images, statistics = [], []
+    lab.expect(len(levels))
     for level in levels:
-        lab.log(f"preprocessing {level}")
+        lab.step(f"preprocessing {level}")
         run = lab.run(f"preprocessing={level}")
         dataset = lab.dataset(run)
         fitted = copy.deepcopy(run.preprocessing).fit(dataset.train.images)
