@@ -2,7 +2,6 @@
 
 import csv
 import io
-import textwrap
 from collections.abc import Sequence
 
 Rows = Sequence[Sequence[str]]
@@ -48,23 +47,6 @@ def comma_separated(rows: Rows) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
-
-
-def fitted(text: str, width: int = 79) -> str:
-    """Return text with every line that is wider wrapped, its further lines indented; words are not broken.
-
-    Example:
-        >>> print(fitted("a verdict on one line\\n\\nshort", width=12))
-        a verdict on
-            one line
-        <BLANKLINE>
-        short
-    """
-    indent = {"subsequent_indent": "    ", "break_long_words": False, "break_on_hyphens": False}
-    return "\n".join(
-        line if len(line) <= width else textwrap.fill(line, width, **indent)  # type: ignore[arg-type]
-        for line in text.split("\n")
-    )
 
 
 def clock(seconds: float) -> str:

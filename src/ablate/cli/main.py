@@ -143,7 +143,6 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
     from ablate.judging import collect, judge
     from ablate.study.collection import read_collection
     from ablate.study.manifest import read_manifest
-    from ablate.tables import fitted
 
     if not words:
         raise UserError("`ablate report` needs the folder of a study, e.g. outputs/studies/activation-1a2b3c4d")
@@ -162,7 +161,7 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
         study = collect(manifest, folder)
         judgements = judge(study)
         page = report.write_report(study, judgements)
-        print(f"{fitted(report.summary(study, judgements))}\n\n{page}")
+        print(f"{report.summary(study, judgements)}\n\n{page}")
 
 
 def no_study(word: str, folder: Path) -> str:

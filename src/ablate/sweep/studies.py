@@ -26,7 +26,6 @@ from ablate.sweep.forecast import forecast, study_overview
 from ablate.sweep.loop import Launch, collect_all, do_runs, measures_by_folder
 from ablate.sweep.machine import Machine, in_turn
 from ablate.sweep.request import Request
-from ablate.tables import fitted
 from ablate.training.record import FAILURE_NAME, WEIGHTS_NAME, is_finished
 
 Resolve = Callable[[Sequence[str], Any], Variant]
@@ -236,7 +235,7 @@ def conclude(
         (only,) = results
         judgements = judge(only)
         page = report.write_report(only, judgements)
-        print(f"\n{fitted(report.summary(only, judgements))}\n\n{page}")
+        print(f"\n{report.summary(only, judgements)}\n\n{page}")
         for view in ("tensorboard", "tensorboard-arms"):  # the runs, and one aggregated run for each arm
             print(f"tensorboard --logdir {shlex.quote(str(only.folder / view))}")
     if options.keep_weights and (lacking := without_weights(results)):
