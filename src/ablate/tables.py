@@ -6,7 +6,6 @@ Names come from files, folders and command lines, so what a terminal or a spread
 import csv
 import io
 import re
-import textwrap
 from collections.abc import Sequence
 
 Rows = Sequence[Sequence[str]]
@@ -82,23 +81,6 @@ def as_text(cell: str) -> str:
     """
     cell = printable(cell)
     return f"'{cell}" if cell[:1] in tuple("=+-@\t|%") and not _NUMBER.fullmatch(cell) else cell
-
-
-def fitted(text: str, width: int = 79) -> str:
-    """Return text with every line that is wider wrapped, its further lines indented; words are not broken.
-
-    Example:
-        >>> print(fitted("a verdict on one line\\n\\nshort", width=12))
-        a verdict on
-            one line
-        <BLANKLINE>
-        short
-    """
-    indent = {"subsequent_indent": "    ", "break_long_words": False, "break_on_hyphens": False}
-    return "\n".join(
-        line if len(line) <= width else textwrap.fill(line, width, **indent)  # type: ignore[arg-type]
-        for line in text.split("\n")
-    )
 
 
 def clock(seconds: float) -> str:

@@ -158,7 +158,6 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
     from ablate.study.collection import read_collection
     from ablate.study.manifest import read_manifest
     from ablate.sweep import live
-    from ablate.tables import fitted
 
     is_watched, words = "--watch" in words, [word for word in words if word != "--watch"]
     if is_watched and len(words) > 1:
@@ -187,7 +186,7 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
         study = collect(manifest, folder)
         judgements = judge(study)
         page = report.write_report(study, judgements)
-        print(f"{fitted(report.summary(study, judgements))}\n\n{page}")
+        print(f"{report.summary(study, judgements)}\n\n{page}")
 
 
 def no_study(word: str, folder: Path) -> str:

@@ -27,7 +27,7 @@ from ablate.sweep.forecast import forecast, study_overview
 from ablate.sweep.loop import Launch, collect_all, do_runs, measures_by_folder
 from ablate.sweep.machine import Machine, in_turn
 from ablate.sweep.request import Request
-from ablate.tables import fitted, printable
+from ablate.tables import printable
 from ablate.training.record import FAILURE_NAME, WEIGHTS_NAME, is_finished
 
 Resolve = Callable[[Sequence[str], Any], Variant]
@@ -261,7 +261,7 @@ def conclude(
         (only,) = results
         judgements = judge(only)
         page = report.write_report(only, judgements)
-        print(f"\n{fitted(report.summary(only, judgements))}\n\n{page}")
+        print(f"\n{report.summary(only, judgements)}\n\n{page}")
         views = {"tensorboard": "each run", "tensorboard-arms": "means over seeds"}
         for view, what in views.items():
             print(f"tensorboard --logdir {shlex.quote(str(only.folder / view))}   # {what}")
