@@ -151,10 +151,10 @@ def test_what_is_in_the_queue_is_not_submitted_again(commands, executor, tmp_pat
         return slurm.Slurm(Launcher(tmp_path), runs_per_job=2, output_dir=tmp_path, leave=leave)
 
     assert submit(leave=True)(JOBS[:4]) == []
-    again = [[line.replace("wait=false", "wait=true") for line in job] for job in JOBS[:4]]
+    again = [["leave=true", *(line.replace("wait=false", "wait=true") for line in job)] for job in JOBS[:4]]
     submit(leave=False)(again)
     assert [sum(len(chunk) for chunk in array) for array in executor.arrays] == [4, 2]
-    assert [chunk[0][0] for chunk in executor.arrays[1]] == ["seed=0"]
+    assert [chunk[0][1] for chunk in executor.arrays[1]] == ["seed=0"]
     rerun = [[line.replace("rerun=false", "rerun=true") for line in job] for job in JOBS[:4]]
     submit(leave=True)(rerun)
     assert sum(len(chunk) for chunk in executor.arrays[2]) == 4

@@ -144,10 +144,11 @@ def test_submit_leave_and_come_back(ablate, tmp_path):
     report = ablate(f"report {folder}")
     assert report.returncode == 0 and "report.html" in report.stdout
     driver = ablate.start(command)
-    queue = until(lambda: slurm("squeue", "--noheader", "--array", "--format=%i").split())
+    assert any("all 4 runs are in the queue already" in line for line in driver.stdout)
+    queue = slurm("squeue", "--noheader", "--array", "--format=%i").split()
     assert len(queue) == 2
     slurm("scontrol", "release", queue[0].partition("_")[0])
-    out, err = driver.communicate(timeout=240)
+    out, err = driver.communicate(timeout=400)
     assert driver.returncode == 0, err
-    assert "all 4 runs are in the queue already" in out and "submitted in" not in out
+    assert "submitted in" not in out
     assert len(list((tmp_path / "left").glob("runs/*/*/record.json"))) == 4

@@ -18,6 +18,7 @@ from ablate import stopping
 from ablate.config.overrides import key_of
 from ablate.errors import UserError
 from ablate.sweep.queued import Queued
+from ablate.training.identity import is_unscientific
 
 MAX_REQUEUES = 20  # how often a job is queued again, unless hydra.launcher.max_num_timeout says another number
 FIRST_POLL_SECONDS, LAST_POLL_SECONDS = 1.0, 15.0
@@ -246,12 +247,13 @@ def run(*command: str) -> str | None:
 
 
 def name_of(job: Sequence[str]) -> str:
-    """Return the name of a job in the queue: its overrides, without what may differ between two commands.
+    """Return the name of a job in the queue: what it computes and measures, not how two commands may ask for it.
 
-    >>> name_of(["activation=relu", "seed=0", "wait=false", "rerun=false"])
+    >>> name_of(["activation=relu", "leave=true", "seed=0", "wait=false", "rerun=false"])
     'activation=relu seed=0'
     """
-    return " ".join(line for line in job if key_of(line) not in ("wait", "rerun"))
+    kept = ("seed", "diagnostics.measure")
+    return " ".join(line for line in job if key_of(line) in kept or not is_unscientific(key_of(line)))
 
 
 def log_of(folder: Path, job_id: str) -> Path:
