@@ -79,9 +79,7 @@ def test_controls_are_fixed_before_the_first_run(folder):
     control = {"text": "ReLU wins.", "form": "greater", "smallest_effect": 0.1, **sides}
     begin(manifest(controls={"it": control}), folder)
     begin(manifest(controls={"it": {**control, "source": "a lecture"}}), folder)  # for readers only
-    with pytest.raises(
-        ValueError, match=r"begun with other controls \(it: text: 'ReLU is better.' now, 'ReLU wins.' then"
-    ):
+    with pytest.raises(ValueError, match=r"other controls \(it: text: 'ReLU is better.' now, 'ReLU wins.' then"):
         begin(manifest(controls={"it": {**control, "text": "ReLU is better."}}), folder)
     with pytest.raises(ValueError, match=r"begun with other controls \(it: smallest_effect: 0.2 now, 0.1 then\)"):
         begin(manifest(controls={"it": {**control, "smallest_effect": 0.2}}), folder)
