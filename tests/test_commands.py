@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from ablate.cli.main import SUBCOMMANDS
 from ablate.config import catalog
 from ablate.config.overrides import from_yaml
 
@@ -91,7 +92,7 @@ def smaller(line, folder):
                 glob.glob(word.replace("NAME", "*"), root_dir=folder), key=lambda name: (folder / name).stat().st_mtime
             )
             words[i] = found[-1] if found else word
-    if words[0] != "ablate" or words[1:2] in (["list"], ["report"], ["verify"], ["judge"]):
+    if words[0] != "ablate" or words[1:2] in [[name] for name in SUBCOMMANDS if name != "figure"]:
         return words
     own = "--config-dir" in words
     study = any(word.startswith("study=") for word in words)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -231,7 +230,8 @@ def launch_all(launcher: Launcher, jobs: list[list[str]]) -> None:
 
     It keeps two configurations of every job until all are done, 0.38 MiB a job, and nothing here reads them.
     """
-    if not isinstance(launcher, BasicLauncher):
+    # By name: Hydra's search for plugins loads modules again, so that a class may exist twice.
+    if "BasicLauncher" not in (kind.__name__ for kind in type(launcher).__mro__):
         launcher.launch(jobs, initial_job_idx=0)
         return
     for number, job in enumerate(jobs):

@@ -146,7 +146,8 @@ def test_a_sweep_ends_with_a_table_and_the_failures(ablate, tmp_path):
     assert "device=cpu\ntrainer.threads=1\n8 runs left; how long one takes is not known yet" in result.stdout
     assert "[8/8, 0:00 left]" in result.stdout + result.stderr
     assert result.stderr.count("FAILED: pool2 would shrink its 4x4 input below 1x1") == 4
-    rows = [row.split()[:2] for row in result.stdout.split("arm  ")[1].splitlines() if row.startswith("activation=")]
+    table = result.stdout.split("arm  ")[1].split("\n\n")[0].splitlines()
+    rows = [row.split()[:2] for row in table if row.startswith("activation=")]
     assert sorted(rows) == [["activation=relu", "2"], ["activation=tanh", "2"]]
     assert "4 runs failed:" in result.stderr
     assert "to do what is left:\n  ablate -m " in result.stderr.replace("__main__.py", "ablate")

@@ -144,4 +144,4 @@ def test_the_rate_is_that_of_the_runs_hidden_layers(overrides, rate, compose):
     cfg, _ = compose(overrides)
     settings = OmegaConf.to_container(cfg, resolve=True)["diagnostics"]
     measure = make("diagnostics", {**settings, "measure": "all"}).measures["autoencoder"]
-    assert measure.keywords["rate"] == rate
+    assert measure.args[1].keywords["rate"] == rate  # the function that `as_measure` adapts

@@ -9,6 +9,7 @@ SETTINGS = {"precision": "fp32", "device": "cpu", "gpu": None, "workers_per_gpu"
 
 def test_jobs_here_share_the_cores(monkeypatch):
     monkeypatch.setattr("ablate.training.hardware.num_cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     for num_jobs, num_workers in ((2, 2), (-1, 8), (-2, 7), (-100, 1)):
         machine = find_machine("JoblibLauncher", num_jobs, SETTINGS, [[]])
         assert (machine.num_workers, machine.is_local) == (num_workers, True)
