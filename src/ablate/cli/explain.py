@@ -16,7 +16,7 @@ from ablate.study.study import Study, parse
 from ablate.tables import clock
 
 WIDTH = 79
-FIRST_PROFILES = (None, "quick")  # of which the cost is told
+FIRST_PROFILES = (None, "quick")  # whose cost is shown
 
 
 def explain_command(words: Sequence[str], where: Sequence[Path]) -> None:

@@ -1,4 +1,4 @@
-"""What a reader of other programs' results has to be told: which columns are what, and how to decide."""
+"""Options for reading other programs' results: which columns are what, and how to decide."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields

@@ -110,7 +110,7 @@ def write_weights(run: Run, state: State, folder: Path) -> None:
     if state.diverged:
         reason = "the run diverged"
     elif run.keep_weights == "best" and epoch != (best := _best_epoch(state)):
-        reason = f"the best epoch, {best}, was trained before the run was told to keep weights (rerun=true keeps them)"
+        reason = f"the best epoch, {best}, was trained before keep_weights was set (rerun=true keeps them)"
     elif run.keep_weights and not gives_the_outputs(run, state, tensors):
         reason = (
             "the net made from them gives other outputs, since training changed a plain attribute of the net; keep it "
