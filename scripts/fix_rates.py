@@ -25,7 +25,8 @@ from ablate.judging.selection import select
 from ablate.study.collection import read_collection
 from ablate.study.manifest import Manifest, PlannedArm, Variant, read_manifest
 from ablate.study.results import ArmResult, Results, choice_of, choose, collect, metric_value
-from ablate.study.study import TUNING_SEED, Study, Tuning, shallow
+from ablate.study.study import TUNING_SEED, Study, shallow
+from ablate.study.tuned import Tuning
 from ablate.sweep.request import named_studies
 from ablate.tables import comma_separated
 from ablate.training.record import Record

@@ -4,7 +4,7 @@ import pytest
 
 from ablate.errors import UserError
 from ablate.study.choice import choose_place
-from ablate.study.study import Tuning
+from ablate.study.tuned import Tuning
 
 SCORES = [[0.2, 0.2, 0.2], [0.38, 0.38, 0.38], [0.36, 0.40, 0.44], [0.1, 0.1, 0.1]]
 # The best mean is 0.40; its standard error 0.04 / sqrt(3) = 0.0231, so 0.3769 is the least mean that is within.

@@ -6,7 +6,8 @@ import pytest
 from ablate.config import catalog
 from ablate.config.overrides import text
 from ablate.study.files import parts_of, read_study, with_claims, with_profile
-from ablate.study.study import MIN_TUNING_SEEDS, TUNING_SEED, Study, parse
+from ablate.study.study import TUNING_SEED, Study, parse
+from ablate.study.tuned import MIN_TUNING_SEEDS
 
 CLAIM = {"text": "A beats B.", "form": "greater", "treatment": {"a": 1}, "control": {"a": 2}, "smallest_effect": 0.01}
 

@@ -11,7 +11,8 @@ from ablate.statistics import Effect
 from ablate.statistics.effects import ROUNDING
 from ablate.study.claim import Claim
 from ablate.study.results import ArmResult, choice_of
-from ablate.study.study import Fixed, Study
+from ablate.study.study import Study
+from ablate.study.tuned import Fixed
 
 Cells = Sequence[Sequence[ArmResult]]
 

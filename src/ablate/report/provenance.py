@@ -10,7 +10,8 @@ from ablate.config.overrides import command_again, text
 from ablate.report.phrases import percent, plural
 from ablate.study.manifest import Variant, coinciding, same_runs
 from ablate.study.results import ArmResult, Results
-from ablate.study.study import TUNING_SEED, Fixed, Tuning
+from ablate.study.study import TUNING_SEED
+from ablate.study.tuned import Fixed, Tuning
 from ablate.study.undeclared import undeclared as undeclared_settings
 from ablate.training.record import Record
 

@@ -10,7 +10,8 @@ from ablate.study.choice import Choice, choose_place
 from ablate.study.claim import Axes
 from ablate.study.manifest import Manifest, PlannedArm, Variant
 from ablate.study.metrics import metric_value
-from ablate.study.study import Study, Tuning
+from ablate.study.study import Study
+from ablate.study.tuned import Tuning
 from ablate.training.record import FAILURE_NAME, RECORD_NAME, Record, is_finished, read_record
 
 

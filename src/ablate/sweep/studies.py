@@ -181,7 +181,7 @@ def plan(requests: Sequence[Request], options: Options, resolve: Resolve) -> lis
 def tuning_override(study: Study, value: Any) -> str:
     """Return the override that sets a study's tuned setting to a value.
 
-    >>> from ablate.study.study import Tuning
+    >>> from ablate.study.tuned import Tuning
     >>> tuning_override(Study(name="s", tuning=Tuning(key="optimizer.lr", values=[0.1, 0.2])), 0.1)
     'optimizer.lr=0.1'
     """
