@@ -94,6 +94,7 @@ class AblateSweeper(BasicSweeper):
         from ablate.config import catalog
         from ablate.config.overrides import command_again
         from ablate.sweep import studies
+        from ablate.sweep.mps import shared_gpus
         from ablate.sweep.request import collection_of
 
         assert self.config is not None and self.launcher is not None
@@ -122,7 +123,8 @@ class AblateSweeper(BasicSweeper):
             dry_run=self.config.dry_run,
             leave=self.config.leave,
         )
-        return studies.do_studies(requests, options, machine, resolve, submit)
+        with shared_gpus(machine.num_workers, len(machine.gpus)):
+            return studies.do_studies(requests, options, machine, resolve, submit)
 
     def submission(self) -> "Submit":
         """Return the function that does jobs: Hydra's launcher, or with SLURM `ablate.cli.slurm`.

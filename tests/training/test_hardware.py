@@ -18,6 +18,7 @@ def four_gpus(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(hardware, "num_gpus", lambda: 4)
     monkeypatch.setattr(hardware, "num_cores", lambda: 16)
+    monkeypatch.setattr(hardware, "gpu_memory_gib", lambda gpu: 8.0)
     monkeypatch.setattr(hardware, "resolve_device", lambda device: "cuda" if device == "auto" else device)
 
 
@@ -45,6 +46,7 @@ def test_compile_has_three_values():
         ({"n_jobs": -1}, [], 4, [0, 1, 2, 3]),  # one a GPU, although there are 16 cores
         ({"n_jobs": -1, "workers_per_gpu": 3}, [], 12, [0, 1, 2, 3]),
         ({"n_jobs": -1, "workers_per_gpu": 9}, [], 16, [0, 1, 2, 3]),
+        ({"n_jobs": -1, "workers_per_gpu": "auto"}, [], 8, [0, 1, 2, 3]),  # each of 8 GiB
         ({"n_jobs": 2}, [], 2, [0, 1, 2, 3]),
         ({"n_jobs": -1, "workers_per_gpu": 2, "gpu": 3}, [], 2, [3]),
         ({"n_jobs": -1, "device": "cpu"}, [], 16, []),
@@ -68,7 +70,7 @@ def test_a_sweep_has_so_many_workers_a_gpu(four_gpus, settings, base, num_jobs, 
 
 
 def test_a_gpu_has_a_worker_at_least(four_gpus):
-    with pytest.raises(ValueError, match="`workers_per_gpu` must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="`workers_per_gpu` must be auto or a whole number of at least 1, got 0"):
         hardware.share_gpus(16, 4, 0)
 
 
@@ -97,6 +99,7 @@ def test_large_tensors_ask_for_huge_pages_unless_the_user_says_otherwise(asked, 
 )
 def test_auto_threads_are_at_most_those_of_openmp(monkeypatch, limit, threads):
     monkeypatch.setattr(hardware, "num_cores", lambda: 16)
+    monkeypatch.setattr(hardware, "gpu_memory_gib", lambda gpu: 8.0)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if limit is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", limit)

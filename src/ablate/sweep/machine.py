@@ -71,7 +71,8 @@ def find_machine(launcher: str, num_jobs: int, settings: Mapping[str, Any], base
     gpus: Sequence[int] = ()
     if device == "cuda" and shared:
         gpus = [settings["gpu"]] if settings["gpu"] is not None else range(hardware.num_gpus())
-        num_workers = hardware.share_gpus(num_workers, len(gpus), settings["workers_per_gpu"])
+        gib = min(map(hardware.gpu_memory_gib, gpus))
+        num_workers = hardware.share_gpus(num_workers, len(gpus), settings["workers_per_gpu"], gib)
     if settings["precision"] == "auto" and not all("precision" in base for base in given):
         values["precision"] = hardware.resolve_precision("auto", device)
     if settings["trainer.threads"] == "auto" and not all("trainer.threads" in base for base in given):

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import math
 import os
 import platform
 import subprocess
@@ -71,19 +72,37 @@ def resolve_gpu(gpu: int | None, device: str) -> int | None:
     return gpu
 
 
-def share_gpus(num_workers: int, gpus: int, workers_per_gpu: int) -> int:
+GIB_PER_WORKER = 4.0  # of a GPU's memory: each process has some 0.5 GiB of its own before a run begins
+MOST_WORKERS = 16  # on one GPU, where their number is found; the Multi-Process Service takes 48
+
+
+def share_gpus(num_workers: int, gpus: int, workers_per_gpu: int | str, gib: float = math.inf) -> int:
     """Return how many of `num_workers` jobs may run at once if each needs a GPU and `workers_per_gpu` share one.
 
+    Args:
+        num_workers: jobs that the launcher would run at once.
+        gpus: number of GPUs, at least 1.
+        workers_per_gpu: a whole number of at least 1; or "auto" for as many as have `GIB_PER_WORKER` of its memory, at
+            most `MOST_WORKERS`.
+        gib: memory of a GPU, in 2**30 bytes.
+
     Raises:
-        UserError: `workers_per_gpu` is not a whole number of at least 1.
+        UserError: `workers_per_gpu` is neither.
 
     Example:
-        >>> share_gpus(8, gpus=2, workers_per_gpu=3)
-        6
+        >>> share_gpus(8, gpus=2, workers_per_gpu=3), share_gpus(32, gpus=1, workers_per_gpu="auto", gib=24.0)
+        (6, 6)
     """
+    if workers_per_gpu == "auto":
+        workers_per_gpu = max(1, int(min(gib / GIB_PER_WORKER, MOST_WORKERS)))
     if not isinstance(workers_per_gpu, int) or isinstance(workers_per_gpu, bool) or workers_per_gpu < 1:
-        raise UserError(f"`workers_per_gpu` must be a whole number of at least 1, got {workers_per_gpu!r}")
+        raise UserError(f"`workers_per_gpu` must be auto or a whole number of at least 1, got {workers_per_gpu!r}")
     return max(1, min(num_workers, gpus * workers_per_gpu))
+
+
+def gpu_memory_gib(gpu: int) -> float:
+    """Return the memory of a CUDA device, in 2**30 bytes."""
+    return torch.cuda.get_device_properties(gpu).total_memory / 2**30
 
 
 def resolve_compile(mode: bool | str) -> bool | str:
