@@ -1,5 +1,6 @@
 """What `auto` and the like mean on this machine, and on machines with more GPUs than this one."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -7,7 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from ablate.errors import UserError
 from ablate.sweep.machine import in_turn
 from ablate.training import hardware
 from hydra_plugins.ablate_sweeper import AblateSweeper
@@ -29,6 +32,52 @@ def test_a_gpu_is_one_that_is_there(four_gpus):
             hardware.resolve_gpu(gpu, "cuda")
     with pytest.raises(ValueError, match="`gpu` must be null with device=cpu, got 0"):
         hardware.resolve_gpu(0, "cpu")
+
+
+def test_tf32_needs_a_gpu_that_has_it(monkeypatch):
+    with pytest.raises(ValueError, match="`precision=tf32` needs device=cuda, got cpu, which has no TF32; take fp32"):
+        hardware.resolve_precision("tf32", "cpu")
+    monkeypatch.setattr(torch.cuda, "is_tf32_supported", lambda: True)
+    assert hardware.resolve_precision("tf32", "cuda") == "tf32"
+    monkeypatch.setattr(torch.cuda, "is_tf32_supported", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
+    with pytest.raises(ValueError, match=r"compute capability 8\.0 or more\), got Tesla T4"):
+        hardware.resolve_precision("tf32", "cuda")
+
+
+@pytest.fixture
+def flags(monkeypatch):
+    """A function -> TF32 in convolutions, TF32 in products, trials of cuDNN; they are restored at the end."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
+    yield lambda: (cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark)
+    cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = before
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_a_device_is_prepared_whatever_the_run_before_it_set(monkeypatch, flags, precision):
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    is_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not is_tf32
+    torch.backends.cudnn.benchmark = False
+    hardware.prepare_device("cuda", precision, 1)
+    hardware.prepare_device("cuda", precision)
+    assert chosen == [1, 0]
+    assert flags() == (is_tf32, is_tf32, True)
+    # What torch 2.10 and later read instead must agree: torch refuses to read one kind of flag if both were set.
+    kinds = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    assert [kind.fp32_precision == "tf32" for kind in kinds] == [is_tf32, is_tf32]
+    hardware.prepare_device("cpu", "fp32")
+    assert chosen == [1, 0]
+
+
+def test_full_precision_ends_with_its_block(flags):
+    hardware.prepare_device("cpu", "tf32")
+    with contextlib.suppress(UserError), hardware.full_precision():
+        assert flags() == (False, False, True)
+        raise UserError("a measure refuses the net")
+    assert flags() == (True, True, True)
 
 
 def test_compile_has_three_values():

@@ -20,6 +20,7 @@ from ablate.optimization import parameter_groups, set_initial_lr
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams, global_generators
 from ablate.training.evaluation import Examination
+from ablate.training.hardware import prepare_device
 from ablate.training.layer_pieces import check_initialized
 from ablate.training.loop import Augmentation, Callback, Schedule, State, fit
 from ablate.training.rule_pieces import make_loss
@@ -45,7 +46,7 @@ class Run:
         epochs: at least 1.
         batch_size: training images per step, at most the number of training images.
         eval_batch_size: images per step of inference; changes only the speed.
-        precision: "fp32" or "bf16".
+        precision: "fp32", "tf32" or "bf16".
         device: "cpu" or "cuda".
         gpu: which CUDA device, from 0; None: the first.
         compile: False, or the mode in which the training steps are compiled: see `loop.compiled`.
@@ -191,11 +192,9 @@ def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:
         dataset: the run's data, on the CPU.
         net: `run.build(dataset)`.
     """
-    torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = False  # fp32 is full precision on every device
+    prepare_device(run.device, run.precision, run.gpu)
     device = torch.device(run.device)
     if run.device == "cuda":
-        torch.cuda.set_device(run.gpu or 0)
         torch.cuda.reset_peak_memory_stats()
     net.to(device)
     train, val, test = (to_device(split, device) for split in (dataset.train, dataset.val, dataset.test))
