@@ -1,8 +1,9 @@
 """The description of one run, and the run in memory; `ablate.training.start` does it in a directory."""
 
+import contextlib
 import copy
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -224,18 +225,36 @@ def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:
 
 def train(run: Run, state: State, examine: Examination, callbacks: Sequence[Callback] = ()) -> None:
     """Train for the epochs that `state` has left."""
-    fit(
-        state,
-        batch_size=run.batch_size,
-        augmentation=run.augmentation,
-        loss=make_loss(run.regularizer, state.net),
-        schedule=run.schedule,
-        streams=Streams(run.seed),
-        precision=run.precision,
-        compile_mode=str(run.compile) if run.compile else None,
-        validate=examine.validate,
-        callbacks=callbacks,
-    )
+    with compiling_all(state.net) if run.compile else contextlib.nullcontext():
+        fit(
+            state,
+            batch_size=run.batch_size,
+            augmentation=run.augmentation,
+            loss=make_loss(run.regularizer, state.net),
+            schedule=run.schedule,
+            streams=Streams(run.seed),
+            precision=run.precision,
+            compile_mode=str(run.compile) if run.compile else None,
+            validate=examine.validate,
+            callbacks=callbacks,
+        )
+
+
+@contextlib.contextmanager
+def compiling_all(net: Net) -> Iterator[None]:
+    """Have every part of `net` compiled inside the block, whatever was compiled before in this process.
+
+    Torch compiles a function anew for each module that it is called with, and from the ninth on it runs it uncompiled
+    without an error. All parts of all nets of a process count together, since they share one function.
+
+    Args:
+        net: has at most as many parts as modules (see `loop.compiled`).
+    """
+    from torch._dynamo import config
+
+    torch.compiler.reset()
+    with config.patch(recompile_limit=max(config.recompile_limit, len(list(net.modules())))):
+        yield
 
 
 def to_device(split: Split, device: torch.device) -> Split:
