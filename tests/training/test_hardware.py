@@ -116,6 +116,37 @@ def test_a_sweep_has_so_many_workers_a_gpu(four_gpus, settings, base, num_jobs, 
         assert sweeper.launcher.joblib["n_jobs"] == num_jobs
 
 
+def decide(kind, num_jobs):
+    """Where the jobs of a launcher run, as the sweeper decides it."""
+    launcher = SimpleNamespace(_target_=f"x.{kind}", n_jobs=num_jobs, get=lambda key: num_jobs)
+    sweeper = AblateSweeper.__new__(AblateSweeper)
+    options = {"device": "cpu", "precision": "fp32", "gpu": None, "workers_per_gpu": 1}
+    hydra, trainer = SimpleNamespace(launcher=launcher), SimpleNamespace(threads=1)
+    sweeper.config = SimpleNamespace(hydra=hydra, trainer=trainer, **options)
+    sweeper.launcher = SimpleNamespace(joblib={"n_jobs": num_jobs})
+    return sweeper.decide([SimpleNamespace(base=[])])
+
+
+@pytest.mark.parametrize(
+    ("kind", "num_jobs", "given", "expected"),
+    [
+        ("JoblibLauncher", 2, None, "1"),
+        ("JoblibLauncher", 2, "4", "4"),
+        ("JoblibLauncher", 1, None, None),
+        ("BasicLauncher", 1, None, None),
+        ("SlurmLauncher", 8, None, None),
+    ],
+)
+def test_several_workers_compile_in_one_process_each(monkeypatch, kind, num_jobs, given, expected):
+    name = "TORCHINDUCTOR_COMPILE_THREADS"
+    monkeypatch.setenv(name, "")  # so that monkeypatch removes what is set
+    monkeypatch.delenv(name)
+    if given:
+        monkeypatch.setenv(name, given)
+    decide(kind, num_jobs)
+    assert os.environ.get(name) == expected
+
+
 def test_a_gpu_has_a_worker_at_least(four_gpus):
     with pytest.raises(ValueError, match="`workers_per_gpu` must be a whole number of at least 1, got 0"):
         hardware.share_gpus(16, 4, 0)
