@@ -108,7 +108,7 @@ class AblateSweeper(BasicSweeper):
         def resolve(lines: Sequence[str], value: Any) -> "Variant":
             lines = applicable(lines, where)
             cfg, choices = self.composed([*lines, *machine.unless_given(lines)])
-            return planning.variant(cfg, choices, lines, value, where)
+            return planning.variant(cfg, choices, lines, value, where, here=machine.is_local)
 
         submit = self.submission()
         again = command_again(self.command)
