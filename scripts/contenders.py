@@ -23,8 +23,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ablate.training.hardware import prepare_device
-
 Train = Callable[[], float]  # trains the images of one measurement and returns the seconds it took
 LR, MOMENTUM, L2 = 0.05, 0.9, 5e-4
 
@@ -287,7 +285,9 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="of the program's own configuration, for ablate and bare")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    prepare_device(args.device, args.precision)
+    # As `ablate.training.hardware.prepare_device` does it; importing ablate would give all contenders its huge pages.
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = args.precision == "tf32"
     train = CONTENDERS[args.name](args)
     train()
     print("ready", flush=True)

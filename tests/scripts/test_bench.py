@@ -2,6 +2,8 @@
 
 import argparse
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,15 @@ def test_the_bare_loop_trains_as_many(cifar_root, monkeypatch):
     train = script("contenders", monkeypatch).bare(options(cifar_root))
     assert train() > 0
     assert len(steps) == 6
+
+
+def test_the_contenders_of_others_do_not_load_the_program():
+    """It sets huge pages for its process, which the others would not have."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import contenders; print('ablate' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_layers_on_a_gpu_are_timed_by_events_read_at_the_end(monkeypatch):
