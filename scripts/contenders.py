@@ -81,7 +81,7 @@ def without_validation(examine: Any) -> Iterator[None]:
 
 def bare(args: argparse.Namespace) -> Train:
     """A hand-written loop with the trainer's numerics: images in memory, augmented as a batch, nothing logged."""
-    from ablate.training.loop import autocast
+    from ablate.training.step import autocast
 
     _, run = planned(args)
     dataset = run.data.load()

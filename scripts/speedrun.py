@@ -39,8 +39,9 @@ from ablate.config import catalog
 from ablate.data.dataset import Dataset, Split
 from ablate.optimization import parameter_groups, set_initial_lr
 from ablate.training import hardware
-from ablate.training.loop import autocast, loss_and_accuracy
+from ablate.training.loop import loss_and_accuracy
 from ablate.training.run import Run, prepare, to_device, train
+from ablate.training.step import autocast
 
 
 def make_runs(words: Sequence[str], num_seeds: int) -> Iterator[Run]:

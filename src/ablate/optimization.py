@@ -1,7 +1,8 @@
 """Learning-rate schedules, and the parameter groups that decide what is decayed."""
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,34 @@ def parameter_groups(net: nn.Module, l2: float, bias_lr_factor: float = 1.0) -> 
         {"params": apart, "weight_decay": 0.0, "lr_factor": bias_lr_factor},
     ]
     return [group for group in groups if group["params"]]
+
+
+FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
+"""Optimizers of torch that do a step in few kernels on CUDA, and take learning rates from tensors there."""
+
+
+def for_device(make: Callable[..., torch.optim.Optimizer], device: str) -> Callable[..., torch.optim.Optimizer]:
+    """Return what makes the same optimizer in the form for a device: on CUDA, the fused one if there is one.
+
+    Args:
+        make: parameter groups -> optimizer, as a partial function for those that have another form.
+        device: "cpu" or "cuda".
+
+    Example:
+        >>> make = functools.partial(torch.optim.SGD, lr=0.1)
+        >>> for_device(make, "cpu") is make, for_device(make, "cuda").keywords["fused"]
+        (True, True)
+    """
+    made = getattr(make, "func", None)
+    if device != "cuda" or made not in FUSED:
+        return make
+    captured = {} if made is torch.optim.SGD else {"capturable": True}
+    return functools.partial(make, **{"fused": True, **captured, **getattr(make, "keywords", {})})
+
+
+def is_capturable(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether an optimizer's step can be part of a CUDA graph: learning rates in tensors, nothing read back."""
+    return type(optimizer) in FUSED or bool(getattr(optimizer, "is_capturable", False))
 
 
 def set_initial_lr(optimizer: torch.optim.Optimizer) -> None:

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablate.errors import UserError
+from ablate.layers.keyed import Keyed
 from ablate.nets.roles import activations
 
 
-class InputNoise(nn.Module):
+class InputNoise(Keyed):
     """x + std * z with z ~ N(0, 1) in training, x at inference (Bishop 1995: for small noise a Tikhonov penalty).
 
     Args:
@@ -25,17 +26,11 @@ class InputNoise(nn.Module):
     def __init__(self, std: float) -> None:
         super().__init__()
         self.std = std
-        self.seed = 0
-
-    def reseed(self, key: int) -> None:
-        """Make the next noise a function of `key`."""
-        self.seed = key
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        generator = torch.Generator(x.device).manual_seed(self.seed)
-        return x + self.std * torch.empty_like(x).normal_(generator=generator)
+        return x + self.std * torch.empty_like(x).normal_(generator=self.seeded(x.device))
 
     def extra_repr(self) -> str:
         return f"std={self.std:g}"

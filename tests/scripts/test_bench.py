@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablate.training import loop
+from ablate.training import step
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,8 +37,8 @@ def options(root):
 
 
 def test_the_program_trains_the_images_of_a_measurement_each_time(cifar_root, monkeypatch):
-    steps, take = [], loop.take
-    monkeypatch.setattr(loop, "take", lambda *args: steps.append(0) or take(*args))
+    steps, take = [], step.take
+    monkeypatch.setattr(step, "take", lambda *args: steps.append(0) or take(*args))
     train = script("contenders", monkeypatch).ablate(options(cifar_root))
     for done in (6, 12):
         assert train() > 0

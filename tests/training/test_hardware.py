@@ -182,3 +182,9 @@ def test_auto_threads_are_at_most_those_of_openmp(monkeypatch, limit, threads):
         monkeypatch.setenv("OMP_NUM_THREADS", limit)
     assert hardware.resolve_threads("auto") == threads
     assert hardware.resolve_threads(5) == 5  # what is asked for is used
+
+
+def test_capturing_needs_cuda():
+    hardware.check_capture(True, "cuda")
+    with pytest.raises(ValueError, match=r"trainer\.capture=true.*device=cuda, got device=cpu.*trainer\.capture=auto"):
+        hardware.check_capture(True, "cpu")

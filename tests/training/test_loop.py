@@ -9,7 +9,8 @@ from ablate.optimization import Constant, Geometric
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams
 from ablate.training.callbacks import Checkpoint, Progress
-from ablate.training.loop import Callback, loss_and_accuracy, predict, take
+from ablate.training.loop import Callback, loss_and_accuracy, predict
+from ablate.training.step import take
 from ablate.training.tensorboard import TensorBoard
 
 

@@ -92,6 +92,7 @@ def plan_checked(settings: dict[str, Any], levels: dict[str, str], *, here: bool
         settings["precision"] = hardware.resolve_precision(settings["precision"], settings["device"])
         settings["gpu"] = hardware.resolve_gpu(settings["gpu"], settings["device"])
     settings["trainer"]["compile"] = hardware.resolve_compile(settings["trainer"]["compile"])
+    hardware.check_capture(settings["trainer"].get("capture", "auto"), settings["device"])
     settings["trainer"]["threads"] = hardware.resolve_threads(settings["trainer"]["threads"])
     code = sources.find(settings)  # before anything of it is imported
     data = make("data", settings["data"])

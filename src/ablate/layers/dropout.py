@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ablate.errors import UserError, making
+from ablate.layers.keyed import Keyed
 
 SCALINGS = ("inverted", "test_time")
 
@@ -21,12 +22,11 @@ SCALINGS = ("inverted", "test_time")
 SELU_SATURATION = -1.0507009873554805 * 1.6732632423543772
 
 
-class _Masked(nn.Module):
+class _Masked(Keyed):
     """Base of the dropout modules: the probability, the mode and a keyed source of masks.
 
     Attributes:
         monte_carlo: when True, units are dropped in eval mode exactly as they are in training.
-        generator: source of the masks, None for torch's default one.
     """
 
     def __init__(self, p: float) -> None:
@@ -35,12 +35,6 @@ class _Masked(nn.Module):
             raise UserError(f"`p` is the probability to drop and must lie in [0, 1), got {p}")
         self.p = p
         self.monte_carlo = False
-        self.generator: torch.Generator | None = None
-        self._key: int | None = None
-
-    def reseed(self, key: int) -> None:
-        """Makes the next masks a function of `key`; successive masks under one key are independent."""
-        self._key = key
 
     @property
     def drops(self) -> bool:
@@ -48,12 +42,7 @@ class _Masked(nn.Module):
 
     def _keep(self, mask: Tensor) -> Tensor:
         """Fills `mask` with independent ones (probability 1 - p) and zeros."""
-        if self._key is not None:
-            if self.generator is None or self.generator.device != mask.device:
-                self.generator = torch.Generator(mask.device)
-            self.generator.manual_seed(self._key)
-            self._key = None
-        return mask.bernoulli_(1 - self.p, generator=self.generator)
+        return mask.bernoulli_(1 - self.p, generator=self.seeded(mask.device))
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

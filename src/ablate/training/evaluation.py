@@ -19,9 +19,10 @@ from ablate.layers.batch_norm import estimate_population_statistics, needs_popul
 from ablate.nets import Net
 from ablate.seeding import Streams, global_generators
 from ablate.storage.integrity import replacing
-from ablate.training.loop import State, autocast, guessing, loss_and_accuracy, predict, take
+from ablate.training.loop import State, guessing, loss_and_accuracy, predict
 from ablate.training.record import PREDICTIONS_NAME, Metrics
 from ablate.training.scoring import answers, hits
+from ablate.training.step import autocast, take
 
 
 @dataclass(frozen=True, kw_only=True)

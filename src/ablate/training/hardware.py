@@ -99,6 +99,22 @@ def resolve_compile(mode: bool | str) -> bool | str:
     return "default" if mode is True else mode
 
 
+def check_capture(capture: bool | str, device: str) -> None:
+    """Refuse `trainer.capture=true` where there is no CUDA.
+
+    Raises:
+        UserError: it is asked for on the CPU.
+
+    Example:
+        >>> check_capture("auto", "cpu")
+    """
+    if capture is True and device != "cuda":
+        raise UserError(
+            "`trainer.capture=true` records training steps as a CUDA graph and needs device=cuda, got "
+            f"device={device}; set trainer.capture=auto, which does it where it can"
+        )
+
+
 def resolve_precision(precision: str, device: str) -> str:
     """Return "fp32", "tf32" or "bf16" for these or auto: bf16 if `device` computes it in hardware.
 

@@ -36,6 +36,7 @@ UNSCIENTIFIC = (
     "callbacks",
     "callbacks.",
     "trainer.threads",
+    "trainer.capture",  # the same numbers, see tests/training/test_capture.py
     "trainer.eval_batch_size",
     "trainer.checkpoint_every",
     "data.root",

@@ -16,7 +16,6 @@ A callback observes, and may add to the history and the metrics; what changes tr
 """
 
 import contextlib
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,15 +23,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ablate import stopping
-from ablate.data.dataset import Dataset, Split
+from ablate.data.dataset import Dataset
 from ablate.nets import Net
-from ablate.seeding import Streams, global_generators, seed_global_generators
+from ablate.seeding import Streams, global_generators
 from ablate.training.record import Metrics
-from ablate.training.scoring import HitCounter, accuracy_of, shared_by
+from ablate.training.scoring import accuracy_of, shared_by
+from ablate.training.step import Augmentation, CapturedStep, Loss, Step, autocast
 
 
 @dataclass(kw_only=True)
@@ -96,8 +96,6 @@ class Callback:
 
 SAMPLING_BATCH = 500  # images per mask draw; another number would give other masks
 
-Augmentation = Callable[[Tensor, torch.Generator], Tensor]
-Loss = Callable[[Tensor, Tensor], Tensor]
 Schedule = Callable[[float, int], float]
 
 
@@ -112,6 +110,7 @@ def fit(
     streams: Streams,
     precision: str,
     compile_mode: str | None = None,
+    capture: bool = False,
     validate: Callable[[Net], Metrics],
     callbacks: Sequence[Callback],
 ) -> None:
@@ -134,7 +133,8 @@ def fit(
         streams: the run's randomness.
         precision: "fp32" or "bf16": autocast, in which weights, whitening, statistics of normalizations and the loss
             stay in fp32.
-        compile_mode: None, or the mode of `compiled` for the forward pass of the training steps.
+        compile_mode: None, or the mode of `step.compiled` for the forward pass of the training steps.
+        capture: whether the steps are recorded as a CUDA graph and replayed, see `step.CapturedStep`; same numbers.
         validate: net -> validation metrics (empty without validation images), called after every epoch.
         callbacks: observers, called in order.
 
@@ -142,55 +142,51 @@ def fit(
         Stopped: a signal asked for it; `on_stop` of every callback was called.
     """
     net, optimizer, train = state.net, state.optimizer, state.dataset.train
-    device = train.images.device
-    stochastic: list[tuple[str, Any]] = [(p, m) for p, m in net.named_modules() if is_keyed(m)]
-    forward = compiled(net, compile_mode) if compile_mode else net
+    step = (CapturedStep if capture else Step)(
+        net=net,
+        optimizer=optimizer,
+        data=train,
+        batch_size=batch_size,
+        augmentation=augmentation,
+        loss=loss,
+        streams=streams,
+        precision=precision,
+        compile_mode=compile_mode,
+    )
     for callback in callbacks:
         callback.on_fit_start(state)
     while state.epoch < state.num_epochs and not state.diverged:
         epoch_start = time.perf_counter() - state.within.get("seconds", 0.0)
         net.train()
-        order = torch.randperm(len(train.labels), generator=streams.generator("order", state.epoch)).to(device)
-        sums = torch.zeros(2, dtype=torch.float64, device=device)
-        counter = HitCounter()
-        if state.within:
-            sums += state.within["sums"].to(device)
-            counter.counts = state.within["counts"].to(device)
-        for i in range(state.step - state.epoch * state.steps_per_epoch, state.steps_per_epoch):
-            images, labels = take(train, order[i * batch_size : (i + 1) * batch_size])
-            seed_global_generators(streams.key("global", state.step))
-            images = augmentation(images, streams.generator("augmentation", state.step, device=device))
-            for path, module in stochastic:
-                module.reseed(streams.key("noise", path, state.step))
-            factor = schedule(state.epoch + i / state.steps_per_epoch, state.num_epochs)
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * factor
-            optimizer.zero_grad(set_to_none=True)
-            with autocast(device, precision):
-                logits = forward(images)
-                state.loss = loss(logits, labels)
-            state.loss.backward()
-            optimizer.step()
+        order = torch.randperm(len(train.labels), generator=streams.generator("order", state.epoch))
+        places = range(state.steps_per_epoch)
+        factors = [schedule(state.epoch + i / state.steps_per_epoch, state.num_epochs) for i in places]
+        first = state.step - state.epoch * state.steps_per_epoch
+        step.begin_epoch(order.to(step.device), factors, first, state.within)
+        for i in places[first:]:
+            state.loss = step(i, state.step)
             state.step += 1
-            state.lr = optimizer.param_groups[0]["lr"]
-            state.loss = state.loss.detach()
-            outputs = logits.detach().float()
-            sums += torch.stack([state.loss, F.cross_entropy(outputs, labels)])
-            counter.add(outputs, labels)
+            state.lr = optimizer.param_groups[0]["initial_lr"] * factors[i]
             for callback in callbacks:
                 callback.on_step_end(state)
             if stopping.requested() and i + 1 < state.steps_per_epoch:
                 seconds = time.perf_counter() - epoch_start
-                state.within = {"sums": sums, "counts": counter.counts, "seconds": seconds}
+                state.within = {"sums": step.sums, "counts": step.counter.counts, "seconds": seconds}
+                step.end_epoch(i)
                 stop(state, callbacks)
         state.within = {}
+        step.end_epoch(i)
         # All batches have the same size, so the mean over batches is the mean over images.
-        mean_loss, cross_entropy = (total / state.steps_per_epoch for total in sums.tolist())
+        mean_loss, cross_entropy = (total / state.steps_per_epoch for total in step.sums.tolist())
         seconds = time.perf_counter() - epoch_start
         state.epoch += 1
         state.train_seconds += seconds
         row: Metrics = {"epoch": state.epoch, "lr": state.lr}
-        row |= {"train/loss": mean_loss, "train/cross_entropy": cross_entropy, "train/accuracy": counter.accuracy()}
+        row |= {
+            "train/loss": mean_loss,
+            "train/cross_entropy": cross_entropy,
+            "train/accuracy": step.counter.accuracy(),
+        }
         row["images_per_second"] = state.steps_per_epoch * batch_size / seconds
         state.diverged = not (math.isfinite(mean_loss) and all_finite(net))
         if state.diverged:
@@ -212,58 +208,10 @@ def stop(state: State, callbacks: Sequence[Callback]) -> None:
     stopping.check()
 
 
-def compiled(net: Net, mode: str) -> Callable[[Tensor], Tensor]:
-    """Return the forward pass of `net` with its layers compiled; `net` and its state are unchanged.
-
-    Dropout and noise are not compiled: they get a new key at every step, and the compiler would compile again for each
-    key. On a GPU this has not been run yet.
-
-    Args:
-        net: consecutive layers that draw no random numbers are compiled together.
-        mode: of `torch.compile`: "default", or "reduce-overhead" for CUDA graphs.
-    """
-    parts: list[Callable[[Tensor], Tensor]] = []
-    children = net.children() if isinstance(net, nn.Sequential) else [net]
-    for draws, layers in itertools.groupby(children, key=lambda child: any(map(is_keyed, child.modules()))):
-        part = nn.Sequential(*layers)
-        parts.append(part if draws else torch.compile(part, mode=mode))
-
-    def forward(x: Tensor) -> Tensor:
-        if mode == "reduce-overhead":
-            torch.compiler.cudagraph_mark_step_begin()
-        for part in parts:
-            x = part(x)
-        return x
-
-    return forward
-
-
-def is_keyed(module: nn.Module) -> bool:
-    """Return whether the module's random numbers are set by `reseed(key)`."""
-    return hasattr(module, "reseed")
-
-
 def all_finite(net: Net) -> bool:
     """Return whether every weight is a finite number."""
     ends = [end for p in net.parameters() for end in p.detach().aminmax()]  # nan is returned as minimum and maximum
     return bool(torch.stack(ends).isfinite().all())
-
-
-def take(split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the images and labels at `indices`; the images stay in channels-last memory format.
-
-    Example:
-        >>> split = Split(images=torch.zeros(3, 1, 2, 2), labels=torch.tensor([0, 1, 2]))
-        >>> images, labels = take(split, torch.tensor([2, 0]))
-        >>> images.shape, labels.tolist()
-        (torch.Size([2, 1, 2, 2]), [2, 0])
-    """
-    return split.images.permute(0, 2, 3, 1).index_select(0, indices).permute(0, 3, 1, 2), split.labels[indices]
-
-
-def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
-    """Return the context in which convolutions and matrix products run in `precision`."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
 
 
 @torch.no_grad()

@@ -17,15 +17,17 @@ from ablate.layers.batch_norm import AnyBatchNorm, batch_norms_behind_dropout
 from ablate.layers.native import is_native
 from ablate.nets import Library, Module, Net, NoPlace, Shape
 from ablate.nets.contract import Watch, check_initializer
-from ablate.optimization import parameter_groups, set_initial_lr
+from ablate.optimization import for_device, parameter_groups, set_initial_lr
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams, global_generators
+from ablate.training.capture import is_captured, obstacle
 from ablate.training.evaluation import Examination
 from ablate.training.hardware import prepare_device
 from ablate.training.layer_pieces import check_initialized
-from ablate.training.loop import Augmentation, Callback, Schedule, State, fit
+from ablate.training.loop import Callback, Schedule, State, fit
 from ablate.training.rule_pieces import make_loss
 from ablate.training.sources import Source
+from ablate.training.step import Augmentation, on_own_stream
 
 INITIALIZATION_IMAGES = 256  # how many training images a data-driven initializer sees
 
@@ -50,7 +52,8 @@ class Run:
         precision: "fp32", "tf32" or "bf16".
         device: "cpu" or "cuda".
         gpu: which CUDA device, from 0; None: the first.
-        compile: False, or the mode in which the training steps are compiled: see `loop.compiled`.
+        compile: False, or the mode in which the training steps are compiled: see `step.compiled`.
+        capture: whether the training steps are recorded as a CUDA graph: True, False, or "auto", see `capture`.
         threads: of torch on the CPU.
         seed: the replicate.
         checkpoint_every: epochs between two checkpoints.
@@ -85,6 +88,7 @@ class Run:
     bias_lr_factor: float = 1.0
     gpu: int | None = None
     compile: bool | str = False
+    capture: bool | str = "auto"
     checkpoint_every: int = 1
     thresholds: Sequence[float] = field(default=(0.25, 0.5, 0.75, 0.9))
     sources: Sequence[Source] = ()
@@ -200,7 +204,7 @@ def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:
     net.to(device)
     train, val, test = (to_device(split, device) for split in (dataset.train, dataset.val, dataset.test))
     dataset = replace(dataset, train=train, val=val, test=test)
-    optimizer = run.optimizer(parameter_groups(net, run.regularizer.l2, run.bias_lr_factor))
+    optimizer = for_device(run.optimizer, run.device)(parameter_groups(net, run.regularizer.l2, run.bias_lr_factor))
     set_initial_lr(optimizer)
     state = State(
         net=net,
@@ -224,8 +228,14 @@ def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:
 
 
 def train(run: Run, state: State, examine: Examination, callbacks: Sequence[Callback] = ()) -> None:
-    """Train for the epochs that `state` has left."""
-    with compiling_all(state.net) if run.compile else contextlib.nullcontext():
+    """Train for the epochs that `state` has left.
+
+    Raises:
+        UserError: `trainer.capture=true`, and the steps of the run cannot be captured.
+    """
+    captured = captures(run, state)
+    compiling = compiling_all(state.net) if run.compile else contextlib.nullcontext()
+    with compiling, on_own_stream(torch.device(run.device)) if captured else contextlib.nullcontext():
         fit(
             state,
             batch_size=run.batch_size,
@@ -235,6 +245,7 @@ def train(run: Run, state: State, examine: Examination, callbacks: Sequence[Call
             streams=Streams(run.seed),
             precision=run.precision,
             compile_mode=str(run.compile) if run.compile else None,
+            capture=captured,
             validate=examine.validate,
             callbacks=callbacks,
         )
@@ -248,13 +259,24 @@ def compiling_all(net: Net) -> Iterator[None]:
     without an error. All parts of all nets of a process count together, since they share one function.
 
     Args:
-        net: has at most as many parts as modules (see `loop.compiled`).
+        net: has at most as many parts as modules (see `step.compiled`).
     """
     from torch._dynamo import config
 
     torch.compiler.reset()
     with config.patch(recompile_limit=max(config.recompile_limit, len(list(net.modules())))):
         yield
+
+
+def captures(run: Run, state: State) -> bool:
+    """Return whether the training steps of a run are recorded as a CUDA graph, see `trainer.capture`.
+
+    Raises:
+        UserError: it is asked for and cannot be.
+    """
+    mode = str(run.compile) if run.compile else None
+    parts = (state.net, state.optimizer, run.augmentation, run.regularizer)
+    return is_captured(run.capture, obstacle(*parts, device=run.device, compile_mode=mode))
 
 
 def to_device(split: Split, device: torch.device) -> Split:

@@ -67,6 +67,15 @@ class HitCounter:
     def __init__(self) -> None:
         self.counts: Tensor | None = None
 
+    def reset(self, counts: Tensor | None = None) -> None:
+        """Begin again, from `counts` if they are given; the tensor of counts stays the same object."""
+        if self.counts is None:
+            self.counts = counts
+        elif counts is None:
+            self.counts.zero_()
+        else:
+            self.counts.copy_(counts)
+
     def add(self, outputs: Tensor, labels: Tensor) -> None:
         """Count a batch; arguments as of `shared_by`."""
         shared = shared_by(outputs, labels)
