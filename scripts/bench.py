@@ -34,12 +34,17 @@ ABLATE = [sys.executable, "-m", "ablate"]
 Row = dict[str, Any]
 
 
+LONG = ("ablate", "bare")  # an epoch of the others takes seconds on a GPU too
+
+
 class Contender:
     """A process of contenders.py that waits for requests to measure."""
 
     def __init__(self, name: str, args: argparse.Namespace, net: str, precision: str, images: int) -> None:
         words = [name, "--net", net, "--device", args.device, "--precision", precision, "--data", args.data]
-        words += ["--images", str(images), "--threads", str(args.threads), "--batch-size", str(args.batch_size)]
+        self.epochs = args.epochs if name in LONG else 1
+        words += ["--images", str(images), "--epochs", str(self.epochs)]
+        words += ["--threads", str(args.threads), "--batch-size", str(args.batch_size)]
         self.name, self.errors = name, tempfile.TemporaryFile("w+")  # noqa: SIM115 (as long as the process)
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "contenders.py"), *words],
@@ -66,13 +71,13 @@ class Contender:
         return line.strip()
 
     def seconds(self) -> float:
-        """Return the seconds of one measurement."""
+        """Return the seconds of an epoch, the mean of those of one measurement."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         while not re.fullmatch(r"[0-9.e+-]+", line := self.read()):
             pass
-        return float(line)
+        return float(line) / self.epochs
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -89,11 +94,14 @@ FIELD = (
     ("bare", "bf16"),
     ("torchvision", "bf16"),
     ("lightning", "bf16"),
+    ("ablate", "tf32"),
+    ("bare", "tf32"),
 )
 RATIOS = (
     ("ablate fp32", "bare fp32", 0.97),
     ("ablate fp32", "torchvision fp32", 1.4),
     ("ablate fp32", "lightning fp32", 1.4),
+    ("ablate tf32", "bare tf32", 0.97),
     ("ablate bf16", "bare bf16", 0.97),
     ("ablate bf16", "torchvision fp32", 2.3),
     ("ablate bf16", "lightning fp32", 2.3),
@@ -137,8 +145,10 @@ def convolution_peak(net: str, args: argparse.Namespace, precision: str) -> floa
     sys.path.insert(0, str(HERE))
     from contenders import plain_net
 
+    from ablate.training import hardware
+
     torch.set_num_threads(args.threads)
-    torch.backends.cudnn.allow_tf32 = False
+    hardware.prepare_device(args.device, precision)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     model = plain_net(net).to(args.device)
     shapes: list[tuple[nn.Module, torch.Size]] = []
@@ -151,7 +161,7 @@ def convolution_peak(net: str, args: argparse.Namespace, precision: str) -> floa
         model(torch.zeros(args.batch_size, 3, 32, 32, device=args.device))
     for hook in hooks:
         hook.remove()
-    total = 0.0
+    spans: list[list[Span]] = []
     for i, (layer, shape) in enumerate(shapes):
         layer = layer.to(dtype)
         x = torch.randn(shape, device=args.device, dtype=dtype)
@@ -159,17 +169,45 @@ def convolution_peak(net: str, args: argparse.Namespace, precision: str) -> floa
             layer, x = layer.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
         x.requires_grad_(i > 0)  # no gradient for the images
         gradient = torch.randn_like(layer(x).detach())
-        seconds = []
+        spans.append([])
         for _ in range(8):
-            start = time.perf_counter()
-            layer.zero_grad(set_to_none=True)
-            layer(x).backward(gradient)
-            x.grad = None
-            if args.device == "cuda":
-                torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - start)
-        total += min(seconds[2:])
-    return args.batch_size / total
+            span = Span(args.device)
+            for _ in range(span.calls):
+                layer.zero_grad(set_to_none=True)
+                layer(x).backward(gradient)
+                x.grad = None
+            span.end()
+            spans[-1].append(span)
+    # Read at the end, so that the GPU never waits for a layer's first launch.
+    return args.batch_size / sum(min(span.seconds() for span in tries[2:]) for tries in spans)
+
+
+class Span:
+    """Seconds from its creation to its end: of the clock on the CPU, between two events of the device on CUDA.
+
+    On CUDA nothing is waited for until the seconds are read, and a span holds several calls: with one, and with a wait
+    behind it, the launches are what is measured.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.calls = 20 if device == "cuda" else 1
+        self.events = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if device == "cuda" else []
+        if self.events:
+            self.events[0].record()
+        self.times = [time.perf_counter()]
+
+    def end(self) -> None:
+        """End the span."""
+        if self.events:
+            self.events[1].record()
+        self.times.append(time.perf_counter())
+
+    def seconds(self) -> float:
+        """Return the seconds of one call."""
+        if not self.events:
+            return self.times[1] - self.times[0]
+        self.events[1].synchronize()
+        return float(self.events[0].elapsed_time(self.events[1])) / 1000 / self.calls
 
 
 def timed(words: Sequence[str], **environment: str) -> tuple[float, str]:
@@ -285,7 +323,7 @@ def diagnostics(args: argparse.Namespace) -> list[Row]:
         ("micro", 4000, 5, 32),
     ):
         images = min(num_images, 2560)
-        options = {"net": net, "precision": "fp32", "images": images, "batch_size": batch, "overrides": []}
+        options = {"net": net, "precision": "fp32", "images": images, "batch_size": batch, "epochs": 1, "overrides": []}
         given = argparse.Namespace(**{**vars(args), **options})
         plan, run = contenders.planned(given)
         dataset = run.data.load()
@@ -396,15 +434,18 @@ def main() -> None:
     parser.add_argument("--nets", nargs="+", default=["small", "lecture"])
     names = list(dict.fromkeys(name for name, _ in FIELD))
     parser.add_argument("--contenders", nargs="+", choices=names, default=names)
-    parser.add_argument("--precisions", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"])
+    parser.add_argument("--precisions", nargs="+", choices=["fp32", "tf32", "bf16"], default=["fp32", "bf16"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--images", type=int, default=12800, help="of one measurement; half as many for lecture")
+    parser.add_argument("--images", type=int, help="of an epoch (12,800; on CUDA 44,800); half as many for lecture")
+    parser.add_argument("--epochs", type=int, help="of one measurement of ablate and bare (1; on CUDA 10)")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--data", default=os.environ.get("ABLATE_DATA", "data"))
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
+    args.images = args.images or (44800 if args.device == "cuda" else 12800)
+    args.epochs = args.epochs or (10 if args.device == "cuda" else 1)
     from ablate.training import hardware
 
     rows = BENCHMARKS[args.what](args)

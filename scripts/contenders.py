@@ -1,8 +1,8 @@
 """Training loops that `bench.py` compares, each in its own process.
 
 Usage (by bench.py): python scripts/contenders.py NAME --net small --device cpu --precision fp32 --threads 2 ...
-A contender builds its net and data, trains some batches to warm up, and prints "ready". Then, for every line on its
-input, it trains `--images` images and prints the seconds. It ends when its input ends.
+A contender builds its net and data, trains once to warm up, and prints "ready". Then, for every line on its input, it
+trains `--epochs` epochs of `--images` images and prints the seconds. It ends when its input ends.
 
 All train the same net (He initialization, batch norm, SGD with Nesterov's momentum, crop and flip, cross-entropy) on
 the same images with the same batch size; the differences are in each contender's docstring.
@@ -11,6 +11,7 @@ the same images with the same batch size; the differences are in each contender'
 import argparse
 import contextlib
 import dataclasses
+import itertools
 import sys
 import tempfile
 import time
@@ -43,7 +44,7 @@ class Timer:
 def ablate(args: argparse.Namespace) -> Train:
     """The trainer as users run it, from the middle of a run: TensorBoard, diagnostics, checkpoint and progress.
 
-    The images are one epoch, so that all of these come several times as often as in a whole epoch of CIFAR-10.
+    An epoch is `--images` long, so that all of these come several times as often as in a whole one of CIFAR-10.
     """
     from ablate.cli.jobs import observers
     from ablate.training.callbacks import Checkpoint, Progress
@@ -52,10 +53,11 @@ def ablate(args: argparse.Namespace) -> Train:
     plan, run = planned(args)
     dataset = run.data.load()
     state, examine = prepare(run, dataset, run.build(dataset))
+    state.num_epochs = 1 + args.epochs
     folder = Path(tempfile.mkdtemp())
 
     def go() -> float:
-        state.epoch, state.step, state.history = 0, state.steps_per_epoch, []
+        state.epoch, state.step, state.history = 1, state.steps_per_epoch, []  # the first epoch is done
         run_folder = Path(tempfile.mkdtemp(dir=folder))
         timer = Timer(args.device)
         with without_validation(examine):
@@ -91,12 +93,14 @@ def bare(args: argparse.Namespace) -> Train:
     groups = [{"params": weights, "weight_decay": L2}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.SGD(groups, lr=LR, momentum=MOMENTUM, nesterov=True)
     generator = torch.Generator(args.device).manual_seed(0)
+    steps = args.images // args.batch_size
 
     def go() -> float:
         timer = Timer(args.device)
-        order = torch.randperm(len(labels)).to(args.device)
-        for i in range(args.images // args.batch_size):
-            index = order[i * args.batch_size : (i + 1) * args.batch_size]
+        for i in range(args.epochs * steps):
+            if i % steps == 0:
+                order = torch.randperm(len(labels)).to(args.device)
+            index = order[i % steps * args.batch_size : (i % steps + 1) * args.batch_size]
             batch = images.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
             batch = run.augmentation(batch, generator)
             optimizer.zero_grad(set_to_none=True)
@@ -118,7 +122,7 @@ def torchvision(args: argparse.Namespace) -> Train:
 
     def go() -> float:
         timer = Timer(args.device)
-        for images, labels in loader:
+        for images, labels in itertools.chain.from_iterable(itertools.repeat(loader, args.epochs)):
             images, labels = images.to(args.device), labels.to(args.device)
             optimizer.zero_grad()
             with torch.autocast(args.device, torch.bfloat16, enabled=args.precision == "bf16"):
@@ -134,7 +138,7 @@ def torchvision(args: argparse.Namespace) -> Train:
 def lightning(args: argparse.Namespace) -> Train:
     """The same data through Lightning's Trainer, without logger, checkpoint and progress bar.
 
-    Measures the seconds between the start and the end of its epoch, without the setup in `fit`.
+    Measures the seconds between the start of its first and the end of its last epoch, without the setup in `fit`.
     """
     import logging
     import warnings
@@ -150,7 +154,8 @@ def lightning(args: argparse.Namespace) -> Train:
             self.net = plain_net(args.net)
 
         def on_train_epoch_start(self) -> None:
-            self.timer = Timer(args.device)
+            if self.current_epoch == 0:
+                self.timer = Timer(args.device)
 
         def on_train_epoch_end(self) -> None:
             self.taken = self.timer.seconds()
@@ -166,7 +171,7 @@ def lightning(args: argparse.Namespace) -> Train:
 
     def go() -> float:
         trainer = L.Trainer(
-            max_epochs=1,
+            max_epochs=args.epochs,
             accelerator="gpu" if args.device == "cuda" else "cpu",
             devices=1,
             precision="bf16-mixed" if args.precision == "bf16" else "32-true",
@@ -274,13 +279,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="of the DataLoader")
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--images", type=int, default=12800, help="of one measurement, a multiple of the batch size")
+    parser.add_argument("--images", type=int, default=12800, help="of an epoch, a multiple of the batch size")
+    parser.add_argument("--epochs", type=int, default=1, help="of one measurement")
     parser.add_argument("--data", default="data")
     parser.add_argument("overrides", nargs="*", help="of the program's own configuration, for ablate and bare")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    # As `ablate.training.hardware.prepare_device` does it; importing ablate would give all contenders its huge pages.
     torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = False  # as in the program: fp32 means fp32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = args.precision == "tf32"
     train = CONTENDERS[args.name](args)
     train()
     print("ready", flush=True)

@@ -80,6 +80,7 @@ def measure(run: Run) -> dict[str, float]:
 
 def bare(run: Run, num_epochs: int) -> dict[str, float]:
     """Train the run's net in a hand-written loop; return the median speed of its epochs without the first."""
+    hardware.prepare_device(run.device, run.precision, run.gpu)
     device = torch.device(run.device)
     dataset: Dataset = run.data.load()
     net = run.build(dataset).to(device).train()

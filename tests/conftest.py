@@ -13,6 +13,7 @@ import torch
 from builders import probes, runs
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+DEVICE = os.environ.get("ABLATE_TEST_DEVICE", "cpu")  # of the fixture `device`; bitwise comparisons are on the CPU
 
 # Tests run in several processes; each, and what it starts, keeps to one thread.
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
@@ -41,9 +42,20 @@ def installed(tmp_path_factory) -> Path:
     return site
 
 
+@pytest.fixture(scope="session")
+def device() -> str:
+    """Where tests train that mean no particular device: $ABLATE_TEST_DEVICE, "cpu" or "cuda"."""
+    from ablate.training.hardware import resolve_device
+
+    return resolve_device(DEVICE)
+
+
 @pytest.fixture
-def compose():
-    """A function (overrides) -> what the command line would compose from them, and the levels that were chosen."""
+def compose(device):
+    """A function (overrides) -> what the command line would compose from them, and the levels that were chosen.
+
+    The device is that of the tests unless it is among the overrides.
+    """
     from hydra import compose, initialize_config_dir
     from omegaconf import open_dict
 
@@ -52,6 +64,8 @@ def compose():
     with initialize_config_dir(str(REPOSITORY / "conf"), **of_composing()):
 
         def go(overrides):
+            named = any(line.startswith("device=") for line in overrides)
+            overrides = list(overrides) if named else [*overrides, f"device={device}"]
             cfg = compose("config", overrides=overrides, return_hydra_config=True)
             choices = dict(cfg.hydra.runtime.choices)
             with open_dict(cfg):

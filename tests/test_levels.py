@@ -76,7 +76,7 @@ def test_every_pair_of_levels_is_in_some_row():
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(row.values()))
-def test_pairs_of_levels_train_or_are_refused(row, compose, tmp_path, small_images):
+def test_pairs_of_levels_train_or_are_refused(row, compose, device, tmp_path, small_images):
     whole = row["preprocessing"] in ("whiten", "decorrelate")
     data = ["data=image_folder", f"data.root={small_images(8 if whole else 16)}", "data.val_size=15"]
     if row["net"] in DEEP_POOLING and not whole:
@@ -91,7 +91,7 @@ def test_pairs_of_levels_train_or_are_refused(row, compose, tmp_path, small_imag
         "trainer.batch_size=16",
         "trainer.threads=1",
         "tensorboard.enabled=false",
-        "device=cpu",
+        f"device={device}",
     ]
     cfg, choices = compose([*overrides, *data, *settings, f"data.cache_dir={tmp_path}", f"output_dir={tmp_path}"])
     expected = [words for pair, words in REFUSED.items() if pair <= set(row.items())]
@@ -106,6 +106,7 @@ def test_pairs_of_levels_train_or_are_refused(row, compose, tmp_path, small_imag
     except UserError as error:
         pytest.fail(f"{error}\nif two of these levels make no sense together, add the pair to REFUSED in {__file__}")
     assert record.levels == {**record.levels, **row}
+    assert record.environment["device"] == device
     assert 0 <= record.metrics["test/accuracy"] <= 1
     if record.status == "finished":
         assert math.isfinite(record.metrics["train/loss"])

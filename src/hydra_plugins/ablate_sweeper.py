@@ -1,5 +1,6 @@
 """`ablate -m ...` and `ablate study=...`: Hydra's side of a sweep; `ablate.sweep.studies` does the studies."""
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -108,7 +109,7 @@ class AblateSweeper(BasicSweeper):
         def resolve(lines: Sequence[str], value: Any) -> "Variant":
             lines = applicable(lines, where)
             cfg, choices = self.composed([*lines, *machine.unless_given(lines)])
-            return planning.variant(cfg, choices, lines, value, where)
+            return planning.variant(cfg, choices, lines, value, where, here=machine.is_local)
 
         submit = self.submission()
         again = command_again(self.command)
@@ -201,7 +202,11 @@ class AblateSweeper(BasicSweeper):
         return cfg, choices
 
     def decide(self, studies: Sequence[Any]) -> "Machine":
-        """Return where the jobs run, and give joblib the number of its workers where they share GPUs."""
+        """Return where the jobs run, and give joblib the number of its workers where they share GPUs.
+
+        With `trainer.compile` each of several workers of this computer compiles in its own process, unless the user
+        says otherwise: torch would start up to 32 more for each of them.
+        """
         from ablate.sweep.machine import find_machine
 
         assert self.config is not None
@@ -220,6 +225,8 @@ class AblateSweeper(BasicSweeper):
             num_jobs = int(launcher.get("array_parallelism") or 1)
             settings["cpus_per_task"] = launcher.get("cpus_per_task")
         machine = find_machine(kind, num_jobs, settings, [study.base for study in studies])
+        if machine.has_workers and machine.is_local and machine.num_workers > 1:
+            os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # workers inherit it
         if machine.gpus and kind == "JoblibLauncher":
             cast(Any, self.launcher).joblib["n_jobs"] = machine.num_workers
         elif machine.gpus:

@@ -1,4 +1,7 @@
+import pytest
+
 from ablate.cli.planning import make, make_run, plan, variant
+from ablate.errors import UserError
 
 SMALL = ["data=shapes", "net=micro", "data.num_train=300", "data.num_test=60", "data.val_size=50", "device=cpu"]
 
@@ -30,3 +33,16 @@ def test_a_variant_is_the_plan_without_the_seed(compose):
     expected = plan(*compose(SMALL))
     assert (found.fingerprint, found.value, found.overrides) == (expected.fingerprint, 0.1, SMALL)
     assert found.folder == f"runs/{expected.group}"
+
+
+def test_a_job_of_a_cluster_is_planned_where_there_is_no_gpu(compose, monkeypatch):
+    """The node that does it decides; what is planned for this computer is refused."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    words = [word for word in SMALL if word != "device=cpu"]
+    on_gpu = [*words, "device=cuda", "gpu=1", "precision=tf32"]
+    found = variant(*compose(on_gpu), on_gpu, None, here=False)
+    assert [found.settings[key] for key in ("device", "gpu", "precision")] == ["cuda", 1, "tf32"]
+    fp32 = variant(*compose([*words, "device=cuda"]), words, None, here=False)
+    assert fp32.fingerprint == plan(*compose(SMALL)).fingerprint != found.fingerprint
+    with pytest.raises(UserError, match="`device=cuda` was asked for"):
+        plan(*compose(on_gpu))

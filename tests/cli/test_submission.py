@@ -1,5 +1,6 @@
 """Which function submits the jobs of a sweep, and with which settings."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -53,3 +54,10 @@ def test_other_launchers_launch_and_cannot_be_left():
     assert jobs == [["seed=0"]]
     with pytest.raises(UserError, match=r"`leave=true` needs jobs that go on.*submitit_slurm"):
         submission(launcher, leave=True)
+
+
+def test_a_login_node_needs_no_gpu(ablate):
+    line = "-m data=shapes net=micro device=cuda seed=0,1 hydra/launcher=submitit_slurm dry_run=true"
+    found = ablate(line, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+    assert found.returncode == 0, found.stderr
+    assert "2 runs left" in found.stdout

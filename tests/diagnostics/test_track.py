@@ -9,8 +9,10 @@ from hydra.utils import instantiate
 
 from ablate.config import catalog
 from ablate.diagnostics.track import Track
+from ablate.training import hardware
 from ablate.training.loop import Callback
 from ablate.training.record import read_record
+from ablate.training.run import prepare
 from ablate.training.start import start
 
 SETTINGS = yaml.safe_load((catalog.conf_dir() / "diagnostics" / "default.yaml").read_text(encoding="utf-8"))
@@ -149,3 +151,23 @@ def test_an_unknown_measure_is_refused_with_all_that_there_are(compose, tmp_path
     assert list(track.measures) == ["saturation"]
     with pytest.raises(ValueError, match=r"must name gradient_norm, .*curvature.*got 'curvatur'"):
         jobs.observers(planning.plan(*compose([*words, "diagnostics.measure=[saturation,curvatur]"])))
+
+
+def test_a_run_in_tf32_is_measured_in_fp32(make_run):
+    """As one in bf16 is; training goes on in TF32."""
+    seen = []
+
+    def rounds(probe):
+        seen.append(torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32)
+        return {"it": torch.zeros(())}
+
+    run = make_run(epochs=1)
+    dataset = run.data.load()
+    state, _ = prepare(run, dataset, run.build(dataset))
+    try:
+        hardware.prepare_device("cpu", "tf32")
+        track(known={"count": rounds}).measure(state)
+        assert torch.backends.cuda.matmul.allow_tf32 and torch.backends.cudnn.allow_tf32
+    finally:
+        hardware.prepare_device("cpu", "fp32")
+    assert seen == [False]

@@ -1,11 +1,16 @@
-"""Images that fill no batch are named; Monte-Carlo samples reach the final scores."""
+"""Images that fill no batch are named; Monte-Carlo samples reach the final scores; checkpoints of another device."""
+
+import io
 
 import pytest
 import torch
 
 from ablate.cli.jobs import show
+from ablate.errors import UserError
 from ablate.layers.dropout import Dropout, Positions
-from ablate.training.callbacks import Progress, epoch_line
+from ablate.storage.integrity import read_binary, write_binary
+from ablate.training import callbacks
+from ablate.training.callbacks import Checkpoint, Progress, epoch_line
 from ablate.training.loop import Callback
 from ablate.training.run import prepare, train
 from ablate.training.start import start
@@ -65,3 +70,41 @@ def test_an_epochs_line_fits_80_columns():
     line = epoch_line(row)
     assert line == "train loss 2.303 54.1 %  val 2.303 53.0 %  lr 0.0123"
     assert len(f"epoch 12/20  {line}  0:10 left") < 80
+
+
+def test_a_checkpoint_of_another_type_of_device_is_refused_and_stays(make_run, tmp_path, monkeypatch):
+    """Masks and noise are drawn on the device, so that the rest would not be that of the same run."""
+    folder = tmp_path / "runs" / "a" / "seed-0"
+
+    class Stop(Callback):
+        def on_epoch_end(self, state):
+            if state.epoch == 2:
+                raise KeyboardInterrupt
+
+    own = callbacks.device_of
+    monkeypatch.setattr(callbacks, "device_of", lambda state: "cuda")
+    with pytest.raises(KeyboardInterrupt):
+        start(make_run(), folder, [Stop()])
+    monkeypatch.setattr(callbacks, "device_of", own)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(UserError, match=r"saved on cuda, and this process trains on cpu.*device=cuda, or move it away"):
+        start(make_run(), folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert not (tmp_path / "replaced").exists()
+    monkeypatch.setattr(callbacks, "device_of", lambda state: "cuda")
+    record, _ = start(make_run(), folder)
+    assert record.status == "finished"
+
+
+def test_a_checkpoint_of_an_earlier_version_names_no_device(make_run, tmp_path):
+    run = make_run(epochs=1)
+    dataset = run.data.load()
+    state, _ = prepare(run, dataset, run.build(dataset))
+    checkpoint = Checkpoint(tmp_path, 1, run.fingerprint)
+    checkpoint.save(state)
+    content = torch.load(io.BytesIO(read_binary(checkpoint.path)), weights_only=True)
+    assert content.pop("device") == "cpu"
+    file = io.BytesIO()
+    torch.save(content, file)
+    write_binary(file.getvalue(), checkpoint.path)
+    assert checkpoint.restore(state)

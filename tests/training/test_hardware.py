@@ -1,5 +1,6 @@
 """What `auto` and the like mean on this machine, and on machines with more GPUs than this one."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -7,7 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from ablate.errors import UserError
 from ablate.sweep.machine import in_turn
 from ablate.training import hardware
 from hydra_plugins.ablate_sweeper import AblateSweeper
@@ -30,6 +33,52 @@ def test_a_gpu_is_one_that_is_there(four_gpus):
             hardware.resolve_gpu(gpu, "cuda")
     with pytest.raises(ValueError, match="`gpu` must be null with device=cpu, got 0"):
         hardware.resolve_gpu(0, "cpu")
+
+
+def test_tf32_needs_a_gpu_that_has_it(monkeypatch):
+    with pytest.raises(ValueError, match="`precision=tf32` needs device=cuda, got cpu, which has no TF32; take fp32"):
+        hardware.resolve_precision("tf32", "cpu")
+    monkeypatch.setattr(torch.cuda, "is_tf32_supported", lambda: True)
+    assert hardware.resolve_precision("tf32", "cuda") == "tf32"
+    monkeypatch.setattr(torch.cuda, "is_tf32_supported", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
+    with pytest.raises(ValueError, match=r"compute capability 8\.0 or more\), got Tesla T4"):
+        hardware.resolve_precision("tf32", "cuda")
+
+
+@pytest.fixture
+def flags(monkeypatch):
+    """A function -> TF32 in convolutions, TF32 in products, trials of cuDNN; they are restored at the end."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
+    yield lambda: (cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark)
+    cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = before
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_a_device_is_prepared_whatever_the_run_before_it_set(monkeypatch, flags, precision):
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    is_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not is_tf32
+    torch.backends.cudnn.benchmark = False
+    hardware.prepare_device("cuda", precision, 1)
+    hardware.prepare_device("cuda", precision)
+    assert chosen == [1, 0]
+    assert flags() == (is_tf32, is_tf32, True)
+    # What torch 2.10 and later read instead must agree: torch refuses to read one kind of flag if both were set.
+    kinds = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    assert [kind.fp32_precision == "tf32" for kind in kinds] == [is_tf32, is_tf32]
+    hardware.prepare_device("cpu", "fp32")
+    assert chosen == [1, 0]
+
+
+def test_full_precision_ends_with_its_block(flags):
+    hardware.prepare_device("cpu", "tf32")
+    with contextlib.suppress(UserError), hardware.full_precision():
+        assert flags() == (False, False, True)
+        raise UserError("a measure refuses the net")
+    assert flags() == (True, True, True)
 
 
 def test_compile_has_three_values():
@@ -67,6 +116,37 @@ def test_a_sweep_has_so_many_workers_a_gpu(four_gpus, settings, base, num_jobs, 
     assert decided["trainer.threads"] == 16 // num_jobs
     if gpus:
         assert sweeper.launcher.joblib["n_jobs"] == num_jobs
+
+
+def decide(kind, num_jobs):
+    """Where the jobs of a launcher run, as the sweeper decides it."""
+    launcher = SimpleNamespace(_target_=f"x.{kind}", n_jobs=num_jobs, get=lambda key: num_jobs)
+    sweeper = AblateSweeper.__new__(AblateSweeper)
+    options = {"device": "cpu", "precision": "fp32", "gpu": None, "workers_per_gpu": 1}
+    hydra, trainer = SimpleNamespace(launcher=launcher), SimpleNamespace(threads=1)
+    sweeper.config = SimpleNamespace(hydra=hydra, trainer=trainer, **options)
+    sweeper.launcher = SimpleNamespace(joblib={"n_jobs": num_jobs})
+    return sweeper.decide([SimpleNamespace(base=[])])
+
+
+@pytest.mark.parametrize(
+    ("kind", "num_jobs", "given", "expected"),
+    [
+        ("JoblibLauncher", 2, None, "1"),
+        ("JoblibLauncher", 2, "4", "4"),
+        ("JoblibLauncher", 1, None, None),
+        ("BasicLauncher", 1, None, None),
+        ("SlurmLauncher", 8, None, None),
+    ],
+)
+def test_several_workers_compile_in_one_process_each(monkeypatch, kind, num_jobs, given, expected):
+    name = "TORCHINDUCTOR_COMPILE_THREADS"
+    monkeypatch.setenv(name, "")  # so that monkeypatch removes what is set
+    monkeypatch.delenv(name)
+    if given:
+        monkeypatch.setenv(name, given)
+    decide(kind, num_jobs)
+    assert os.environ.get(name) == expected
 
 
 def test_a_gpu_has_a_worker_at_least(four_gpus):

@@ -1,8 +1,12 @@
 """Training in memory, as figures use it."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from ablate.training import hardware
 from ablate.training.lab import Lab
+from ablate.training.run import Run
 
 
 @pytest.fixture
@@ -36,6 +40,19 @@ def test_training_in_memory_writes_nothing_and_depends_on_the_seed(lab, tmp_path
     first, again, other = (made.train(made.run(seed=seed)).history[-1]["train/loss"] for seed in (0, 0, 1))
     assert first == again != other
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_figure_computes_on_its_gpu_and_in_its_precision(make_run, monkeypatch):
+    """Also where it builds a net by itself, after another run of other settings."""
+    prepared, moved = [], []
+    monkeypatch.setattr(hardware, "prepare_device", lambda *args: prepared.append(args))
+    monkeypatch.setattr(Run, "build", lambda run, dataset: SimpleNamespace(to=moved.append))
+    runs = iter([make_run(device="cuda", gpu=1), make_run()])
+    made = Lab(compose=lambda overrides: next(runs))
+    first, _ = made.run(), made.run()
+    assert prepared == [("cuda", "fp32", 1), ("cpu", "fp32", None)]
+    made.net(first)
+    assert prepared[2:] == [("cuda", "fp32", 1)] and moved == ["cuda"]
 
 
 def test_a_step_is_shown_with_its_number_and_the_time_left():

@@ -85,6 +85,6 @@ def _evaluated_otherwise(record: Record) -> str:
     ways = {
         "with dropout switched on (dropout.num_samples)": settings["dropout"].get("num_samples", 0) > 0,
         "with preprocessing fitted on the evaluated images (preprocessing.fit=test)": fit == "test",
-        "in bf16": settings["precision"] == "bf16",
+        f"in {settings['precision']}": settings["precision"] != "fp32",
     }
     return ", ".join(name for name, applies in ways.items() if applies)

@@ -57,7 +57,7 @@ class Plan:
         return self.folder.parent.name
 
 
-def plan(cfg: DictConfig, choices: Mapping[str, Any], where: Sequence[Path] = ()) -> Plan:
+def plan(cfg: DictConfig, choices: Mapping[str, Any], where: Sequence[Path] = (), *, here: bool = True) -> Plan:
     """Check the settings of a composed configuration and return the plan of its run, see `plan_checked`.
 
     >>> from ablate.cli.figure import composing
@@ -67,26 +67,30 @@ def plan(cfg: DictConfig, choices: Mapping[str, Any], where: Sequence[Path] = ()
 
     Args:
         cfg, choices, where: see `composition.checked`.
+        here: see `plan_checked`.
 
     Raises:
         UserError: a setting that has no default is missing, or a value is refused.
     """
-    return plan_checked(*checked(cfg, choices, where))
+    return plan_checked(*checked(cfg, choices, where), here=here)
 
 
-def plan_checked(settings: dict[str, Any], levels: dict[str, str]) -> Plan:
+def plan_checked(settings: dict[str, Any], levels: dict[str, str], *, here: bool = True) -> Plan:
     """Resolve every `auto` in checked settings; return them with name, fingerprint and folder.
 
     Args:
         settings, levels: what `composition.checked` returns; the settings are changed.
+        here: whether the run is done on this computer; if not, device, GPU and precision are left to the node that does
+            it, which may have a GPU where this computer has none.
 
     Raises:
         UserError: a value is refused.
     """
     defaults = catalog.default_levels()
-    settings["device"] = hardware.resolve_device(settings["device"])
-    settings["precision"] = hardware.resolve_precision(settings["precision"], settings["device"])
-    settings["gpu"] = hardware.resolve_gpu(settings["gpu"], settings["device"])
+    if here:
+        settings["device"] = hardware.resolve_device(settings["device"])
+        settings["precision"] = hardware.resolve_precision(settings["precision"], settings["device"])
+        settings["gpu"] = hardware.resolve_gpu(settings["gpu"], settings["device"])
     settings["trainer"]["compile"] = hardware.resolve_compile(settings["trainer"]["compile"])
     hardware.check_capture(settings["trainer"].get("capture", "auto"), settings["device"])
     settings["trainer"]["threads"] = hardware.resolve_threads(settings["trainer"]["threads"])
@@ -113,7 +117,13 @@ def plan_checked(settings: dict[str, Any], levels: dict[str, str]) -> Plan:
 
 
 def variant(
-    cfg: DictConfig, choices: Mapping[str, Any], overrides: Sequence[str], value: Any, where: Sequence[Path] = ()
+    cfg: DictConfig,
+    choices: Mapping[str, Any],
+    overrides: Sequence[str],
+    value: Any,
+    where: Sequence[Path] = (),
+    *,
+    here: bool = True,
 ) -> Variant:
     """Return the entry of a study's manifest for the runs of a composed configuration.
 
@@ -121,8 +131,9 @@ def variant(
         cfg, choices, where: see `plan`.
         overrides: the settings that compose it, without the seed.
         value: of the tuned setting, None where nothing is tuned.
+        here: see `plan_checked`.
     """
-    found = plan(cfg, choices, where)
+    found = plan(cfg, choices, where, here=here)
     unresolved = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
     return Variant(
         value=value,

@@ -12,6 +12,7 @@ from ablate.diagnostics.measure import as_measure
 from ablate.diagnostics.probe import Probe
 from ablate.errors import UserError
 from ablate.seeding import Streams, global_generators
+from ablate.training.hardware import full_precision
 from ablate.training.loop import Callback, State
 from ablate.training.record import Metrics
 
@@ -106,7 +107,7 @@ class Track(Callback):
         )
         found: dict[str, Tensor] = {}
         for name, measure in self.measures.items():  # random numbers of one do not depend on the others
-            with global_generators(Streams(state.seed).key("diagnostics", name)):
+            with full_precision(), global_generators(Streams(state.seed).key("diagnostics", name)):
                 found |= {f"{name}/{key}": value for key, value in measure(probe).items()}
         self.before_step = {}
         values = torch.stack(list(found.values())).tolist() if found else []

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -158,7 +159,15 @@ def conclude(
         if evidence.obstacle != "not comparable":
             fields["value_sensitive"] = tuning.known_sensitive(claim, cells, study.fixed)
     fields |= known_before(claim, cells, results.manifest.registration)
+    fields["devices"] = devices(cells)
     return Judgement(claim=claim, budget=budget_of([arm for cell in cells for arm in cell]), **fields)
+
+
+def devices(cells: Sequence[Sequence[ArmResult]]) -> dict[str, int]:
+    """Return the number of runs by type of device; empty where all known ones are of one type."""
+    runs = {(r.fingerprint, r.seed): r.environment.get("device") for c in cells for a in c for r in a.records.values()}
+    counts = Counter(str(device) for device in runs.values() if device)
+    return dict(sorted(counts.items())) if len(counts) > 1 else {}
 
 
 def known_before(

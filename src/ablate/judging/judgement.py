@@ -129,6 +129,7 @@ class Judgement:
         finished_before: (runs that had finished when the claim was registered, runs of the claim); None where none had.
         controls: judgements of the positive controls that the claim depends on.
         confounders: in what the two sides differ before the first step, see `ablate.judging.confounders`.
+        devices: number of the claim's runs by type of device ("cpu", "cuda"); empty where all were made on one type.
     """
 
     claim: Claim
@@ -176,3 +177,4 @@ class Judgement:
     finished_before: tuple[int, int] | None = None
     controls: "list[Judgement]" = field(default_factory=list)
     confounders: list[Confounder] = field(default_factory=list)
+    devices: dict[str, int] = field(default_factory=dict)

@@ -90,6 +90,8 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
             )
         )
     found += [Note(confounded(judgement, found_before), "warning") for found_before in judgement.confounders]
+    if judgement.devices:
+        found.append(Note(on_devices(judgement), "warning"))
     if judgement.mechanisms:
         found.append(Note("measured: " + "; ".join(mechanism(claim, m) for m in judgement.mechanisms)))
     if claim.note:
@@ -114,6 +116,15 @@ def confounded(judgement: "Judgement", confounder: "Confounder") -> str:
     return (
         f"the sides differ before the first step: {confounder.metric} is {sides}, a factor of {factor:.3g}, which is "
         "not what the claim is about; the effect may come from the initial state"
+    )
+
+
+def on_devices(judgement: "Judgement") -> str:
+    """Return on which types of device the runs of a claim were made."""
+    counts = ", ".join(f"{plural(count, 'run')} on {device}" for device, count in judgement.devices.items())
+    return (
+        f"the runs were made on more than one type of device ({counts}): from one seed each type draws other "
+        "augmentation, masks and noise, so that a pair across them is not matched; train all of them with one `device`"
     )
 
 

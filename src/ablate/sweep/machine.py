@@ -53,7 +53,7 @@ def find_machine(launcher: str, num_jobs: int, settings: Mapping[str, Any], base
     shared = launcher in ("JoblibLauncher", "DaskLauncher")  # workers of this process share the computer
     if launcher != "BasicLauncher" and not shared:
         if settings["precision"] == "auto" or any("precision=auto" in base for base in bases):
-            raise UserError("`precision=auto` may differ between the nodes of a cluster; say fp32 or bf16")
+            raise UserError("`precision=auto` may differ between the nodes of a cluster; say fp32, tf32 or bf16")
         cpus = settings.get("cpus_per_task")
         theirs = {"trainer.threads": cpus} if cpus and settings["trainer.threads"] == "auto" else {}
         return Machine(theirs, num_jobs, (), is_local=False, has_workers=launcher == "DaskScheduler")

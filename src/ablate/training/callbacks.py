@@ -52,6 +52,7 @@ class Checkpoint(Callback):
             "net": state.net.state_dict(),
             "optimizer": state.optimizer.state_dict(),
             "progress": {name: getattr(state, name) for name in PROGRESS},
+            "device": device_of(state),
         }
         file = io.BytesIO()
         torch.save(content, file)
@@ -63,7 +64,7 @@ class Checkpoint(Callback):
 
         Raises:
             Unusable: the checkpoint is damaged, or of another version; `state` is then as it was.
-            UserError: it is of another run, or cannot be read.
+            UserError: it is of another run or another type of device, or cannot be read.
         """
         data = read_binary(self.path)
         if data is None:
@@ -79,6 +80,13 @@ class Checkpoint(Callback):
                 f"{self.path} belongs to a run with fingerprint {content['fingerprint'][:8]}, not to this one "
                 f"({self.fingerprint[:8]}); move it away to start this run from the beginning"
             )
+        here = device_of(state)
+        if (there := content.get("device", here)) != here:  # earlier versions did not save it
+            raise UserError(
+                f"{self.path} was saved on {there}, and this process trains on {here}, which draws other masks and "
+                f"noise from the same seed; go on with device={there}, or move it away to start this run from the "
+                "beginning"
+            )
         if other := different_entries(state.net.state_dict(), content["net"]):
             raise Unusable(f"{self.path} is of another net: {other}")
         groups = [
@@ -92,6 +100,11 @@ class Checkpoint(Callback):
         for name in PROGRESS:
             setattr(state, name, content["progress"].get(name, getattr(state, name)))
         return True
+
+
+def device_of(state: State) -> str:
+    """Return the type of the device that a run is trained on, "cpu" or "cuda"."""
+    return state.dataset.train.images.device.type
 
 
 def different_entries(mine: dict[str, Any], saved: dict[str, Any]) -> str:

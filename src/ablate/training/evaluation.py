@@ -34,7 +34,7 @@ class Examination:
         preprocessing: unfitted; with fit="test", a deliberate mistake, a copy is fitted on the evaluated images.
         batch_size: of training, for population statistics.
         eval_batch_size: images per step of inference.
-        precision: "fp32" or "bf16".
+        precision: "fp32", "tf32" or "bf16".
         num_samples: of Monte-Carlo dropout in the final evaluation, 0 for none.
         streams: the run's randomness.
     """

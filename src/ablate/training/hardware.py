@@ -1,5 +1,6 @@
 """The machine: resolving `auto`, settings before a run, and the environment in a record."""
 
+import contextlib
 import ctypes
 import functools
 import math
@@ -7,7 +8,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -134,15 +135,67 @@ def check_capture(capture: bool | str, device: str) -> None:
 
 
 def resolve_precision(precision: str, device: str) -> str:
-    """Return "fp32" or "bf16" for fp32, bf16 or auto: bf16 if `device` computes it in hardware.
+    """Return "fp32", "tf32" or "bf16" for these or auto: bf16 if `device` computes it in hardware.
+
+    Raises:
+        UserError: an unknown name, or `device` has no TF32 and it is asked for.
 
     Example:
         >>> resolve_precision("fp32", "cpu")
         'fp32'
     """
-    if precision not in ("auto", "fp32", "bf16"):
-        raise UserError(f"`precision` must be fp32, bf16 or auto, got {precision!r}")
+    if precision not in ("auto", "fp32", "tf32", "bf16"):
+        raise UserError(f"`precision` must be fp32, tf32, bf16 or auto, got {precision!r}")
+    if precision == "tf32" and device != "cuda":
+        raise UserError(f"`precision=tf32` needs device=cuda, got {device}, which has no TF32; take fp32 or bf16")
+    if precision == "tf32" and not torch.cuda.is_tf32_supported():
+        raise UserError(
+            f"`precision=tf32` needs a GPU with TF32 (compute capability 8.0 or more), got "
+            f"{torch.cuda.get_device_name()}; take fp32"
+        )
     return ("bf16" if has_bf16(device) else "fp32") if precision == "auto" else precision
+
+
+def prepare_device(device: str, precision: str, gpu: int | None = None) -> None:
+    """Make this process compute on `device` in `precision`; whatever builds a net on a device calls it first.
+
+    In fp32 and bf16 no convolution or product of float32 tensors is rounded to TF32, which torch does in convolutions
+    unless it is switched off; in tf32 both are. Only torch's older two flags are set: torch refuses to read one kind of
+    flag after the other kind was set. On CUDA cuDNN tries its algorithms and takes the fastest, so that a rerun may
+    take another one and differ in the last digits.
+
+    Args:
+        device: "cpu" or "cuda".
+        precision: "fp32", "tf32" or "bf16".
+        gpu: which CUDA device, from 0; None: the first.
+
+    Example:
+        >>> prepare_device("cpu", "fp32")
+        >>> torch.backends.cudnn.allow_tf32
+        False
+    """
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    if device == "cuda":
+        torch.cuda.set_device(gpu or 0)
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """Round nothing to TF32 inside the block; what `prepare_device` set is restored.
+
+    Example:
+        >>> with full_precision():
+        ...     torch.backends.cuda.matmul.allow_tf32
+        False
+    """
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
 
 
 def resolve_threads(threads: str | int, num_workers: int = 1) -> int:
@@ -189,7 +242,11 @@ def keep_memory() -> None:
 
 
 def peak_memory_mb(device: str) -> float:
-    """Return the peak of resident memory of this process so far (CUDA: of allocated device memory), in 2**20 bytes."""
+    """Return the peak of resident memory of this process so far, in 2**20 bytes.
+
+    On CUDA: of allocated device memory since the run began. The workspaces of the algorithms that cuDNN tries at the
+    first batch of each shape are in it, so that the first run of a process may need more than a later one.
+    """
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     try:

@@ -43,6 +43,7 @@ class Lab:
         run = self.compose([*overrides, f"seed={seed}"])
         hardware.keep_memory()
         torch.set_num_threads(run.threads)
+        hardware.prepare_device(run.device, run.precision, run.gpu)
         return run
 
     def expect(self, num_steps: int) -> None:
@@ -74,6 +75,7 @@ class Lab:
 
     def net(self, run: Run) -> Net:
         """Return the initialized, untrained net of a run, on the run's device."""
+        hardware.prepare_device(run.device, run.precision, run.gpu)
         return run.build(self.dataset(run)).to(run.device)
 
     def train(self, run: Run, callbacks: Sequence[Callback] = ()) -> State:

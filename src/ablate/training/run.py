@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from ablate.regularization import Regularizer
 from ablate.seeding import Streams, global_generators
 from ablate.training.capture import is_captured, obstacle
 from ablate.training.evaluation import Examination
+from ablate.training.hardware import prepare_device
 from ablate.training.layer_pieces import check_initialized
 from ablate.training.loop import Callback, Schedule, State, fit
 from ablate.training.rule_pieces import make_loss
@@ -48,7 +49,7 @@ class Run:
         epochs: at least 1.
         batch_size: training images per step, at most the number of training images.
         eval_batch_size: images per step of inference; changes only the speed.
-        precision: "fp32" or "bf16".
+        precision: "fp32", "tf32" or "bf16".
         device: "cpu" or "cuda".
         gpu: which CUDA device, from 0; None: the first.
         compile: False, or the mode in which the training steps are compiled: see `step.compiled`.
@@ -196,11 +197,9 @@ def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:
         dataset: the run's data, on the CPU.
         net: `run.build(dataset)`.
     """
-    torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = False  # fp32 is full precision on every device
+    prepare_device(run.device, run.precision, run.gpu)
     device = torch.device(run.device)
     if run.device == "cuda":
-        torch.cuda.set_device(run.gpu or 0)
         torch.cuda.reset_peak_memory_stats()
     net.to(device)
     train, val, test = (to_device(split, device) for split in (dataset.train, dataset.val, dataset.test))
@@ -235,7 +234,8 @@ def train(run: Run, state: State, examine: Examination, callbacks: Sequence[Call
         UserError: `trainer.capture=true`, and the steps of the run cannot be captured.
     """
     captured = captures(run, state)
-    with on_own_stream(torch.device(run.device)) if captured else contextlib.nullcontext():
+    compiling = compiling_all(state.net) if run.compile else contextlib.nullcontext()
+    with compiling, on_own_stream(torch.device(run.device)) if captured else contextlib.nullcontext():
         fit(
             state,
             batch_size=run.batch_size,
@@ -249,6 +249,23 @@ def train(run: Run, state: State, examine: Examination, callbacks: Sequence[Call
             validate=examine.validate,
             callbacks=callbacks,
         )
+
+
+@contextlib.contextmanager
+def compiling_all(net: Net) -> Iterator[None]:
+    """Have every part of `net` compiled inside the block, whatever was compiled before in this process.
+
+    Torch compiles a function anew for each module that it is called with, and from the ninth on it runs it uncompiled
+    without an error. All parts of all nets of a process count together, since they share one function.
+
+    Args:
+        net: has at most as many parts as modules (see `step.compiled`).
+    """
+    from torch._dynamo import config
+
+    torch.compiler.reset()
+    with config.patch(recompile_limit=max(config.recompile_limit, len(list(net.modules())))):
+        yield
 
 
 def captures(run: Run, state: State) -> bool:
