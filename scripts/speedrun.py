@@ -63,7 +63,7 @@ def measure(run: Run) -> dict[str, float]:
     train(run, state, examine)
     trained = time.perf_counter()
     test = state.dataset.test
-    metrics = loss_and_accuracy(examine(state.net, test), test.labels, "test")  # on the host: the device is done
+    metrics = loss_and_accuracy(examine.final(state.net, test), test.labels, "test")  # on the host: the device is done
     done = time.perf_counter()
     rows = state.history[1:] or state.history
     return {

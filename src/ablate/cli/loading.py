@@ -85,6 +85,7 @@ def _evaluated_otherwise(record: Record) -> str:
     ways = {
         "with dropout switched on (dropout.num_samples)": settings["dropout"].get("num_samples", 0) > 0,
         "with preprocessing fitted on the evaluated images (preprocessing.fit=test)": fit == "test",
+        "averaged over views (trainer.test_views)": settings["trainer"].get("test_views", 1) > 1,
         "in bf16": settings["precision"] == "bf16",
     }
     return ", ".join(name for name, applies in ways.items() if applies)

@@ -52,6 +52,7 @@ SIZES = ("data.", "trainer.")  # settings that say how much is trained: the last
 # fingerprint, so that finished runs are still found.
 ADDED_LATER: dict[str, Any] = {
     "optimizer.bias_lr_factor": 1.0,
+    "trainer.test_views": 1,
     "trainer.compile": False,  # a compiled net rounds differently, so other values are other runs
     "preprocessing.steps.patch_whiten.activation": None,
     "preprocessing.steps.window.zero": None,
