@@ -10,11 +10,16 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
+from ablate.cli import planning
+from ablate.cli.arguments import expand
+from ablate.config import catalog
 from ablate.data.dataset import Dataset, Split
 from ablate.muon import Muon
 
+GROUPS = ("preprocessing", "net", "activation", "normalization", "dropout")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -57,6 +62,25 @@ def test_the_net_begins_with_identities_and_trains_two_million_weights(script):
     maps = torch.randn(2, 24, 5, 5)
     torch.testing.assert_close(net.layers[1](maps)[:, :24], maps)
     assert script.Airbench(script.MUON).head.weight.std().item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_net_of_the_recipe_is_this_one(script, training, compose):
+    """With equal weights the logits are equal: layers, their order, eps and momentum are the same."""
+    cfg, _ = compose(expand(["recipe=speedrun", "data.root=x"], [catalog.conf_dir()]))
+    made = {group: planning.make(group, OmegaConf.to_container(cfg[group], resolve=True)) for group in GROUPS}
+    images = torch.randn(16, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    whiten = made.pop("preprocessing").steps["patch_whiten"].fit(images)
+    mine = script.Airbench(script.PLAIN)
+    mine.whiten.weight.data.copy_(whiten.weight_)
+    net = made.pop("net").build((24, 31, 31), 10, front=[("patch_whiten", whiten)], **made)
+    theirs = [p for p in net.parameters() if p.requires_grad]
+    ours = [p for name, p in mine.named_parameters() if p.requires_grad and name != "whiten.bias"]
+    for a, b in zip(theirs, ours, strict=True):
+        a.data.copy_(b)
+    net.train(), mine.train()
+    torch.testing.assert_close(net(images), mine(images))
+    torch.testing.assert_close(net.train(training)(images), mine.train(training)(images))
 
 
 def test_images_are_shifted_anew_and_flipped_in_turn(script):

@@ -60,6 +60,7 @@ ADDED_LATER: dict[str, Any] = {
 
 # The same for options of one class: (group, oldest import path of the class) -> key in the group: value.
 ADDED_TO: dict[tuple[str, str], dict[str, Any]] = {
+    ("net", "ablate.nets.ConvNet"): {"pool_after": "activation"},
     ("data", "ablate.data.image_folder.ImageFolder"): {
         "format": "images",
         "zero": None,
