@@ -18,6 +18,7 @@ RANKS = {
     "statistics": 0,
     "layers": 1,
     "nets": 2,
+    "muon": 1,
     "optimization": 1,
     "regularization": 3,
     "config": 1,

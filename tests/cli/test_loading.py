@@ -110,8 +110,11 @@ def test_own_code_that_was_edited_is_refused(train, tmp_path):
 
 
 def test_an_accuracy_that_was_measured_otherwise_is_said(train):
-    plan, _ = train("keep_weights=true", "dropout=monte_carlo", "dropout.num_samples=2", "preprocessing.fit=test")
-    with pytest.warns(Notice, match=r"with dropout switched on .*, with preprocessing fitted on the evaluated"):
+    words = ["dropout=monte_carlo", "dropout.num_samples=2", "preprocessing.fit=test", "trainer.test_views=2"]
+    plan, _ = train("keep_weights=true", *words)
+    with pytest.warns(
+        Notice, match=r"with dropout switched on .*, with preprocessing fitted on .*, averaged over views"
+    ):
         package.load_net(plan.folder)
 
 

@@ -1,6 +1,7 @@
 """A recipe equals its settings typed out, and the user's settings take precedence."""
 
 import pytest
+from omegaconf import OmegaConf
 
 from ablate.cli import planning
 from ablate.cli.arguments import check, expand
@@ -87,6 +88,17 @@ def test_speedrun_states_airbench94s_learning_rate_and_decay_in_torchs_terms(com
     assert cfg.optimizer.lr * cfg.regularizer.l2 == pytest.approx(0.0153 * 1024 / (1024 * scale), rel=1e-3)
 
 
+def test_speedrun_muon_states_airbench94_muons_rates_for_other_logits(compose):
+    """Its logits are the classifier's / 256 of weights with deviation 1; here / 9, of torch's."""
+    cfg, _ = compose(expand(["recipe=speedrun_muon"], [CONF]))
+    scale = cfg.net.logit_scale * 256
+    assert cfg.optimizer.sgd_lr == pytest.approx(0.67 * 2000 / scale**2, rel=1e-3)
+    assert cfg.optimizer.sgd_lr * cfg.optimizer.bias_lr_factor == pytest.approx(0.053 * 2000, rel=1e-3)
+    assert cfg.optimizer.sgd_lr * cfg.regularizer.l2 == pytest.approx(2e-6 * 2000, rel=1e-3)
+    schedule = planning.make("schedule", OmegaConf.to_container(cfg.schedule))
+    assert [schedule(epoch, 8) for epoch in (0.0, 0.04, 2.0, 8.0)] == pytest.approx([1, 0.995, 0.75, 0], abs=1e-5)
+
+
 def test_arms_on_speedrun_differ_only_in_the_varied_factor(compose, tmp_path):
     words = ["recipe=speedrun", "data=shapes", f"data.cache_dir={tmp_path}", "device=cpu", "precision=fp32"]
     one, other = (planning.plan(*compose(expand([*words, f"activation={level}"], [CONF]))) for level in ("elu", "tanh"))
@@ -94,9 +106,10 @@ def test_arms_on_speedrun_differ_only_in_the_varied_factor(compose, tmp_path):
     assert planning.make_run(one).preprocessing.steps["patch_whiten"].activation is not None
 
 
-def test_speedrun_learns(compose, tmp_path):
+@pytest.mark.parametrize("recipe", ["speedrun", "speedrun_muon"])
+def test_speedrun_learns(recipe, compose, tmp_path):
     """Made images and a narrow net for 4 epochs: far above the tenth that guessing gets."""
-    words = ["recipe=speedrun", "data=shapes", "data.num_train=800", "data.num_test=200", "data.val_size=0"]
+    words = [f"recipe={recipe}", "data=shapes", "data.num_train=800", "data.num_test=200", "data.val_size=0"]
     words += [
         "net.widths=[[8],[8,16],[16,16],[16]]",
         "trainer.epochs=4",

@@ -39,7 +39,7 @@ CONFIGURATIONS = [
     f"{SHAPES} activation=prelu optimizer=sgd schedule=geometric initializer=normal preprocessing=patch_whiten",
     f"data=polygon net=mlp augmentation=none {SMALL} activation=leaky_relu initializer=orthogonal",
     f"{SHAPES} activation=gelu dropout=alpha preprocessing=window_quantize_standardize",
-    f"{SHAPES} normalization=weight_standardization",
+    f"{SHAPES} normalization=weight_standardization optimizer=muon",
     f"{SHAPES} activation=identity normalization=instance preprocessing=whiten initializer=dirac schedule=constant",
     f"{SHAPES} activation=tanh preprocessing=center_channel initializer=torch_default dropout=hidden regularizer=none",
     f"data=shapes net=resnet device=cpu {SMALL}",
@@ -85,6 +85,7 @@ def test_a_class_of_ablate_has_a_rule_for_each_of_its_arguments():
         module, _, name = target.rpartition(".")
         arguments = set(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
         shared = set(RULES["data"]) if module.startswith("ablate.data") else set()
+        shared |= {"params", "lr", "weight_decay"} if module == "ablate.muon" else set()
         assert arguments - {"probe", "p", "args", "kwargs"} - shared == set(RULES[target]) - {"_partial_"}, target
 
 

@@ -151,6 +151,8 @@ def test_group_norm_that_does_not_divide_is_refused():
         ({"pool": "median"}, "pool"),
         ({"kernel_size": 4}, "padding=same"),
         ({"pool_size": [2]}, "pool_size"),
+        ({"pool_after": ["conv"]}, "pool_after"),
+        ({"pool_after": "norm"}, "pool_after"),
     ],
 )
 def test_bad_values_are_named(spec, word):
@@ -170,3 +172,22 @@ def test_slopes_per_channel_need_one_width():
     with pytest.raises(UserError, match=message):
         build(activation=lambda: nn.PReLU(8))
     assert build(activation=lambda: nn.PReLU(8), widths=[8, 8], hidden_width=8)(torch.zeros(2, *IMAGE)).shape == (2, 10)
+
+
+def test_a_pooling_after_the_convolution_precedes_normalization_and_activation():
+    net = build(widths=[[4], [4, 8]], pool_after=["conv", "activation"], num_hidden=0, normalization=Batch())
+    assert names(net) == [
+        "conv1_1", "pool1", "norm1_1", "act1_1",
+        "conv2_1", "norm2_1", "act2_1", "conv2_2", "norm2_2", "act2_2", "pool2",
+        "flatten", "classifier",
+    ]  # fmt: skip
+    assert net(torch.zeros(2, *IMAGE)).shape == (2, 10)
+    early = build(widths=[[4], [4, 8]], pool_after="conv", num_hidden=0, normalization=Batch())
+    assert names(early)[-6:] == ["conv2_2", "pool2", "norm2_2", "act2_2", "flatten", "classifier"]
+
+
+def test_a_normalization_after_the_pooling_sees_the_smaller_map():
+    spec = {"image_shape": (3, 2, 2), "widths": [[4]], "normalization": Instance(), "num_hidden": 0}
+    build(**spec)
+    with pytest.raises(UserError, match="needs at least 2 positions, but conv1_1 has 1"):
+        build(**spec, pool_after="conv")

@@ -11,11 +11,13 @@ import torch
 from ablate.cli.jobs import conclusion
 from ablate.data.dataset import Split
 from ablate.data.preprocessing import Chain, Standardize
+from ablate.data.views import views
 from ablate.layers.batch_norm import estimate_population_statistics
 from ablate.layers.normalization import Batch, NoNormalization
 from ablate.training.callbacks import Progress
 from ablate.training.evaluation import best, epochs_to
 from ablate.training.loop import Callback
+from ablate.training.run import prepare, train
 from ablate.training.start import start
 
 
@@ -121,3 +123,40 @@ def test_a_diverged_run_without_validation_images_is_scored_on_the_others(make_r
 def test_best_is_the_highest_finite_accuracy():
     history = [{"train/accuracy": 0.2, "val/accuracy": None}, {"train/accuracy": 0.6}, {"train/accuracy": math.nan}]
     assert best(history) == {"best/train/accuracy": 0.6}
+
+
+@pytest.mark.parametrize("num_views", [2, 6])
+def test_the_final_scores_are_those_of_the_mean_logits_of_the_views(make_run, num_views):
+    """Training, its metrics and the scores of training images are those of a run without views."""
+    found = {}
+    for number in (1, num_views):
+        run = make_run(epochs=1, test_views=number)
+        dataset = run.data.load()
+        state, examine = prepare(run, dataset, run.build(dataset))
+        train(run, state, examine)
+        metrics, log_probs = examine.conclude(state.net)
+        found[number] = metrics, state.history[-1], log_probs
+        with torch.no_grad():
+            logits = sum(w * state.net.eval()(v).double() for w, v in views(state.dataset.test.images, number))
+        torch.testing.assert_close(log_probs, logits.log_softmax(1), rtol=1e-5, atol=1e-6)
+    assert found[1][1]["val/loss"] == found[num_views][1]["val/loss"] == found[1][0]["val/loss"]
+    assert found[1][0]["train_eval/loss"] == found[num_views][0]["train_eval/loss"]
+    for split in ("val", "test"):
+        assert found[1][0][f"{split}/loss"] != found[num_views][0][f"{split}/loss"]
+
+
+def test_an_output_that_is_not_finite_in_one_view_is_unknown(make_run):
+    run = make_run(test_views=2)
+    dataset = run.data.load()
+    state, examine = prepare(run, dataset, run.build(dataset))
+    calls = []
+
+    def spoil(module, args, output):
+        calls.append(None)
+        output[0, 0] = math.inf if len(calls) == 1 else 0.0
+        return output
+
+    state.net.register_forward_hook(spoil)
+    log_probs = examine.final(state.net, state.dataset.test)
+    assert log_probs[0].isnan().all()
+    assert log_probs[1:].isfinite().all()

@@ -133,7 +133,8 @@ def test_run_folder_is_safe_short_and_keeps_an_existing_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("key", "neutral", "other"), [("optimizer.bias_lr_factor", 1.0, 64), ("trainer.compile", False, "default")]
+    ("key", "neutral", "other"),
+    [("optimizer.bias_lr_factor", 1.0, 64), ("trainer.compile", False, "default"), ("trainer.test_views", 1, 6)],
 )
 def test_the_options_added_later_orphan_no_run(key, neutral, other):
     assert fingerprint(changed(key, neutral), "d") == fingerprint(SETTINGS, "d")

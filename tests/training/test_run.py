@@ -21,6 +21,7 @@ from ablate.nets import ConvNet
         ({"seed": "a"}, "`seed`.*got 'a'"),
         ({"thresholds": [1.5]}, "trainer.thresholds.*got"),
         ({"bias_lr_factor": 0.0}, "optimizer.bias_lr_factor.*above 0, got 0.0"),
+        ({"test_views": 3}, "`trainer.test_views` must be 1, 2 or 6, got 3"),
         ({"optimizer": partial(torch.optim.SGD, lr=-1)}, "`optimizer`.*-1"),
         ({"optimizer": partial(torch.optim.SGD, rate=1)}, "`optimizer`.*rate"),
         ({"activation": partial(torch.nn.ReLU, slope=1)}, "`activation`.*slope"),

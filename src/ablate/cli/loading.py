@@ -86,5 +86,6 @@ def _evaluated_otherwise(record: Record) -> str:
         "with dropout switched on (dropout.num_samples)": settings["dropout"].get("num_samples", 0) > 0,
         "with preprocessing fitted on the evaluated images (preprocessing.fit=test)": fit == "test",
         f"in {settings['precision']}": settings["precision"] != "fp32",
+        "averaged over views (trainer.test_views)": settings["trainer"].get("test_views", 1) > 1,
     }
     return ", ".join(name for name, applies in ways.items() if applies)

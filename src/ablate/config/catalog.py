@@ -60,7 +60,7 @@ def levels(where: Sequence[Path], group: str) -> Levels:
     """Return {level: its file} of a group, in alphabetical order.
 
     >>> list(levels(folders(), "recipe"))
-    ['speedrun']
+    ['speedrun', 'speedrun_muon']
 
     Raises:
         UserError: two folders have a level of the same name; Hydra would silently take the first.

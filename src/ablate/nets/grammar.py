@@ -31,6 +31,8 @@ class ConvNet:
         padding: P of every convolution; "same" is (K - 1) / 2.
         pool: "max", "avg" or "none", at the end of each stage.
         pool_size: window and stride of the pooling, one for all stages or one a stage.
+        pool_after: what the pooling of a stage follows, one for all stages or one a stage: "activation", its last
+            layer, or "conv", its last convolution, so that normalization and activation act on the smaller map.
         num_hidden: F, the number of fully connected layers before the classifier.
         hidden_width: units of each of them.
         bias: whether convolutions and fully connected layers have a bias (dropped where a normalization makes it
@@ -60,6 +62,7 @@ class ConvNet:
     bias: bool = True
     input_scale: float = 1.0
     logit_scale: float = 1.0
+    pool_after: str | list[str] = "activation"
 
     def __post_init__(self) -> None:
         for name in ("convs_per_stage", "kernel_size", "stride", "hidden_width"):
@@ -75,6 +78,11 @@ class ConvNet:
             raise UserError(f"`net.padding=same` needs an odd kernel_size, got {self.kernel_size}; give a number")
         if len(self.pool_sizes) != len(self.stages):
             raise UserError(f"`net.pool_size` must have one entry per stage ({len(self.stages)}), got {self.pool_size}")
+        if not {*self.pool_places} <= {"activation", "conv"} or len(self.pool_places) != len(self.stages):
+            raise UserError(
+                f"`net.pool_after` must be activation or conv, one for all stages or one per stage "
+                f"({len(self.stages)}), got {self.pool_after}"
+            )
 
     @property
     def stages(self) -> list[list[int]]:
@@ -85,6 +93,11 @@ class ConvNet:
     def pool_sizes(self) -> list[int]:
         """Pooling window of every stage."""
         return [self.pool_size] * len(self.stages) if isinstance(self.pool_size, int) else list(self.pool_size)
+
+    @property
+    def pool_places(self) -> list[str]:
+        """What the pooling of every stage follows."""
+        return [self.pool_after] * len(self.stages) if isinstance(self.pool_after, str) else list(self.pool_after)
 
     def build(
         self,
@@ -166,19 +179,24 @@ class _Builder:
             named.append(("input_scale", Scale(spec.input_scale)))
         named.append(("input_dropout", self.dropout.at_input()))
         padding = (spec.kernel_size - 1) // 2 if spec.padding == "same" else spec.padding
-        for i, widths in enumerate(spec.stages, start=1):
+        stages = zip(spec.stages, spec.pool_sizes, spec.pool_places, strict=True)
+        for i, (widths, pool_size, pool_after) in enumerate(stages, start=1):
             for j, full_width in enumerate(widths, start=1):
                 name, width = f"{i}_{j}", self._width(full_width)
                 size = output_size(size, spec.kernel_size, padding, spec.stride, f"conv{name}")
                 conv = nn.Conv2d(
                     channels, num_pieces * width, spec.kernel_size, spec.stride, padding, bias=self._needs_bias
                 )
-                named += self._unit("conv", name, conv, num_pieces * width, width, num_positions=size * size)
-                channels = width
-            if spec.pool != "none":
-                pool_size = spec.pool_sizes[i - 1]
-                size = output_size(size, pool_size, 0, pool_size, f"pool{i}")
-                named.append((f"pool{i}", (nn.MaxPool2d if spec.pool == "max" else nn.AvgPool2d)(pool_size)))
+                pool, pooled_size = [], size
+                if spec.pool != "none" and j == len(widths):
+                    pooled_size = output_size(size, pool_size, 0, pool_size, f"pool{i}")
+                    pool = [(f"pool{i}", (nn.MaxPool2d if spec.pool == "max" else nn.AvgPool2d)(pool_size))]
+                normalized_size = pooled_size if pool_after == "conv" else size
+                affine, *rest = self._unit(
+                    "conv", name, conv, num_pieces * width, width, num_positions=normalized_size**2
+                )
+                named += [affine, *pool, *rest] if pool_after == "conv" else [affine, *rest, *pool]
+                channels, size = width, pooled_size
             named.append((f"dropout{i}", self.dropout.after_stage(i - 1, len(spec.stages))))
         named.append(("flatten", nn.Flatten()))
         features = channels * size * size

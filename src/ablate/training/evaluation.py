@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ablate.data.dataset import Dataset, Split
+from ablate.data.views import views
 from ablate.layers.batch_norm import estimate_population_statistics, needs_population_statistics
 from ablate.nets import Net
 from ablate.seeding import Streams, global_generators
@@ -36,6 +38,7 @@ class Examination:
         eval_batch_size: images per step of inference.
         precision: "fp32", "tf32" or "bf16".
         num_samples: of Monte-Carlo dropout in the final evaluation, 0 for none.
+        num_views: of each validation and test image in the final evaluation, see `ablate.data.views`.
         streams: the run's randomness.
     """
 
@@ -46,26 +49,42 @@ class Examination:
     precision: str
     num_samples: int
     streams: Streams
+    num_views: int = 1
 
     def __call__(self, net: Net, split: Split, num_samples: int = 0) -> Tensor:
         """Return the log-probabilities (N, num_classes) of the images of `split`; `net` is left as it was."""
         with self.preprocessing_for(net, split):
-            return predict(
-                net,
-                split.images,
-                batch_size=self.eval_batch_size,
-                precision=self.precision,
-                num_samples=num_samples,
-                streams=self.streams,
-            )
+            return self._predict(net, split.images, num_samples)
+
+    def final(self, net: Net, split: Split) -> Tensor:
+        """Return the same as the final evaluation has it, with its dropout samples and its views.
+
+        The logits are averaged over the views, with their weights: up to a constant an image, so are their
+        log-probabilities.
+        """
+        if self.num_views == 1:
+            return self(net, split, self.num_samples)
+        with self.preprocessing_for(net, split):
+            weighted = [w * self._predict(net, v, self.num_samples) for w, v in views(split.images, self.num_views)]
+        return F.log_softmax(torch.stack(weighted).sum(0), dim=1)
+
+    def _predict(self, net: Net, images: Tensor, num_samples: int) -> Tensor:
+        return predict(
+            net,
+            images,
+            batch_size=self.eval_batch_size,
+            precision=self.precision,
+            num_samples=num_samples,
+            streams=self.streams,
+        )
 
     def conclude(self, net: Net) -> tuple[Metrics, Tensor]:
         """Return the final metrics of all splits and the log-probabilities of the test images."""
         data = self.dataset
-        log_probs = self(net, data.test, self.num_samples)
+        log_probs = self.final(net, data.test)
         metrics = loss_and_accuracy(self(net, data.train), data.train.labels, "train_eval")
         if len(data.val):
-            metrics |= loss_and_accuracy(self(net, data.val, self.num_samples), data.val.labels, "val")
+            metrics |= loss_and_accuracy(self.final(net, data.val), data.val.labels, "val")
         return metrics | loss_and_accuracy(log_probs, data.test.labels, "test"), log_probs
 
     def validate(self, net: Net) -> Metrics:

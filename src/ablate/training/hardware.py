@@ -174,7 +174,7 @@ def prepare_device(device: str, precision: str, gpu: int | None = None) -> None:
         >>> torch.backends.cudnn.allow_tf32
         False
     """
-    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     if device == "cuda":
         torch.cuda.set_device(gpu or 0)

@@ -53,6 +53,7 @@ SIZES = ("data.", "trainer.")  # settings that say how much is trained: the last
 # fingerprint, so that finished runs are still found.
 ADDED_LATER: dict[str, Any] = {
     "optimizer.bias_lr_factor": 1.0,
+    "trainer.test_views": 1,
     "trainer.compile": False,  # a compiled net rounds differently, so other values are other runs
     "preprocessing.steps.patch_whiten.activation": None,
     "preprocessing.steps.window.zero": None,
@@ -60,6 +61,7 @@ ADDED_LATER: dict[str, Any] = {
 
 # The same for options of one class: (group, oldest import path of the class) -> key in the group: value.
 ADDED_TO: dict[tuple[str, str], dict[str, Any]] = {
+    ("net", "ablate.nets.ConvNet"): {"pool_after": "activation"},
     ("data", "ablate.data.image_folder.ImageFolder"): {
         "format": "images",
         "zero": None,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ablate.data.dataset import Dataset, Split
 from ablate.data.own_augmentation import OwnAugmentation
+from ablate.data.views import NUM_VIEWS
 from ablate.errors import Notice, UserError, making
 from ablate.layers.batch_norm import AnyBatchNorm, batch_norms_behind_dropout
 from ablate.layers.native import is_native
@@ -57,6 +58,7 @@ class Run:
         threads: of torch on the CPU.
         seed: the replicate.
         checkpoint_every: epochs between two checkpoints.
+        test_views: views of a validation or test image that the final evaluation averages: 1, 2 or 6.
         thresholds: accuracies in (0, 1) whose first epoch is recorded.
         sources: the code that the settings name outside the program.
         keep_weights: which weights are written beside the record: "last", "best" (of the epoch with the highest
@@ -91,6 +93,7 @@ class Run:
     capture: bool | str = "auto"
     checkpoint_every: int = 1
     thresholds: Sequence[float] = field(default=(0.25, 0.5, 0.75, 0.9))
+    test_views: int = 1
     sources: Sequence[Source] = ()
     keep_weights: str = ""
 
@@ -111,6 +114,8 @@ class Run:
                 self.activation()
         with making("optimizer", __file__):
             self.optimizer([{"params": [nn.Parameter(torch.zeros(1))]}])
+        if self.test_views not in NUM_VIEWS:
+            raise UserError(f"`trainer.test_views` must be 1, 2 or 6, got {self.test_views!r}")
         if any(not 0 < t < 1 for t in self.thresholds):
             raise UserError(f"`trainer.thresholds` must lie between 0 and 1, got {list(self.thresholds)}")
 
@@ -222,6 +227,7 @@ def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:
         eval_batch_size=run.eval_batch_size,
         precision=run.precision,
         num_samples=run.dropout.num_samples,
+        num_views=run.test_views,
         streams=Streams(run.seed),
     )
     return state, examine
