@@ -5,7 +5,7 @@ Usage: python scripts/gpu_lab.py WHAT [--output FILE.jsonl] [--device cuda] [--s
   equal   the same run twice, then captured: largest difference of a weight; and the CPU's first losses beside the GPU's
   rates   images per second of one run: plain, captured, a hand-written captured loop, compiled, compiled and captured
   flags   what deterministic algorithms cost, captured
-  many    images per second of 1, 4, 8 and 14 processes of captured runs (start NVIDIA's service first, or not)
+  many    images per second of 1, 8 and 14 processes of captured runs (start NVIDIA's service first, or not)
   bounds  FLOPs and bytes of a step, counted, and what the card does of both
 
 Images are random, of CIFAR-10's size. Every result is one line of JSON, written as soon as it is known. With
@@ -244,7 +244,7 @@ def rates(lab: Lab) -> None:
             for kind in ("plain", "captured", "bare captured"):
                 step: Any = Bare(lab, run) if kind.startswith("bare") else Cyclic(lab, run, captured=kind == "captured")
                 found[kind] = round(lab.rate(step, run.batch_size, step.steps))
-            if name in ("small bf16", "small tf32"):
+            if name == "small bf16":
                 for kind in ("compiled", "compiled, captured"):
                     torch.compiler.reset()
                     compiled = dataclasses.replace(run, compile="default")
@@ -255,9 +255,10 @@ def rates(lab: Lab) -> None:
 
 def flags(lab: Lab) -> None:
     """What deterministic algorithms cost, and what cuDNN's trials of all algorithms give."""
-    for name, words in NETS.items():
+    for name in ("small fp32", "small bf16", "micro fp32, batch 32"):
+        words = NETS[name]
         for deterministic in (True, False):
-            for benchmark in (True, False):
+            for benchmark in (False, True):
                 run = lab.run(*words)
                 with on_own_stream(torch.device(lab.device)):
                     step = Cyclic(lab, run, captured=True)
@@ -268,8 +269,8 @@ def flags(lab: Lab) -> None:
 
 def many(lab: Lab) -> None:
     """Images per second of several processes together."""
-    for name in ("micro fp32, batch 32", "small bf16", "lecture bf16") if lab.on_gpu else ("micro fp32, batch 32",):
-        for num in (1, 4, 8, 14) if lab.on_gpu else (1, 2):
+    for name in ("small bf16", "micro fp32, batch 32") if lab.on_gpu else ("micro fp32, batch 32",):
+        for num in (1, 8, 14) if lab.on_gpu else (1, 2):
             command = [sys.executable, __file__, "worker", "--device", lab.device, "--seconds", str(lab.seconds)]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
             workers = [subprocess.Popen([*command, "--name", name], **pipes) for _ in range(num)]  # type: ignore[call-overload]

@@ -84,6 +84,8 @@ class Muon(torch.optim.Optimizer):
         [[(4, 3, 3, 3)], [(4,), (2, 4), (2,)]]
     """
 
+    is_capturable = True  # see `ablate.optimization.is_capturable`
+
     def __init__(
         self,
         params: Iterable[Any],

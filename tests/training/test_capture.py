@@ -16,6 +16,7 @@ from ablate.data.own_augmentation import OwnAugmentation
 from ablate.errors import UserError
 from ablate.layers.dropout import AlphaDropout, Dropout, Positions
 from ablate.layers.normalization import Batch
+from ablate.muon import Muon
 from ablate.optimization import for_device, is_capturable
 from ablate.regularization import Regularizer
 from ablate.stopping import Stopped
@@ -40,6 +41,7 @@ VARIANTS = {
         "dropout": Positions(layer=AlphaDropout, hidden=0.1),
         "optimizer": partial(torch.optim.SGD, lr=0.1),
     },
+    "muon": {"optimizer": partial(Muon, lr=0.02)},
     "global generator": {"activation": nn.RReLU},
 }
 
