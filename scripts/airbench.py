@@ -17,7 +17,7 @@ things are not theirs: Muon is `ablate.muon.Muon`, and the whitening is fitted b
 Each run prints one line of JSON; with --json the same lines are appended to FILE. `seconds` covers the whitening,
 training and the 6 views of the test images, without loading the data and making the net; the first run, which
 also chooses kernels, does not count for the median. Published, on one A100: 94.01 %, 3.83 s; with Muon 94.01 %, 2.59 s
-(compiled). On a GPU this script has not been run.
+(compiled). Three runs of the plain form on an H200 are in docs/performance.md; the Muon form has not run on a GPU.
 """
 
 import argparse

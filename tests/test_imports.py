@@ -11,6 +11,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "ablate"
 RANKS = {
     "errors": 0,
+    "installed": 0,
     "seeding": 0,
     "signatures": 0,
     "stopping": 0,
@@ -41,6 +42,7 @@ HYDRA_IN = {"cli"}
 # Packages, and modules of others, that start without torch.
 NO_TORCH_IN = (
     "errors",
+    "installed",
     "signatures",
     "stopping",
     "tables",

@@ -48,11 +48,11 @@ def test_tf32_needs_a_gpu_that_has_it(monkeypatch):
 
 @pytest.fixture
 def flags(monkeypatch):
-    """A function -> TF32 in convolutions, TF32 in products, trials of cuDNN; they are restored at the end."""
+    """A function -> TF32 in convolutions, TF32 in products, whether cuDNN may differ from run to run; restored later."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
-    yield lambda: (cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark)
-    cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = before
+    before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark, cudnn.deterministic
+    yield lambda: (cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark or not cudnn.deterministic)
+    cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark, cudnn.deterministic = before
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
@@ -61,11 +61,11 @@ def test_a_device_is_prepared_whatever_the_run_before_it_set(monkeypatch, flags,
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     is_tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not is_tf32
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = True, False
     hardware.prepare_device("cuda", precision, 1)
     hardware.prepare_device("cuda", precision)
     assert chosen == [1, 0]
-    assert flags() == (is_tf32, is_tf32, True)
+    assert flags() == (is_tf32, is_tf32, False)
     # What torch 2.10 and later read instead must agree: torch refuses to read one kind of flag if both were set.
     kinds = torch.backends.cudnn.conv, torch.backends.cuda.matmul
     assert [kind.fp32_precision == "tf32" for kind in kinds] == [is_tf32, is_tf32]
@@ -76,9 +76,9 @@ def test_a_device_is_prepared_whatever_the_run_before_it_set(monkeypatch, flags,
 def test_full_precision_ends_with_its_block(flags):
     hardware.prepare_device("cpu", "tf32")
     with contextlib.suppress(UserError), hardware.full_precision():
-        assert flags() == (False, False, True)
+        assert flags() == (False, False, False)
         raise UserError("a measure refuses the net")
-    assert flags() == (True, True, True)
+    assert flags() == (True, True, False)
 
 
 def test_compile_has_three_values():

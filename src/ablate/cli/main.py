@@ -13,7 +13,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,6 +23,7 @@ from ablate.cli.options import COMPLETION
 from ablate.config import catalog
 from ablate.config.overrides import command_again, quoted
 from ablate.errors import CannotWrite, Unusable, UserError, explain
+from ablate.installed import version_of
 from ablate.storage.integrity import REFUSED, cannot_write
 from ablate.storage.paths import localized
 from ablate.tables import printable
@@ -96,7 +96,7 @@ def run_command() -> None:
                 raise UserError("query= is for the shell, which asks by itself; to set it up: ablate -sc install=bash")
             compose_and_train()  # the words after it belong to the completion
         elif "--version" in words:
-            print(f"ablate {version('ablate')}")
+            print(f"ablate {version_of() or 'from its source, not installed'}")
         elif is_program_study(words, where):
             from ablate.cli.program_study import do_program_study
 
@@ -355,7 +355,7 @@ def end_with(error: Exception, command: str = "") -> NoReturn:
     fail(
         f"this is a bug, not a mistake in your input. If the last file above is your own, the bug is there; otherwise "
         f"please report it to ablate's authors with the lines above, this command and the versions: {command}  "
-        f"(ablate {version('ablate')}, Python {sys.version.split()[0]}, torch {version('torch')})",
+        f"(ablate {version_of()}, Python {sys.version.split()[0]}, torch {version_of('torch')})",
         status=1,
     )
 

@@ -7,9 +7,9 @@ show the plan afterwards. It is stored in the manifest, with the date and with w
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from importlib.metadata import version
 from typing import Any, Protocol
 
+from ablate.installed import version_of
 from ablate.storage.dates import minutes, utc_now
 from ablate.storage.integrity import digest
 from ablate.study.claim import Axes, Claim
@@ -104,7 +104,7 @@ def plan_of(study: Study, arms: Sequence[Planned]) -> dict[str, Any]:
         }
         for arm in arms
     ]
-    program = {"ablate": version("ablate"), "numerics": NUMERICS_VERSION}
+    program = {"ablate": version_of(), "numerics": NUMERICS_VERSION}
     plan = {"claims": {}, **own, "study": study.name, "arms": planned, PROGRAM: program}
     return dict(json.loads(json.dumps(plan)))
 

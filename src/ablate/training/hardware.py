@@ -9,13 +9,13 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ablate.errors import UserError
+from ablate.installed import version_of
 
 
 def num_cores() -> int:
@@ -161,8 +161,8 @@ def prepare_device(device: str, precision: str, gpu: int | None = None) -> None:
 
     In fp32 and bf16 no convolution or product of float32 tensors is rounded to TF32, which torch does in convolutions
     unless it is switched off; in tf32 both are. Only torch's older two flags are set: torch refuses to read one kind of
-    flag after the other kind was set. On CUDA cuDNN tries its algorithms and takes the fastest, so that a rerun may
-    take another one and differ in the last digits.
+    flag after the other kind was set. cuDNN takes deterministic algorithms only, and does not try which is fastest, so
+    that a run on CUDA has the same numbers each time on the same card (see docs/performance.md for what it costs).
 
     Args:
         device: "cpu" or "cuda".
@@ -273,7 +273,7 @@ def environment(device: str, precision: str, threads: int, own_files: Sequence[P
         "platform": platform.platform(),
         "python": platform.python_version(),
         "versions": {
-            name: _version(name) for name in ("ablate", "torch", "torchvision", "numpy", "hydra-core", "omegaconf")
+            name: version_of(name) for name in ("ablate", "torch", "torchvision", "numpy", "hydra-core", "omegaconf")
         },
         "cuda": torch.version.cuda if device == "cuda" else None,
         "cudnn": torch.backends.cudnn.version() if device == "cuda" else None,
@@ -336,10 +336,3 @@ def git(folder: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
