@@ -48,7 +48,7 @@ def test_tf32_needs_a_gpu_that_has_it(monkeypatch):
 
 @pytest.fixture
 def flags(monkeypatch):
-    """A function -> TF32 in convolutions, TF32 in products, whether cuDNN may differ from run to run; restored later."""
+    """A function -> TF32 in convolutions, TF32 in products, whether cuDNN may vary; restored later."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark, cudnn.deterministic
     yield lambda: (cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark or not cudnn.deterministic)
