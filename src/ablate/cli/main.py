@@ -131,6 +131,13 @@ def end_stopped(stopped: stopping.Stopped, words: Sequence[str], how: str) -> No
     with contextlib.suppress(OSError):  # the terminal is gone after SIGHUP
         console.flush()
         print(f"\nstopped by {stopped}; {how}:\n  {command}", file=sys.stderr, flush=True)
+        if "rerun=true" in words and any(word in ("-m", "--multirun") or word.startswith("study=") for word in words):
+            print(
+                "it trains no finished run again: one that was still to be trained again keeps its old record;\n"
+                "with rerun=true added, all runs are trained again from the first",
+                file=sys.stderr,
+                flush=True,
+            )
     console.abandon()
     sys.exit(stopped.status)
 
