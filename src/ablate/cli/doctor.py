@@ -46,7 +46,7 @@ def doctor_command(words: Sequence[str], where: Sequence[Path]) -> bool:
     sound = True
     for check in every_check():
         mark = "ok" if not check.cure else "!!" if check.needed else "--"
-        lines = textwrap.wrap(check.found, WIDTH - 16, break_on_hyphens=False) or [""]
+        lines = textwrap.wrap(check.found, WIDTH - 16, break_on_hyphens=False, break_long_words=False) or [""]
         print(f"{mark} {check.name:<12} {lines[0]}", *(f"{'':16}{line}" for line in lines[1:]), sep="\n")
         sound &= not (check.cure and check.needed)
         if check.cure:

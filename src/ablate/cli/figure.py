@@ -34,6 +34,7 @@ from ablate.config import catalog, notation, schema
 from ablate.config.overrides import in_profile, quoted, text
 from ablate.errors import Unusable, UserError
 from ablate.report import plotting
+from ablate.screen import say
 from ablate.storage.integrity import read_bytes, replacing
 from ablate.storage.paths import named_folder
 from ablate.training import sources
@@ -117,11 +118,11 @@ def do_figure(spec: FigureSpec, overrides: Sequence[str], where: Sequence[Path],
         path = folder / ARRAYS_NAME
         arrays = None if rerun else stored_arrays(path)
         if arrays is not None:
-            print(f"the arrays are stored already; rerun=true computes them again and keeps these\n{path}")
+            say(f"the arrays are stored already; rerun=true computes them again and keeps these\n{path}")
         else:
             start = time.perf_counter()
             make = run_maker(compose, spec, overrides, where)
-            lab = Lab(make, log=lambda line: print(f"  {line}", flush=True), folder=folder.parent, rerun=rerun)
+            lab = Lab(make, log=lambda line: say(f"  {line}"), folder=folder.parent, rerun=rerun)
             arrays = module.compute(lab, **spec.knobs)
             folder.mkdir(parents=True, exist_ok=True)
             if path.exists():
@@ -132,7 +133,7 @@ def do_figure(spec: FigureSpec, overrides: Sequence[str], where: Sequence[Path],
     on = ", ".join(f"{group} {choices[group]}" for group in spec.uses)
     caption = f"{module.caption(arrays)} Made with {on}." if on else module.caption(arrays)
     for line in publish(module, arrays, caption, folder, spec.name):
-        print(line)
+        say(line)
 
 
 def stored_arrays(path: Path) -> Arrays | None:
@@ -144,7 +145,7 @@ def stored_arrays(path: Path) -> Arrays | None:
         with np.load(io.BytesIO(data)) as stored:
             return dict(stored)
     except (Unusable, OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        print(f"{path} cannot be read ({error}); it is kept under another name, and the arrays are computed again")
+        say(f"{path} cannot be read ({error}); it is kept under another name, and the arrays are computed again")
         return None
 
 
