@@ -1,29 +1,33 @@
 """Text in the width of the screen; standard library only.
 
-The width is `COLUMNS`, where it is set, or that of the terminal. Output into a pipe or a file has no width: its lines
-stay whole, for the programs that read them.
+The width is that of the terminal, or `COLUMNS` where it is set. Output into a pipe or a file has no width: its lines
+stay whole, for the programs that read them, unless `COLUMNS` asks for less.
 """
 
+import contextlib
 import os
 import re
 import sys
-import textwrap
-from collections.abc import Iterator
+from pathlib import Path
 from typing import TextIO
 
 NARROWEST = 20  # characters; COLUMNS=1 would put each word on a line of its own
+_INTERVAL = re.compile(r"\[[^\[\]]{1,30}\]")
+_NO_BREAK = "\xa0"
 # A word of a shell's command line: quoted parts, escaped characters, and others but for blanks.
 _WORD = re.compile(r"(?:'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.|[^\s'\"\\])+")
 
 
 def width(stream: TextIO | None = None) -> int | None:
     """Return the characters in a line of `stream`, by default standard output; None where there is no limit."""
-    stream = stream or sys.stdout
-    columns = os.environ.get("COLUMNS", "")
     try:
-        found = int(columns) if columns.isdecimal() else os.get_terminal_size(stream.fileno()).columns
+        found = os.get_terminal_size((stream or sys.stdout).fileno()).columns
     except (OSError, ValueError, AttributeError):  # no terminal; closed; without a file
-        return None
+        found = 0
+    # Programs with readline, such as pytest, set COLUMNS together with LINES in all that they start.
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and (found or "LINES" not in os.environ):
+        found = int(columns)
     return max(found, NARROWEST) if found else None
 
 
@@ -40,7 +44,8 @@ def say(text: str, stream: TextIO | None = None) -> None:
 def fitted(text: str, columns: int | None) -> str:
     """Return a text whose longer lines are broken between words; a word that is longer, as a path, has its own line.
 
-    What follows on a new line is indented by two more characters than the line that it continues.
+    What follows on a new line is indented by two more characters than the line that it continues. Parts that two blanks
+    separate stay whole where they fit into a line, and so does an interval in brackets.
 
     Args:
         text: lines without control characters.
@@ -50,28 +55,45 @@ def fitted(text: str, columns: int | None) -> str:
         >>> print(fitted("  measured: the gradient of the first layer", 24))
           measured: the gradient
             of the first layer
+        >>> print(fitted("supported: ReLU is better  +3.0 points [+1.0, +5.0]", 32))
+        supported: ReLU is better
+          +3.0 points [+1.0, +5.0]
         >>> fitted("as it was", None)
         'as it was'
     """
     if columns is None:
         return text
-    return "\n".join(part for line in text.split("\n") for part in _parts(line, columns))
+    return "\n".join(_broken(line, columns) if len(line) > columns else line for line in text.split("\n"))
 
 
-def _parts(line: str, columns: int) -> Iterator[str]:
-    if len(line) <= columns:
-        yield line
-        return
-    indent = " " * (len(line) - len(line.lstrip(" ")))
-    yield from textwrap.wrap(
-        line,
-        columns,
-        subsequent_indent=f"{indent}  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-        replace_whitespace=False,
-        expand_tabs=False,
-    )
+def _broken(line: str, columns: int) -> str:
+    begin = re.match(" *", line)[0]  # type: ignore[index]
+    indent = f"{begin}  "
+    whole = _INTERVAL.sub(lambda found: found[0].replace(" ", _NO_BREAK), line.strip(" "))
+    lines, present = [], begin
+    for part in re.split("  +", whole):
+        gap = "  " if present.strip(" ") else ""
+        if gap and len(indent) + len(part) <= columns < len(present) + 2 + len(part):
+            lines.append(present)
+            present, gap = indent, ""
+        for word in part.split(" "):
+            if present.strip(" ") and len(present) + len(gap) + len(word) > columns:
+                lines.append(present)
+                present, gap = indent, ""
+            present, gap = f"{present}{gap}{word}", " "
+    return "\n".join([*lines, present]).replace(_NO_BREAK, " ")
+
+
+def near(path: Path) -> Path:
+    """Return a path as it is seen from the current folder, where it lies below that.
+
+    Example:
+        >>> near(Path.cwd() / "outputs" / "report.html").as_posix()
+        'outputs/report.html'
+    """
+    with contextlib.suppress(ValueError, OSError):
+        return path.relative_to(Path.cwd())
+    return path
 
 
 def copyable(text: str, columns: int | None) -> str:

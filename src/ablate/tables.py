@@ -47,26 +47,30 @@ def aligned(rows: Rows, columns: int | None = None) -> str:
     right = [i > 0 and all(not row[i] or row[i][0] in "+-−0123456789" for row in rows[1:]) for i in range(len(rows[0]))]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     while columns and sum(widths) + 2 * (len(widths) - 1) > columns:
-        widest = max(range(len(widths)), key=widths.__getitem__)
-        needed = max(len(line) for row in rows for line in _lines(row[widest], widths[widest] - 1))
-        if needed >= widths[widest]:  # a word is longer
+        for place in sorted(range(len(widths)), key=lambda i: -widths[i]):
+            needed = max(len(line) for row in rows for line in _lines(row[place], widths[place] - 1))
+            if needed < widths[place]:
+                widths[place] = needed
+                break
+        else:  # every column is as narrow as its longest word
+            widest = max(range(len(widths)), key=widths.__getitem__)
+            widths[widest] = max(12, widths[widest] - (sum(widths) + 2 * (len(widths) - 1) - columns))
             break
-        widths[widest] = needed
     lines = []
     for row in rows:
-        cells = [_lines(cell, width) for cell, width in zip(row, widths, strict=True)]
+        cells = [_lines(cell, width, break_words=True) for cell, width in zip(row, widths, strict=True)]
         for parts in zip_longest(*cells, fillvalue=""):
             shown = (f"{part:{'>' if r else '<'}{w}}" for part, w, r in zip(parts, widths, right, strict=True))
             lines.append("  ".join(shown).rstrip())
     return "\n".join(lines)
 
 
-def _lines(cell: str, width: int) -> list[str]:
-    """Return a cell in lines of at most `width` characters, where no word is longer."""
+def _lines(cell: str, width: int, *, break_words: bool = False) -> list[str]:
+    """Return a cell in lines of at most `width` characters, but for longer words, unless these are broken too."""
     if len(cell) <= width:
         return [cell]
     indent = "  " if "=" in cell else ""  # the settings of an arm, and not a heading
-    return textwrap.wrap(cell, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return textwrap.wrap(cell, width, subsequent_indent=indent, break_long_words=break_words, break_on_hyphens=False)
 
 
 def markdown(rows: Rows) -> str:

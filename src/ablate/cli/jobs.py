@@ -11,6 +11,7 @@ from ablate import stopping
 from ablate.cli.planning import Plan, make, make_run
 from ablate.errors import UserError
 from ablate.nets import format_layer_table, layer_table
+from ablate.report.phrases import plural
 from ablate.screen import copyable, fitted, say, width
 from ablate.storage.announced import announce
 from ablate.training.callbacks import Progress, left_out
@@ -123,7 +124,7 @@ def show(run: Run, folder: Path) -> None:
         say(line)
     finished = " (finished)" if is_finished(folder) else ""
     num_images = len(dataset.train.labels)
-    print(f"{num_images} training images, {run.epochs} epochs")
+    say(f"{plural(num_images, 'training image')}, {plural(run.epochs, 'epoch')}")
     if line := left_out(num_images % run.batch_size, num_images):
         say(line)
     say(f"run {folder}{finished}")
@@ -145,8 +146,8 @@ def conclusion(record: Record, folder: Path, *, fresh: bool) -> str:
             line += f"  not finite at inference: {100 * unknown:.2f} % of the images, counted as wrong"
         lines.append(line)
     speed = f"{record.wall_seconds:.1f} s, {record.images_per_second:.0f} images/s"
-    threads = record.environment["threads"]
-    lines += [f"{speed}, {record.environment['device_name']}, {threads} thread{'s' * (threads != 1)}"]
+    made = f"{record.environment['device_name']}, {plural(record.environment['threads'], 'thread')}"
+    lines.append(f"{speed}, {made}")
     lines = [fitted("\n".join([*lines, f"record {folder / RECORD_NAME}"]), width())]
     if any(folder.glob("events.out.tfevents.*")):
         lines.append(copyable(f"tensorboard --logdir {shlex.quote(str(folder))}", width()))

@@ -179,7 +179,8 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
                 live.watch(
                     collection.title or collection.name, [place for _, place in collection.studies(folder)], folder
                 )
-            print("{}\n\n{}".format(*report.report_collection(collection, collection.studies(folder))))
+            shown, page = report.report_collection(collection, collection.studies(folder))
+            print(f"{shown}\n\n{screen.near(page)}")
             continue
         manifest = read_manifest(folder)
         if manifest is None:
@@ -190,7 +191,7 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
         study = collect(manifest, folder)
         judgements = judge(study)
         page = report.write_report(study, judgements)
-        print(f"{report.summary(study, judgements)}\n\n{page}")
+        print(f"{report.summary(study, judgements)}\n\n{screen.near(page)}")
 
 
 def no_study(word: str, folder: Path) -> str:
@@ -206,7 +207,9 @@ def no_study(word: str, folder: Path) -> str:
     found = [p.parent for name in (MANIFEST_NAME, COLLECTION_NAME) for p in parent.glob(f"**/{name}")][:3]
     if not found and parent == folder and (folder.parent / MANIFEST_NAME).is_file():
         found = [folder.parent]
-    hint = f"did you mean {' or '.join(map(str, found))}?" if found else "it is in outputs/studies/NAME"
+    hint = (
+        f"did you mean {' or '.join(map(str, map(screen.near, found)))}?" if found else "it is in outputs/studies/NAME"
+    )
     return f"`ablate report` needs the folder of a study, and {word} {what}; {hint}"
 
 

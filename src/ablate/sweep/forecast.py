@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from ablate.judging.looks import most_seeds
 from ablate.judging.selection import unmeasured_runs
+from ablate.report.phrases import plural
 from ablate.report.provenance import as_tuned_before
 from ablate.study.manifest import coinciding, same_runs
 from ablate.study.results import Results, missing_runs
@@ -90,7 +91,7 @@ def seeds_each(study: Study) -> str:
     '3 seeds each'
     """
     if not study.schedule:
-        return f"{len(study.seeds)} seeds each"
+        return f"{plural(len(study.seeds), 'seed')} each"
     first, last = study.schedule[0], study.schedule[-1]
     minutes = f", further looks as long as {study.minutes:g} minutes allow" if study.minutes else ""
     return f"{first} to {last} seeds each (looks at {', '.join(map(str, study.schedule))}{minutes})"
