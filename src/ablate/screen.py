@@ -79,7 +79,7 @@ def _broken(line: str, columns: int) -> str:
         for word in part.split(" "):
             if present.strip(" ") and len(present) + len(gap) + len(word) > columns:
                 lines.append(present)
-                present, gap = indent, ""
+                present, gap = indent if len(indent) + len(word) <= columns else "", ""
             present, gap = f"{present}{gap}{word}", " "
     return "\n".join([*lines, present]).replace(_NO_BREAK, " ")
 

@@ -1,0 +1,192 @@
+"""Take the pictures of the documents: `.venv/bin/python scripts/screenshots.py STUDY [COLLECTION]`, into docs/images.
+
+STUDY is the folder of a finished study with claims, COLLECTION that of a collection of studies. The pictures are the
+report (wide, on a phone, in the dark, as slides), the collection's first page, and TensorBoard's tabs for the study.
+Needs a Chromium (`CHROMIUM=/path/to/it` names another than that of PATH), and tornado, which the extra `dev` brings.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
+OPTIONS = """
+    --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+    --disable-component-update --disable-sync --hide-scrollbars --remote-debugging-port=0 --allow-file-access-from-files
+""".split()
+ACCURACY = "accuracy"  # the group of TensorBoard that must come first
+LIMIT = 60.0  # seconds to wait for a page
+
+
+class Page:
+    """A tab of a browser, driven over its debugging protocol.
+
+    Source: https://chromedevtools.github.io/devtools-protocol/
+    """
+
+    def __init__(self, connection: WebSocketClientConnection) -> None:
+        self.connection, self.count = connection, 0
+
+    async def send(self, method: str, **params: Any) -> dict[str, Any]:
+        """Call a method of the protocol and return its result."""
+        self.count += 1
+        await self.connection.write_message(json.dumps({"id": self.count, "method": method, "params": params}))
+        while True:
+            answer = json.loads(await self.connection.read_message() or "{}")
+            if answer.get("id") == self.count:
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']}")
+                return dict(answer["result"])
+
+    async def value(self, expression: str) -> Any:
+        """Return the value of an expression in the page; a promise is awaited."""
+        found = await self.send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in found:
+            raise RuntimeError(f"{expression}: {found['exceptionDetails']}")
+        return found["result"].get("value")
+
+    async def until(self, expression: str) -> Any:
+        """Wait until an expression is true, and return it."""
+        end = time.monotonic() + LIMIT
+        while time.monotonic() < end:
+            with contextlib.suppress(RuntimeError):  # the page is being replaced
+                if found := await self.value(expression):
+                    return found
+            await asyncio.sleep(0.2)
+        raise TimeoutError(f"not within {LIMIT:g} s: {expression}")
+
+    async def open(self, url: str, width: int, height: int, *, dark: bool = False, scale: float = 1.0) -> None:
+        """Show a page in a window of so many pixels."""
+        size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
+        await self.send("Emulation.setDeviceMetricsOverride", **size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        await self.send("Emulation.setEmulatedMedia", features=[scheme])
+        await self.send("Page.navigate", url="about:blank")  # a further # alone would load nothing
+        await self.send("Page.navigate", url=url)
+        await self.until("location.href !== 'about:blank' && document.readyState === 'complete'")
+
+    async def save(self, path: Path) -> None:
+        """Write what is seen as PNG."""
+        shot = await self.send("Page.captureScreenshot", format="png")
+        path.write_bytes(base64.b64decode(shot["data"]))
+        print(path)
+
+
+@contextlib.asynccontextmanager
+async def browser() -> AsyncIterator[Page]:
+    """Start a Chromium and return a tab of it, for a `with` block."""
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if not program:
+        raise SystemExit("screenshots.py needs a Chromium: install it, or name it with CHROMIUM=/path/to/it")
+    with tempfile.TemporaryDirectory() as profile:
+        command = [program, *OPTIONS, f"--user-data-dir={profile}", "about:blank"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            port = Path(profile) / "DevToolsActivePort"
+            while not port.exists() or not port.read_text():
+                await asyncio.sleep(0.1)
+            address = f"http://127.0.0.1:{port.read_text().split()[0]}/json/list"
+            tabs: list[dict[str, str]] = []
+            while not tabs:
+                await asyncio.sleep(0.1)
+                with contextlib.suppress(OSError), urllib.request.urlopen(address) as answer:
+                    tabs = [tab for tab in json.load(answer) if tab["type"] == "page"]
+            connection = await websocket_connect(tabs[0]["webSocketDebuggerUrl"], max_message_size=2**28)
+            yield Page(connection)
+            connection.close()
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@contextlib.contextmanager
+def tensorboard(folder: Path) -> Iterator[str]:
+    """Serve the event files of a folder, and return the address, for a `with` block."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def answering(address: str) -> None:
+    """Wait until a server answers."""
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        try:
+            urllib.request.urlopen(address).close()
+            return
+        except OSError:
+            await asyncio.sleep(0.5)
+    raise TimeoutError(f"no answer within {LIMIT:g} s from {address}")
+
+
+async def report_pictures(page: Page, study: Path, out: Path) -> None:
+    """Take the report: wide, on a phone, in the dark, and two slides."""
+    report = (study / "report.html").resolve().as_uri()
+    await page.open(report, 1180, 900)
+    await page.save(out / "report.png")
+    await page.open(report, 400, 800, scale=2)
+    wide = await page.value("document.documentElement.scrollWidth")
+    if wide > 400:
+        raise SystemExit(f"{report} is {wide} pixels wide in a window of 400")
+    await page.save(out / "report_phone.png")
+    await page.open(report, 1180, 900, dark=True)
+    await page.save(out / "report_dark.png")
+    await page.open(f"{report}?slides#slide-2", 1280, 720)
+    await page.save(out / "slide.png")
+
+
+async def tensorboard_pictures(page: Page, study: Path, out: Path) -> list[str]:
+    """Take the tabs of TensorBoard for a study; return the groups of scalars in the order in which they are shown."""
+    with tensorboard(study / "tensorboard") as address:
+        await answering(address)
+        await page.open(f"{address}#timeseries", 1280, 800)
+        names = "[...document.querySelectorAll('metrics-card-group-titles, .group-name')].map(e => e.innerText.trim())"
+        groups = await page.until(f"(x => x.length && x)({names})")
+        await asyncio.sleep(4)  # the charts are drawn after their titles
+        await page.save(out / "tensorboard.png")
+        await page.open(f"{address}#hparams", 1280, 800)
+        await asyncio.sleep(6)
+        await page.save(out / "tensorboard_hparams.png")
+    return [str(group) for group in groups]
+
+
+async def take(study: Path, collection: Path | None, out: Path) -> None:
+    """Take all pictures into a folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    async with browser() as page:
+        await report_pictures(page, study, out)
+        if collection is not None:
+            await page.open((collection / "index.html").resolve().as_uri(), 1180, 900)
+            await page.save(out / "lecture.png")
+        groups = await tensorboard_pictures(page, study, out)
+    print("TensorBoard shows", ", ".join(groups))
+    if groups[0] != ACCURACY:
+        raise SystemExit(f"TensorBoard must open on the group {ACCURACY}, got {groups[0]}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        raise SystemExit(__doc__)
+    folders = [Path(word) for word in sys.argv[1:]]
+    asyncio.run(take(folders[0], folders[1] if len(folders) == 2 else None, Path(os.environ.get("OUT", IMAGES))))
