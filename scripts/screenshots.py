@@ -10,6 +10,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -24,10 +25,18 @@ from typing import Any
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
-OPTIONS = """
-    --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-    --disable-component-update --disable-sync --hide-scrollbars --remote-debugging-port=0 --allow-file-access-from-files
-""".split()
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--remote-debugging-port=0",
+]
 ACCURACY = "accuracy"  # the group of TensorBoard that must come first
 LIMIT = 60.0  # seconds to wait for a page
 
@@ -161,14 +170,37 @@ async def tensorboard_pictures(page: Page, study: Path, out: Path) -> list[str]:
     with tensorboard(study / "tensorboard") as address:
         await answering(address)
         await page.open(f"{address}#timeseries", 1280, 800)
-        names = "[...document.querySelectorAll('metrics-card-group-titles, .group-name')].map(e => e.innerText.trim())"
-        groups = await page.until(f"(x => x.length && x)({names})")
-        await asyncio.sleep(4)  # the charts are drawn after their titles
+        titles = "[...document.querySelectorAll('metrics-card-group-toolbar')].map(e => e.innerText)"
+        groups = await page.until(f"(x => x.length && x)({titles})")
+        await page.value("document.querySelector('[aria-label=\"Toggle settings side pane\"]').click()")
+        await asyncio.sleep(5)  # the charts are drawn after their titles
         await page.save(out / "tensorboard.png")
         await page.open(f"{address}#hparams", 1280, 800)
         await asyncio.sleep(6)
         await page.save(out / "tensorboard_hparams.png")
-    return [str(group) for group in groups]
+    return [re.split(r"[\d\n]", group)[0].strip() for group in groups]  # "accuracy3 cards"
+
+
+async def hits(page: Page, site: Path, word: str) -> int:
+    """Search a site of the documents as it lies on the disk; return how many pages are found.
+
+    The results are in a shadow tree, so all of them are walked.
+    """
+    await page.open((site / "index.html").resolve().as_uri(), 1280, 800)
+    await page.until("typeof __index === 'object'")
+    await page.value("document.querySelector('.md-search__button').click()")
+    await asyncio.sleep(2)  # the field takes the focus
+    await page.send("Input.insertText", text=word)
+    count = """(() => {
+        let found = 0
+        const walk = root => root.querySelectorAll("*").forEach(e => {
+            if (e.shadowRoot) walk(e.shadowRoot)
+            if (e.tagName === "A" && root !== document && e.href.includes(".html")) found += 1
+        })
+        walk(document)
+        return found
+    })()"""
+    return int(await page.until(count))
 
 
 async def take(study: Path, collection: Path | None, out: Path) -> None:

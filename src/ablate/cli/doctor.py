@@ -13,9 +13,9 @@ from ablate.errors import UserError
 
 WIDTH = 79
 LAUNCHERS = {
-    "hydra/launcher=joblib": ("hydra_plugins.hydra_joblib_launcher", "launchers"),
-    "hydra/launcher=submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "launchers"),
-    "hydra/launcher=dask": ("distributed", "dask"),
+    "hydra/launcher=joblib": ("hydra_plugins.hydra_joblib_launcher", "hydra-joblib-launcher>=1.2"),
+    "hydra/launcher=submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "hydra-submitit-launcher>=1.2"),
+    "hydra/launcher=dask": ("distributed", "distributed>=2025.1"),
 }
 
 
@@ -71,7 +71,9 @@ def versions() -> Iterator[Check]:
         try:
             yield Check(name, version(name))
         except PackageNotFoundError:
-            yield Check(name, "missing", f"pip install {name}")
+            # The package ablate in the index is another project.
+            what = "'.' in the folder of its repository" if name == "ablate" else name
+            yield Check(name, "missing", f"pip install {what}")
 
 
 def device() -> Iterator[Check]:
@@ -128,9 +130,9 @@ def folders() -> Iterator[Check]:
 
 def launchers() -> Iterator[Check]:
     """Yield which launchers are installed; all are optional."""
-    for name, (module, extra) in LAUNCHERS.items():
+    for name, (module, needed) in LAUNCHERS.items():
         there = is_installed(module)
-        how = "installed" if there else f"not installed (optional): pip install 'ablate[{extra}]'"
+        how = "installed" if there else f"not installed (optional): pip install '{needed}'"
         yield Check("launcher", f"{name}: {how}")
 
 

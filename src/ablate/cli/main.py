@@ -215,9 +215,14 @@ def no_study(word: str, folder: Path) -> str:
 
 def figure_command(words: Sequence[str], where: Sequence[Path]) -> None:
     """`ablate figure NAME [KEY=VALUE ...]`: see `ablate.cli.figure`."""
+    from ablate.cli.figure_file import asked
+
+    words = expand(words, where)
+    if asked(words, where) is None:  # before torch is loaded, which takes seconds
+        return
     from ablate.cli import figure
 
-    figure.figure_command(expand(words, where), where)
+    figure.figure_command(words, where)
 
 
 def judge_results(words: Sequence[str], where: Sequence[Path]) -> None:

@@ -17,7 +17,7 @@ def study_overview(results: Results, *, with_arms: bool = True) -> str:
     """Return a study's arms, seeds and tuning, and how many runs are done, arm by arm if asked for."""
     study = results.study
     profile = f" profile={study.profile}" if study.profile else ""
-    lines = [f"study {study.name}{profile}: {len(results.arms)} arms, {seeds_each(study)}"]
+    lines = [f"study {study.name}{profile}: {plural(len(results.arms), 'arm')}, {seeds_each(study)}"]
     lines += [same_runs(labels) for labels in coinciding(arm.planned for arm in results.arms)]
     if study.tuning:
         tuning = study.tuning

@@ -125,8 +125,10 @@ def do_studies(
         check_place(options.output_dir)
     studies = begin_all(planned, options.extra_seeds, write=not options.dry_run)
     results = collect_all(studies)
-    print_overview(results, machine, with_arms=len(results) == 1 or options.dry_run)
+    print_overview(results, machine, with_arms=len(results) == 1)
     if options.dry_run:
+        if len(results) > 1:
+            say(f"the arms of one of them: ablate study={results[0].study.name} dry_run=true")
         return {}
     collection = begin_collection(studies, options)  # before the runs, so that an unfinished one is reported too
     launch = launcher(submit, options, machine, measures_by_folder(results))
