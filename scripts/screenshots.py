@@ -1,10 +1,12 @@
-"""Take the pictures of the documents: `.venv/bin/python scripts/screenshots.py STUDY [COLLECTION]`, into docs/images.
+"""Take the pictures of the documents with a Chromium: `.venv/bin/python scripts/screenshots.py --study FOLDER`.
 
-STUDY is the folder of a finished study with claims, COLLECTION that of a collection of studies. The pictures are the
-report (wide, on a phone, in the dark, as slides), the collection's first page, and TensorBoard's tabs for the study.
-Needs a Chromium (`CHROMIUM=/path/to/it` names another than that of PATH), and tornado, which the extra `dev` brings.
+They are the report (wide, on a phone, in the dark, a slide), the first page of a collection, and TensorBoard's tabs
+for the study. The status is 1 if the report does not fit a phone, if TensorBoard does not open on accuracy, or if the
+site's search finds nothing. `CHROMIUM=/path/to/it` names another browser than that of PATH; the package tornado is
+needed, which the extra `dask` brings.
 """
 
+import argparse
 import asyncio
 import base64
 import contextlib
@@ -203,22 +205,28 @@ async def hits(page: Page, site: Path, word: str) -> int:
     return int(await page.until(count))
 
 
-async def take(study: Path, collection: Path | None, out: Path) -> None:
-    """Take all pictures into a folder."""
+async def take(asked: argparse.Namespace) -> None:
+    """Take all pictures that are asked for."""
+    out = asked.out
     out.mkdir(parents=True, exist_ok=True)
     async with browser() as page:
-        await report_pictures(page, study, out)
-        if collection is not None:
-            await page.open((collection / "index.html").resolve().as_uri(), 1180, 900)
+        if asked.site is not None:
+            print(f"the site as it lies on the disk: {await hits(page, asked.site, 'registration')} pages found")
+        if asked.collection is not None:
+            await page.open((asked.collection / "report.html").resolve().as_uri(), 1180, 900)
             await page.save(out / "lecture.png")
-        groups = await tensorboard_pictures(page, study, out)
-    print("TensorBoard shows", ", ".join(groups))
-    if groups[0] != ACCURACY:
-        raise SystemExit(f"TensorBoard must open on the group {ACCURACY}, got {groups[0]}")
+        if asked.study is not None:
+            await report_pictures(page, asked.study, out)
+            groups = await tensorboard_pictures(page, asked.study, out)
+            print("TensorBoard shows", ", ".join(groups))
+            if groups[0] != ACCURACY:
+                raise SystemExit(f"TensorBoard must open on the group {ACCURACY}, got {groups[0]}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
-        raise SystemExit(__doc__)
-    folders = [Path(word) for word in sys.argv[1:]]
-    asyncio.run(take(folders[0], folders[1] if len(folders) == 2 else None, Path(os.environ.get("OUT", IMAGES))))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", type=Path, help="folder of a finished study with two claims or more")
+    parser.add_argument("--collection", type=Path, help="folder of a collection of studies, as the lecture")
+    parser.add_argument("--site", type=Path, help="folder of the documents' site; its search is tried without a server")
+    parser.add_argument("--out", type=Path, default=IMAGES, help="where the pictures go")
+    asyncio.run(take(parser.parse_args()))

@@ -62,8 +62,8 @@ look. `recipe=NAME` stands for the settings in conf/recipe/NAME.yaml; settings
 beside it take precedence. `name=NAME` beside -m names a sweep, `baseline=tanh`
 the arm that its others are compared with (by default the first).
 `hydra.launcher.n_jobs=2` beside `hydra/launcher=joblib` sets the number of
-worker processes. `ablate -sc install=bash` prints the line that completes
-groups, levels and keys in a shell.
+worker processes. `eval "$(ablate -sc install=bash)"` completes groups, levels
+and keys in your shell.
 --config-dir DIR adds a folder with levels, studies, claims, figures and recipes
 of your own (DIR/activation/mine.yaml). The environment variable
 HYDRA_FULL_ERROR=1 shows the traceback of an error.
