@@ -65,8 +65,11 @@ def asked(words: Sequence[str], where: Sequence[Path]) -> tuple[FigureSpec, list
     if len(names) != 1 or names[0] not in known:
         unknown = next((name for name in names if name not in known), "")
         problem = f"there is no figure {unknown!r}; {catalog.nearest(unknown, list(known))}" if unknown else ""
+        if problem:
+            raise UserError(problem)
+        first = "; without data and in seconds: ablate figure dropout_masks" * ("dropout_masks" in known)
         got = " ".join(names) or "none"
-        raise UserError(problem or f"`ablate figure NAME` needs one name, got {got}; there are {', '.join(known)}")
+        raise UserError(f"`ablate figure NAME` needs one name, got {got}; there are {', '.join(known)}{first}")
     others = [word for word in words if word not in names]
     knobs = yaml.safe_load(known[names[0]].read_text(encoding="utf-8")).get("knobs", {})
     for word in others:
