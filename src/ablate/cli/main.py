@@ -180,7 +180,7 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
                     collection.title or collection.name, [place for _, place in collection.studies(folder)], folder
                 )
             shown, page = report.report_collection(collection, collection.studies(folder))
-            print(f"{shown}\n\n{screen.near(page)}")
+            print(f"{shown}\n\n{page}")
             continue
         manifest = read_manifest(folder)
         if manifest is None:
@@ -191,7 +191,7 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
         study = collect(manifest, folder)
         judgements = judge(study)
         page = report.write_report(study, judgements)
-        print(f"{report.summary(study, judgements)}\n\n{screen.near(page)}")
+        print(f"{report.summary(study, judgements)}\n\n{page}")
 
 
 def no_study(word: str, folder: Path) -> str:
