@@ -4,11 +4,9 @@ The width is that of the terminal, or `COLUMNS` where it is set. Output into a p
 stay whole, for the programs that read them, unless `COLUMNS` asks for less.
 """
 
-import contextlib
 import os
 import re
 import sys
-from pathlib import Path
 from typing import TextIO
 
 NARROWEST = 20  # characters; COLUMNS=1 would put each word on a line of its own
@@ -82,18 +80,6 @@ def _broken(line: str, columns: int) -> str:
                 present, gap = indent if len(indent) + len(word) <= columns else "", ""
             present, gap = f"{present}{gap}{word}", " "
     return "\n".join([*lines, present]).replace(_NO_BREAK, " ")
-
-
-def near(path: Path) -> Path:
-    """Return a path as it is seen from the current folder, where it lies below that.
-
-    Example:
-        >>> near(Path.cwd() / "outputs" / "report.html").as_posix()
-        'outputs/report.html'
-    """
-    with contextlib.suppress(ValueError, OSError):
-        return path.relative_to(Path.cwd())
-    return path
 
 
 def copyable(text: str, columns: int | None) -> str:

@@ -207,9 +207,7 @@ def no_study(word: str, folder: Path) -> str:
     found = [p.parent for name in (MANIFEST_NAME, COLLECTION_NAME) for p in parent.glob(f"**/{name}")][:3]
     if not found and parent == folder and (folder.parent / MANIFEST_NAME).is_file():
         found = [folder.parent]
-    hint = (
-        f"did you mean {' or '.join(map(str, map(screen.near, found)))}?" if found else "it is in outputs/studies/NAME"
-    )
+    hint = f"did you mean {' or '.join(map(str, found))}?" if found else "it is in outputs/studies/NAME"
     return f"`ablate report` needs the folder of a study, and {word} {what}; {hint}"
 
 
