@@ -51,6 +51,13 @@ def test_a_path_that_is_too_long_has_its_own_line():
     assert screen.fitted(f"record {path} is damaged", 40).splitlines() == ["record", path, "  is damaged"]
 
 
+def test_an_interval_and_a_part_stay_whole():
+    line = "supported: of a claim  +3.00 points [−22.41, +28.41]  (2 of 2 failed)"
+    whole = ["supported: of a claim", "  +3.00 points [−22.41, +28.41]", "  (2 of 2 failed)"]
+    assert screen.fitted(line, 36).splitlines() == whole
+    assert screen.fitted("the difference is [−22.41, +28.41]", 30).splitlines()[1] == "  [−22.41, +28.41]"
+
+
 def test_lines_that_fit_are_as_they_were():
     text = "arm    test %\nrelu     54.1\n\n    measured: 1  against 2"
     assert screen.fitted(text, 26) == text
