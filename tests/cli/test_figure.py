@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import yaml
 
-from ablate.cli.figure import composing, figure_command, read_figure
+from ablate.cli.figure import composing, figure_command
+from ablate.cli.figure_file import read_figure
 from ablate.config import catalog
 
 MODULE = """

@@ -17,8 +17,8 @@ from ablate.cli import main
         (
             ["study=activation", "study.only=[relu_beats_tanh]", "rerun=true"],
             "to continue from the last checkpoint:\n  ablate study=activation 'study.only=[relu_beats_tanh]'\n"
-            "it trains no finished run again: one that was still to be trained again keeps its old record;\n"
-            "with rerun=true added, all runs are trained again from the first\n",
+            "it trains no finished run again: one that was still to be trained again\n"
+            "keeps its old record; rerun=true trains all of them from the first\n",
         ),
         (["seed=1", "rerun=true"], "to continue from the last checkpoint:\n  ablate seed=1\n"),
         (["recipe=speedrun"], "to continue from the last checkpoint:\n  ablate recipe=speedrun\n"),

@@ -116,7 +116,7 @@ def test_loading_and_importing_do_not_load_torch_and_importing_not_pandas(folder
 
 def test_without_pandas_the_cure_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(UserError, match=r"pip install 'ablate\[pandas\]'"):
+    with pytest.raises(UserError, match=r"pip install 'pandas>=2\.2'"):
         ablate.load(folder)
 
 

@@ -230,7 +230,7 @@ def test_resnet18_of_torchvision():
 
 
 def test_resnet18_of_timm():
-    pytest.importorskip("timm", reason="timm is an extra: pip install 'ablate[timm]'")
+    pytest.importorskip("timm", reason="timm is an extra: pip install 'timm>=1'")
     net = Library(path="timm.create_model", name="resnet18").build(
         (3, 32, 32), 10, activation=nn.SiLU, normalization=Batch(), dropout=Positions(layer=Dropout)
     )

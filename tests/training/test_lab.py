@@ -55,6 +55,18 @@ def test_a_figure_computes_on_its_gpu_and_in_its_precision(make_run, monkeypatch
     assert prepared[2:] == [("cuda", "fp32", 1)] and moved == ["cuda"]
 
 
+def test_a_long_training_shows_the_time_left(lab, monkeypatch):
+    made, _ = lab
+    lines = []
+    monkeypatch.setattr("ablate.training.lab.EVERY_SECONDS", 0.0)
+    made = Lab(compose=made.compose, log=lines.append)
+    state = made.train(made.run(seed=0))
+    total = state.num_epochs * state.steps_per_epoch
+    assert total > 1
+    assert [line.rpartition(",")[0] for line in lines] == [f"  step {n} of {total}" for n in range(1, total)]
+    assert all(line.endswith(" left") for line in lines)
+
+
 def test_a_step_is_shown_with_its_number_and_the_time_left():
     lines = []
     lab = Lab(None, log=lines.append)

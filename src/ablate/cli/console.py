@@ -6,6 +6,7 @@ import sys
 import warnings
 
 from ablate.errors import Notice
+from ablate.screen import say
 from ablate.tables import printable
 
 BROKEN_PIPE = 141
@@ -24,7 +25,7 @@ def prepare() -> None:
             inner(message, category, filename, lineno, file, line)
         elif str(message) not in shown:  # Python repeats a warning after a library changes the filters
             shown.add(str(message))
-            print(f"ablate: {printable(str(message))}", file=file or sys.stderr)
+            say(f"ablate: {printable(str(message))}", file or sys.stderr)
 
     warnings.showwarning = show
     logging.getLogger("matplotlib").addFilter(_is_not_about_folders)

@@ -13,9 +13,9 @@ from ablate.errors import UserError
 
 WIDTH = 79
 LAUNCHERS = {
-    "hydra/launcher=joblib": ("hydra_plugins.hydra_joblib_launcher", "launchers"),
-    "hydra/launcher=submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "launchers"),
-    "hydra/launcher=dask": ("distributed", "dask"),
+    "hydra/launcher=joblib": ("hydra_plugins.hydra_joblib_launcher", "hydra-joblib-launcher>=1.2"),
+    "hydra/launcher=submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "hydra-submitit-launcher>=1.2"),
+    "hydra/launcher=dask": ("distributed", "distributed>=2025.1"),
 }
 
 
@@ -46,7 +46,7 @@ def doctor_command(words: Sequence[str], where: Sequence[Path]) -> bool:
     sound = True
     for check in every_check():
         mark = "ok" if not check.cure else "!!" if check.needed else "--"
-        lines = textwrap.wrap(check.found, WIDTH - 16, break_on_hyphens=False) or [""]
+        lines = textwrap.wrap(check.found, WIDTH - 16, break_on_hyphens=False, break_long_words=False) or [""]
         print(f"{mark} {check.name:<12} {lines[0]}", *(f"{'':16}{line}" for line in lines[1:]), sep="\n")
         sound &= not (check.cure and check.needed)
         if check.cure:
@@ -71,7 +71,9 @@ def versions() -> Iterator[Check]:
         try:
             yield Check(name, version(name))
         except PackageNotFoundError:
-            yield Check(name, "missing", f"pip install {name}")
+            # The package ablate in the index is another project.
+            what = "'.' in the folder of its repository" if name == "ablate" else name
+            yield Check(name, "missing", f"pip install {what}")
 
 
 def device() -> Iterator[Check]:
@@ -128,9 +130,9 @@ def folders() -> Iterator[Check]:
 
 def launchers() -> Iterator[Check]:
     """Yield which launchers are installed; all are optional."""
-    for name, (module, extra) in LAUNCHERS.items():
+    for name, (module, needed) in LAUNCHERS.items():
         there = is_installed(module)
-        how = "installed" if there else f"not installed (optional): pip install 'ablate[{extra}]'"
+        how = "installed" if there else f"not installed (optional): pip install '{needed}'"
         yield Check("launcher", f"{name}: {how}")
 
 

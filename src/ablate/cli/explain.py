@@ -26,7 +26,7 @@ def explain_command(words: Sequence[str], where: Sequence[Path]) -> None:
         UserError: no claim has this name or source.
     """
     if not words or {"-h", "--help"} & set(words):
-        print("usage: ablate explain CLAIM ...   a claim's name, or its source: ablate explain C16")
+        print("usage: ablate explain CLAIM ...   a claim's name, or its source, as C16")
         return
     known = list(every_claim(where))
     parts = []

@@ -11,6 +11,8 @@ from ablate import stopping
 from ablate.cli.planning import Plan, make, make_run
 from ablate.errors import UserError
 from ablate.nets import format_layer_table, layer_table
+from ablate.report.phrases import plural
+from ablate.screen import copyable, fitted, say, width
 from ablate.storage.announced import announce
 from ablate.training.callbacks import Progress, left_out
 from ablate.training.directory import CONFIG_NAME
@@ -34,8 +36,8 @@ def do_alone(plan: Plan) -> None:
     if not (plan.folder / CONFIG_NAME).exists() and (
         message := earlier_run(plan.settings, plan.sources, plan.folder.parent)
     ):
-        print(message)
-    print(f"run {plan.folder}", flush=True)
+        say(message)
+    say(f"run {plan.folder}")
     try:
         record, fresh = start(
             run,
@@ -49,12 +51,12 @@ def do_alone(plan: Plan) -> None:
     announce(plan.folder)
     print(conclusion(record, plan.folder, fresh=fresh), flush=True)
     if lacking := [name for name in measures(plan.settings) if name not in measures(record.settings)]:
-        print(f"it was finished without measuring {', '.join(lacking)}; rerun=true measures them")
+        say(f"it was finished without measuring {', '.join(lacking)}; rerun=true measures them")
     if without_weights(plan.settings, record, plan.folder):
-        print("it was finished without keeping its weights; rerun=true trains it again and keeps them")
+        say("it was finished without keeping its weights; rerun=true trains it again and keeps them")
     then = [Source(**source) for source in record.sources]
     if edits := edited(then, plan.sources, plan.folder, scientific=False):
-        print(f"since it was finished, code of its diagnostics changed: {edits}; rerun=true measures again")
+        say(f"since it was finished, code of its diagnostics changed: {edits}; rerun=true measures again")
 
 
 def without_weights(settings: Mapping[str, Any], record: Record, folder: Path) -> bool:
@@ -119,13 +121,13 @@ def show(run: Run, folder: Path) -> None:
     net = run.build(dataset)
     print(format_layer_table(layer_table(net, dataset.image_shape)))
     for line in getattr(net, "replaced", []):
-        print(line)
+        say(line)
     finished = " (finished)" if is_finished(folder) else ""
     num_images = len(dataset.train.labels)
-    print(f"{num_images} training images, {run.epochs} epochs")
+    say(f"{plural(num_images, 'training image')}, {plural(run.epochs, 'epoch')}")
     if line := left_out(num_images % run.batch_size, num_images):
-        print(line)
-    print(f"run {folder}{finished}")
+        say(line)
+    say(f"run {folder}{finished}")
 
 
 def conclusion(record: Record, folder: Path, *, fresh: bool) -> str:
@@ -144,8 +146,9 @@ def conclusion(record: Record, folder: Path, *, fresh: bool) -> str:
             line += f"  not finite at inference: {100 * unknown:.2f} % of the images, counted as wrong"
         lines.append(line)
     speed = f"{record.wall_seconds:.1f} s, {record.images_per_second:.0f} images/s"
-    lines += [f"{speed}, {record.environment['device_name']}, {record.environment['threads']} threads"]
-    lines.append(f"record {folder / RECORD_NAME}")
+    made = f"{record.environment['device_name']}, {plural(record.environment['threads'], 'thread')}"
+    lines.append(f"{speed}, {made}")
+    lines = [fitted("\n".join([*lines, f"record {folder / RECORD_NAME}"]), width())]
     if any(folder.glob("events.out.tfevents.*")):
-        lines.append(f"tensorboard --logdir {shlex.quote(str(folder))}")
+        lines.append(copyable(f"tensorboard --logdir {shlex.quote(str(folder))}", width()))
     return "\n".join(lines)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablate.errors import UserError
+from ablate.screen import say
 
 USAGE = """\
 usage: ablate judge RESULTS --claims CLAIMS [KEY=VALUE ...]
@@ -53,7 +54,7 @@ def judge_command(words: Sequence[str], where: Sequence[Path]) -> None:
     command = shlex.join(["ablate", "judge", *words])
     manifest, folder, remarks = begin_judged(results, claims, options, command)
     for remark in remarks:
-        print(f"ablate: {remark}", file=sys.stderr)
+        say(f"ablate: {remark}", sys.stderr)
     write_runs(manifest, folder)
     found = collect(manifest, folder)
     judgements = judge(found)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ablate import stopping
+from ablate import screen, stopping
 from ablate.cli import console
 from ablate.cli.arguments import as_sweep, check, expand, named_sweep, options_first, split_folders
 from ablate.cli.options import COMPLETION
@@ -24,6 +24,7 @@ from ablate.config import catalog
 from ablate.config.overrides import command_again, quoted
 from ablate.errors import CannotWrite, Unusable, UserError, explain
 from ablate.installed import version_of
+from ablate.screen import say
 from ablate.storage.integrity import REFUSED, cannot_write
 from ablate.storage.paths import localized
 from ablate.tables import printable
@@ -38,12 +39,12 @@ usage: ablate [KEY=VALUE ...]                train one net; other keys: defaults
                                              run a study: runs, verdicts, report
        ablate report FOLDER [--watch]        write the report of a study; with
                                              --watch also a page while it runs
-       ablate judge FILE --claims CLAIMS     decide claims on other programs' runs
+       ablate judge FILE --claims CLAIMS     decide claims on others' runs
        ablate verify FOLDER                  check verdicts against the records
        ablate export FOLDER --to FORMAT      LaTeX, Markdown, Parquet, trackers
        ablate figure NAME [KEY=VALUE ...]    compute and draw a figure
        ablate list [GROUP|LEVEL ...]         describe levels, studies, recipes
-       ablate explain CLAIM                  what a claim tests, and its cost: C16
+       ablate explain CLAIM                  what a claim tests, and its cost
        ablate doctor                         what is installed, found, writable
 
   ablate activation=tanh initializer=xavier_normal normalization=none
@@ -58,9 +59,11 @@ usage: ablate [KEY=VALUE ...]                train one net; other keys: defaults
 would be done and does nothing: a run's layers and folder, a sweep's arms, runs
 and time. `extra_seeds=3` adds seeds to a finished study, as its next declared
 look. `recipe=NAME` stands for the settings in conf/recipe/NAME.yaml; settings
-beside it take precedence. `name=NAME` beside -m names a sweep, `baseline=tanh` the
-arm that its others are compared with (by default the first). `hydra.launcher.n_jobs=2` beside
-`hydra/launcher=joblib` sets the number of worker processes.
+beside it take precedence. `name=NAME` beside -m names a sweep, `baseline=tanh`
+the arm that its others are compared with (by default the first).
+`hydra.launcher.n_jobs=2` beside `hydra/launcher=joblib` sets the number of
+worker processes. `eval "$(ablate -sc install=bash)"` completes groups, levels
+and keys in your shell.
 --config-dir DIR adds a folder with levels, studies, claims, figures and recipes
 of your own (DIR/activation/mine.yaml). The environment variable
 HYDRA_FULL_ERROR=1 shows the traceback of an error.
@@ -130,11 +133,12 @@ def end_stopped(stopped: stopping.Stopped, words: Sequence[str], how: str) -> No
     command = command_again(shlex.join(["ablate", *words]))
     with contextlib.suppress(OSError):  # the terminal is gone after SIGHUP
         console.flush()
-        print(f"\nstopped by {stopped}; {how}:\n  {command}", file=sys.stderr, flush=True)
+        again = screen.copyable(f"  {command}", screen.width(sys.stderr))
+        print(f"\nstopped by {stopped}; {how}:\n{again}", file=sys.stderr, flush=True)
         if "rerun=true" in words and any(word in ("-m", "--multirun") or word.startswith("study=") for word in words):
             print(
-                "it trains no finished run again: one that was still to be trained again keeps its old record;\n"
-                "with rerun=true added, all runs are trained again from the first",
+                "it trains no finished run again: one that was still to be trained again\n"
+                "keeps its old record; rerun=true trains all of them from the first",
                 file=sys.stderr,
                 flush=True,
             )
@@ -182,7 +186,8 @@ def write_report(words: Sequence[str], where: Sequence[Path]) -> None:
                 live.watch(
                     collection.title or collection.name, [place for _, place in collection.studies(folder)], folder
                 )
-            print("{}\n\n{}".format(*report.report_collection(collection, collection.studies(folder))))
+            shown, page = report.report_collection(collection, collection.studies(folder))
+            print(f"{shown}\n\n{page}")
             continue
         manifest = read_manifest(folder)
         if manifest is None:
@@ -215,9 +220,14 @@ def no_study(word: str, folder: Path) -> str:
 
 def figure_command(words: Sequence[str], where: Sequence[Path]) -> None:
     """`ablate figure NAME [KEY=VALUE ...]`: see `ablate.cli.figure`."""
+    from ablate.cli.figure_file import asked
+
+    words = expand(words, where)
+    if asked(words, where) is None:  # before torch is loaded, which takes seconds
+        return
     from ablate.cli import figure
 
-    figure.figure_command(expand(words, where), where)
+    figure.figure_command(words, where)
 
 
 def judge_results(words: Sequence[str], where: Sequence[Path]) -> None:
@@ -389,5 +399,5 @@ def fail_system(error: OSError) -> NoReturn:
 
 def fail(message: object, status: int = 2) -> NoReturn:
     """End the process with an error message."""
-    print(f"ablate: {printable(str(message))}", file=sys.stderr)
+    say(f"ablate: {printable(str(message))}", sys.stderr)
     sys.exit(status)

@@ -17,6 +17,7 @@ from typing import Any
 from ablate import stopping
 from ablate.config.overrides import key_of
 from ablate.errors import UserError
+from ablate.screen import say
 from ablate.sweep.queued import Queued
 from ablate.training.identity import is_unscientific
 
@@ -68,7 +69,7 @@ class Slurm:
         if new:
             known |= self.submit(new)
         else:
-            print(f"all {len(jobs)} runs are in the queue already", flush=True)
+            say(f"all {len(jobs)} runs are in the queue already")
         self.queued.write(known, over=names)
         ids = [known[name] for name in names]
         if self.leave:
@@ -77,7 +78,7 @@ class Slurm:
             lost = wait_for(set(ids))
         except stopping.Stopped:
             first = ",".join(sorted({job_id.partition("_")[0] for job_id in ids}))
-            print(f"\nwhat was submitted goes on (scancel {first} ends it)", file=sys.stderr)
+            say(f"\nwhat was submitted goes on (scancel {first} ends it)", sys.stderr)
             raise
         folder = Path(str(self.launcher.params["submitit_folder"]))
         return [
@@ -105,7 +106,7 @@ class Slurm:
                 raise UserError(f"SLURM refused the jobs: {' '.join(str(error).split())[:300]}") from error
             ids += [job.job_id for job in submitted]
         arrays = ", ".join(dict.fromkeys(job_id.partition("_")[0] for job_id in ids))
-        print(f"{len(jobs)} runs submitted in {len(ids)} SLURM jobs ({arrays})", flush=True)
+        say(f"{len(jobs)} runs submitted in {len(ids)} SLURM jobs ({arrays})")
         return {name: ids[number // self.runs_per_job] for number, (name, _) in enumerate(jobs)}
 
 

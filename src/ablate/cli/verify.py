@@ -10,6 +10,7 @@ from ablate.errors import UserError
 from ablate.judging.verification import Checked, Verification, verify_study
 from ablate.report.pages import PAGES_NAME, changed_pages
 from ablate.report.phrases import plural
+from ablate.screen import say
 from ablate.storage.archive import archives_in, is_archive, unpack
 from ablate.study.collection import COLLECTION_NAME, read_collection
 from ablate.study.manifest import MANIFEST_NAME, read_manifest
@@ -31,8 +32,8 @@ def verify_command(words: Sequence[str], where: Sequence[Path]) -> bool:
         raise UserError("`ablate verify` needs a folder with studies, e.g. outputs/studies/activation-1a2b3c4d")
     found = [verification for word in words for verification in verified(Path(word), where)]
     for verification in found:
-        print("\n".join(lines(verification)))
-    print(total(found))
+        say("\n".join(lines(verification)))
+    say(total(found))
     return all(verification.is_ok for verification in found)
 
 

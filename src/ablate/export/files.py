@@ -75,7 +75,7 @@ def to_parquet(folder: Path, target: Path) -> list[Path]:
     try:
         import pyarrow  # noqa: F401
     except ImportError as error:
-        raise UserError("pyarrow is missing, which writes Parquet: pip install 'ablate[parquet]'") from error
+        raise UserError("pyarrow is missing, which writes Parquet: pip install 'pyarrow>=14'") from error
     loaded, paths = load(folder), []
     target.mkdir(parents=True, exist_ok=True)
     for name in ("runs", "histories", "verdicts"):

@@ -19,7 +19,7 @@ from ablate.training.record import RECORD_NAME, Record, read_record
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-CURE = "pandas is missing: pip install 'ablate[pandas]', or pip install pandas"
+CURE = "pandas is missing: pip install 'pandas>=2.2'"
 OF_A_RUN = ("arm", "seed", "folder")  # columns that histories share with runs, beside the factors
 OF_A_VERDICT = (
     "claim", "text", "form", "metric", "outcome", "estimate", "low", "high", "level", "p", "p_adjusted", "num_seeds",

@@ -59,6 +59,7 @@ def to_wandb(folder: Path, target: Path) -> list[Path]:
     wandb = package("wandb")
     target.mkdir(parents=True, exist_ok=True)
     mode = os.environ.get("WANDB_MODE") or "offline"
+    os.environ.setdefault("WANDB_SILENT", "true")  # otherwise forty lines for each run
 
     def begin(run: Tracked) -> Any:
         return wandb.init(

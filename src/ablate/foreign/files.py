@@ -133,7 +133,7 @@ def of_parquet(data: bytes, path: Path) -> Iterator[Row]:
         from pyarrow import parquet
     except ImportError as error:
         raise UserError(
-            f"{path} needs the package pyarrow to be read: pip install 'ablate[parquet]', or save it as CSV"
+            f"{path} needs the package pyarrow to be read: pip install 'pandas>=2.2' 'pyarrow>=14', or save it as CSV"
         ) from error
     try:
         found = parquet.read_table(io.BytesIO(data)).to_pylist()

@@ -19,7 +19,7 @@ from ablate.nets.tracing import is_function
 from ablate.seeding import global_generators
 
 SMALL = 64  # pixels below which `stem=auto` takes the small stem
-INSTALL = {"timm": 'pip install "ablate[timm]"'}
+INSTALL = {"timm": "pip install 'timm>=1'"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from ablate.report.rendering import render
 from ablate.report.table import write_text
 from ablate.report.terminal import unusable_lines, verdict_line
 from ablate.report.verdicts import answer, verdict_row, verdict_table
+from ablate.screen import fitted, width
 from ablate.study.collection import Collection, others
 from ablate.study.manifest import Manifest, read_manifest
 from ablate.tables import comma_separated, printable
@@ -40,7 +41,7 @@ def collection_summary(judged: Judged, summary: str = "") -> str:
             *unusable_lines(results, judgements),
         ]
         paragraphs.append("\n".join([title, *lines]))
-    return printable("\n\n".join([*paragraphs, summary or answer(all_of(judged))]))
+    return fitted(printable("\n\n".join([*paragraphs, summary or answer(all_of(judged))])), width())
 
 
 def report_collection(collection: Collection, studies: Sequence[tuple[Manifest, Path]]) -> tuple[str, Path]:

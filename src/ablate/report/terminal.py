@@ -10,6 +10,7 @@ from ablate.report.notes import MANY_SEEDS, failed, known_before, mechanism, nex
 from ablate.report.provenance import REMADE, records_of, registration_of, unsound
 from ablate.report.table import arm_rows, planned_by_fingerprint, shown_rows
 from ablate.report.verdicts import VerdictRow, answer, verdict_table
+from ablate.screen import fitted, width
 from ablate.study.manifest import coinciding, same_runs
 from ablate.study.results import Results
 from ablate.tables import aligned, printable
@@ -26,15 +27,15 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
 
     The table holds finished runs only.
     """
-    records = records_of(results)
+    records, columns = records_of(results), width()
     if not records:
         parts = ["no run has finished yet"]
     elif results.study.foreign:
-        parts = [aligned(narrow(shown_rows(results)))]
+        parts = [aligned(narrow(shown_rows(results)), columns)]
     else:
-        parts = [aligned(narrow(arm_rows(records, planned_by_fingerprint(results))))]
+        parts = [aligned(narrow(arm_rows(records, planned_by_fingerprint(results))), columns)]
     if records and (rows := contrasts(results)):
-        parts += [aligned(rows), textwrap.fill(note(rows), WIDTH)]
+        parts += [aligned(rows, columns), textwrap.fill(note(rows), WIDTH)]
     notes = [same_runs(labels) for labels in coinciding(arm.planned for arm in results.arms)]
     if lines := [*notes, *unsound(results)]:
         parts.append("\n".join(lines))
@@ -46,7 +47,7 @@ def summary(results: Results, judgements: "Sequence[Judgement]") -> str:
         parts.append(f"registered: {registration_of(results)}")
     if lines := unusable_lines(results, judgements):
         parts.append("\n".join(lines))
-    return printable("\n\n".join(parts))
+    return fitted(printable("\n\n".join(parts)), columns)
 
 
 def with_mechanism(verdict: VerdictRow) -> str:

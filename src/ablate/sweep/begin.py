@@ -9,6 +9,7 @@ from typing import Any
 
 from ablate.config.overrides import key_of
 from ablate.errors import UserError
+from ablate.screen import say
 from ablate.storage.paths import named_folder, safe_name
 from ablate.study.earlier import Found, earlier_studies, examine
 from ablate.study.manifest import Manifest, PlannedArm, Variant, check_unchanged, read_manifest, write_manifest
@@ -103,7 +104,7 @@ def register(manifest: Manifest, folder: Path) -> Manifest:
         return replace(manifest, registration=replace(manifest.registration, post_hoc=marks))
     earlier, unread = earlier_studies(manifest, folder) if manifest.study().asked else ([], [])
     for line in unread:
-        print(line, file=sys.stderr)
+        say(line, sys.stderr)
     found = examine(manifest, earlier, folder.parent.parent)
     own = registered(manifest.plan(), since=found.since, finished=found.finished, post_hoc=found.post_hoc)
     looks = sorted({*found.looks, *manifest.looks})

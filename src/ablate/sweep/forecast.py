@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from ablate.judging.looks import most_seeds
 from ablate.judging.selection import unmeasured_runs
+from ablate.report.phrases import plural
 from ablate.report.provenance import as_tuned_before
 from ablate.study.manifest import coinciding, same_runs
 from ablate.study.results import Results, missing_runs
@@ -16,7 +17,7 @@ def study_overview(results: Results, *, with_arms: bool = True) -> str:
     """Return a study's arms, seeds and tuning, and how many runs are done, arm by arm if asked for."""
     study = results.study
     profile = f" profile={study.profile}" if study.profile else ""
-    lines = [f"study {study.name}{profile}: {len(results.arms)} arms, {seeds_each(study)}"]
+    lines = [f"study {study.name}{profile}: {plural(len(results.arms), 'arm')}, {seeds_each(study)}"]
     lines += [same_runs(labels) for labels in coinciding(arm.planned for arm in results.arms)]
     if study.tuning:
         tuning = study.tuning
@@ -90,7 +91,7 @@ def seeds_each(study: Study) -> str:
     '3 seeds each'
     """
     if not study.schedule:
-        return f"{len(study.seeds)} seeds each"
+        return f"{plural(len(study.seeds), 'seed')} each"
     first, last = study.schedule[0], study.schedule[-1]
     minutes = f", further looks as long as {study.minutes:g} minutes allow" if study.minutes else ""
     return f"{first} to {last} seeds each (looks at {', '.join(map(str, study.schedule))}{minutes})"

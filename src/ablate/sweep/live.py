@@ -11,6 +11,7 @@ from ablate.report.provenance import progress
 from ablate.report.rendering import render
 from ablate.report.table import write_text
 from ablate.report.verdicts import verdict_table
+from ablate.screen import say
 from ablate.study.manifest import read_manifest
 from ablate.study.results import Results, missing_runs
 from ablate.sweep.forecast import runs_left
@@ -123,7 +124,7 @@ def watch(title: str, studies: Sequence[Path], folder: Path, every_seconds: int 
         judged = [(results, judge(results)) for results in found]
         write_text(folder / LIVE_NAME, live_page(title, judged, state, refresh))
         if shown is None:
-            print(f"open in a browser: {folder / LIVE_NAME}")
+            say(f"open in a browser: {folder / LIVE_NAME}")
         if shown != (state.done, state.running):
             shown = (state.done, state.running)
             print(f"[{state.done}/{state.planned}] {state.sentence()}", flush=True)

@@ -17,6 +17,7 @@ from ablate.config.overrides import text
 from ablate.errors import Unusable, UserError
 from ablate.judging import collect
 from ablate.judging.selection import unmeasured_runs
+from ablate.screen import say
 from ablate.study import results as study_results
 from ablate.study.manifest import Variant
 from ablate.study.results import Job, Results, missing_runs, read_failure, read_own, state_of
@@ -80,7 +81,7 @@ def do_runs(
                     continue
                 write_all(studies)
                 return (collect_all(studies) if budget else results), failed
-            print(f"{len(jobs)} finished runs did not measure what a claim is about: trained again, the old ones kept")
+            say(f"{len(jobs)} finished runs did not measure what a claim is about: trained again, the old ones kept")
             do_batch(jobs, studies, launch, failed, rerun=True)
             measured |= {job.folder for job in jobs}
             continue
@@ -122,7 +123,7 @@ def grant_looks(budget: Budget, studies: Sequence[Started], failed: Mapping[str,
     everything = [study_results.collect(manifest, folder) for manifest, folder in studies]
     names = budget.grant(everything, failed.keys())
     if names:
-        print(f"next look of {', '.join(names)}")
+        say(f"next look of {', '.join(names)}")
     return bool(names)
 
 
@@ -132,7 +133,7 @@ def say_who_goes_on(studies: Sequence[Results], known: dict[Path, int]) -> None:
         numbers = [len(results.seeds_of(arm)) for arm in results.arms]
         most = max(numbers)
         if most > known.get(results.folder, results.study.schedule[0]):
-            print(f"study {results.study.name}: {numbers.count(most)} of {len(numbers)} arms go on to {most} seeds")
+            say(f"study {results.study.name}: {numbers.count(most)} of {len(numbers)} arms go on to {most} seeds")
         known[results.folder] = most
 
 
@@ -152,10 +153,8 @@ def set_aside_refused(results: Sequence[Results]) -> int:
                     continue
                 # Another arm or sweep may have found it first, and have trained the run again meanwhile.
                 if read_own(folder, fingerprint, int(seed))[1]:
-                    print(
-                        f"{reason}; it now lies in {set_aside(folder, reason)}, and the run is trained again",
-                        file=sys.stderr,
-                    )
+                    moved = set_aside(folder, reason)
+                    say(f"{reason}; it now lies in {moved}, and the run is trained again", sys.stderr)
                     count += 1
     return count
 

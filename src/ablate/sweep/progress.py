@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from ablate.errors import CannotWrite, UserError
+from ablate.screen import say
 from ablate.study.results import Job, read_failure
 from ablate.study.study import TUNING_SEED
 from ablate.tables import clock, printable
@@ -76,7 +77,7 @@ class ProgressPrinter:
             tuned = "" if job.variant.value is None else f" at {job.variant.value}"
             where = sys.stderr if ended.startswith("FAILED") else sys.stdout
             line = f"[{done}/{self.total}, {clock(left)} left] {job.label}{tuned} seed {job.seed}  {ended}"
-            print(printable(line), file=where, flush=True)
+            say(printable(line), where)
 
     @staticmethod
     def conclusion(job: Job, record: Record) -> str:

@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ablate import report, stopping
 from ablate.config.overrides import command_again, text
 from ablate.errors import UserError
 from ablate.judging import check_claims, check_recorded, judge
+from ablate.screen import copyable, say, width
 from ablate.storage.announced import announce
 from ablate.storage.place import check_place
 from ablate.study.collection import Collection, write_collection
@@ -124,8 +125,10 @@ def do_studies(
         check_place(options.output_dir)
     studies = begin_all(planned, options.extra_seeds, write=not options.dry_run)
     results = collect_all(studies)
-    print_overview(results, machine, with_arms=len(results) == 1 or options.dry_run)
+    print_overview(results, machine, with_arms=len(results) == 1)
     if options.dry_run:
+        if len(results) > 1:
+            say(f"the arms of one of them: ablate study={results[0].study.name} dry_run=true")
         return {}
     collection = begin_collection(studies, options)  # before the runs, so that an unfinished one is reported too
     launch = launcher(submit, options, machine, measures_by_folder(results))
@@ -133,10 +136,9 @@ def do_studies(
         return do_and_conclude(requests, studies, collection, launch, options, machine)
     except Left:
         folder = collection.folder_in(options.output_dir) if collection else studies[0][1]
-        print(
-            f"the jobs go on without this command; to see what is finished:\n  ablate report {shlex.quote(str(folder))}"
-        )
-        print(f"once they are over, to do what is left and conclude:\n  {command_again(options.command)}")
+        look = copyable(f"  ablate report {shlex.quote(str(folder))}", width())
+        print(f"the jobs go on without this command; to see what is finished:\n{look}")
+        print(f"once they are over, to do what is left and conclude:\n{again(options)}")
         return {}
 
 
@@ -154,7 +156,7 @@ def do_and_conclude(
     results, failed = do_runs(studies, launch, rerun=options.rerun, budget=budget)
     conclude(studies, results, collection, failed, options)
     if budget and (names := [name for found in results for name in open_claims(found)]):
-        print(f"\nopen after study.minutes={minutes:g}: {', '.join(names)}; the same command goes on")
+        say(f"\nopen after study.minutes={minutes:g}: {', '.join(names)}; the same command goes on")
     return failed
 
 
@@ -192,8 +194,8 @@ def tuning_override(study: Study, value: Any) -> str:
 def print_overview(results: Sequence[Results], machine: Machine, *, with_arms: bool) -> None:
     """Print the studies, what is decided for all jobs, how many runs are left and about how long they take."""
     overviews = (study_overview(found, with_arms=with_arms) for found in results)
-    print(*map(printable, overviews), *machine.unless_given([]), sep="\n")
-    print(forecast(results, machine.num_workers), flush=True)
+    say("\n".join([*map(printable, overviews), *machine.unless_given([])]))
+    say(forecast(results, machine.num_workers))
 
 
 def begin_collection(studies: Sequence[Started], options: Options) -> Collection | None:
@@ -233,7 +235,7 @@ def launcher(submit: Submit, options: Options, machine: Machine, measures: Mappi
                     f"{why}; what it has submitted may still run; when it is over, to do what is left:\n"
                     f"  {command_again(options.command)}"
                 ) from error
-            print(why, file=sys.stderr)
+            say(why, sys.stderr)
             return
         for job, reason in zip(jobs, lost or (), strict=False):
             folder = options.output_dir / job.folder
@@ -264,15 +266,20 @@ def conclude(
         print(f"\n{report.summary(only, judgements)}\n\n{page}")
         views = {"tensorboard": "each run", "tensorboard-arms": "means over seeds"}
         for view, what in views.items():
-            print(f"tensorboard --logdir {shlex.quote(str(only.folder / view))}   # {what}")
-        print("open the tab Time Series, group accuracy; then HParams for a table, Custom Scalars for intervals")
+            print(copyable(f"tensorboard --logdir {shlex.quote(str(only.folder / view))}   # {what}", width()))
+        say("open the tab Time Series, group accuracy; then HParams for a table, Custom Scalars for intervals")
     if options.keep_weights and (lacking := without_weights(results)):
-        print(f"\n{lacking} finished runs were trained without keeping their weights; rerun=true trains them again")
+        say(f"\n{lacking} finished runs were trained without keeping their weights; rerun=true trains them again")
     if failed:
         print(f"\n{len(failed)} runs failed:", file=sys.stderr)
         for folder, line in failed.items():
-            print(f"  {options.output_dir / folder}: {line}", file=sys.stderr)
-        print(f"to do what is left:\n  {command_again(options.command)}", file=sys.stderr)
+            say(f"  {options.output_dir / folder}: {line}", sys.stderr)
+        print(f"to do what is left:\n{again(options, sys.stderr)}", file=sys.stderr)
+
+
+def again(options: Options, stream: TextIO | None = None) -> str:
+    """Return the indented command that goes on with what `options.command` began, in the width of `stream`."""
+    return copyable(f"  {command_again(options.command)}", width(stream))
 
 
 def without_weights(results: Sequence[Results]) -> int:

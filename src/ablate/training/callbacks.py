@@ -13,6 +13,7 @@ import torch
 
 from ablate import stopping
 from ablate.errors import Unusable, UserError
+from ablate.screen import say
 from ablate.storage.integrity import read_binary, write_binary
 from ablate.tables import clock
 from ablate.training.loop import Callback, State
@@ -142,7 +143,7 @@ class Progress(Callback):
     def show_start(self, state: State) -> None:
         """Print where the training begins, and start the bar."""
         if line := left_out(state.num_left_out, len(state.dataset.train.labels)):
-            print(line, flush=True)
+            say(line)
         if state.step:
             within = state.step - state.epoch * state.steps_per_epoch
             print(f"resumed after epoch {state.epoch}" + f" and {within} steps" * (within > 0), flush=True)
@@ -150,7 +151,7 @@ class Progress(Callback):
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
             columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"))
-            self.bar = Progress(*columns, TimeRemainingColumn(elapsed_when_finished=True))
+            self.bar = Progress(*columns, TimeRemainingColumn(), transient=True)  # the epochs' lines stay
             total = state.num_epochs * state.steps_per_epoch
             self.task = self.bar.add_task(f"epoch {state.epoch + 1}/{state.num_epochs}", total=total)
             self.bar.start()
@@ -176,7 +177,7 @@ class Progress(Callback):
             if done:
                 self.bar.stop()
         else:
-            print(line if done else f"{line}  {clock(left)} left", flush=True)
+            say(line if done else f"{line}  {clock(left)} left")
 
     def close(self) -> None:
         """Stop the bar when training was interrupted."""

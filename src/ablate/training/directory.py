@@ -10,6 +10,7 @@ import yaml
 from filelock import FileLock
 
 from ablate.errors import Unusable, UserError
+from ablate.screen import say
 from ablate.storage.integrity import check_sealed, read_bytes, replacing, sealed
 from ablate.storage.typed import as_dataclass
 from ablate.training.identity import differences
@@ -100,7 +101,7 @@ def replace_unusable(folder: Path, error: Unusable, effect: str) -> None:
     """
     target = set_aside(folder, str(error))
     folder.mkdir()
-    print(f"ablate: {error}; {effect} ({folder.name} was moved to {target})", file=sys.stderr, flush=True)
+    say(f"ablate: {error}; {effect} ({folder.name} was moved to {target})", sys.stderr)
 
 
 def write_or_check_config(run: Named, folder: Path) -> None:
@@ -164,7 +165,7 @@ def mend_config(record: Named, folder: Path) -> None:
     if path.is_dir():
         path.rename(path.with_name(f"{CONFIG_NAME}.damaged"))
     write_config(record, folder)
-    print(f"ablate: {reason}; it is written again from the record", file=sys.stderr, flush=True)
+    say(f"ablate: {reason}; it is written again from the record", sys.stderr)
 
 
 def check_same(run: Named, fingerprint: str, settings: Mapping[str, Any], folder: Path) -> None:

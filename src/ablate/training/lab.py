@@ -18,6 +18,9 @@ from ablate.training.run import Run, prepare, train
 
 Arrays = dict[str, NDArray[Any]]
 
+EVERY_SECONDS = 5.0
+"""Between two lines about a training of a figure."""
+
 
 @dataclass(frozen=True)
 class Lab:
@@ -82,5 +85,20 @@ class Lab:
         """Train a run in memory and return its state; nothing is written."""
         dataset = self.dataset(run)
         state, examine = prepare(run, dataset, run.build(dataset))
-        train(run, state, examine, callbacks)
+        train(run, state, examine, [*callbacks, _TimeLeft(self.log)])
         return state
+
+
+class _TimeLeft(Callback):
+    """Shows every `EVERY_SECONDS` of a training how much of it is left, as in "  step 120 of 500, 0:20 left"."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self.log = log
+        self.begun = self.shown = time.perf_counter()
+
+    def on_step_end(self, state: State) -> None:
+        now, total = time.perf_counter(), state.num_epochs * state.steps_per_epoch
+        if now - self.shown >= EVERY_SECONDS and state.step < total:
+            self.shown = now
+            left = (now - self.begun) / state.step * (total - state.step)
+            self.log(f"  step {state.step:,} of {total:,}, {clock(left)} left")

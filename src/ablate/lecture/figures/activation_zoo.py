@@ -30,7 +30,9 @@ def compute(lab: Lab, *, activations: Sequence[str], limit: float) -> Arrays:
     x = torch.linspace(-limit, limit, 801, dtype=torch.float64)
     inputs = torch.cat([x, torch.tensor(POINTS, dtype=torch.float64)])
     values, slopes = [], []
+    lab.expect(len(activations))
     for name in activations:
+        lab.step(name)
         f = lab.run(f"activation={name}").activation().double()
         if getattr(f, "num_pieces", 1) > 1:
             raise UserError(f"`figure.activations` must map one number to one, got {name}, which takes several")

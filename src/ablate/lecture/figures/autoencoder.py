@@ -16,6 +16,7 @@ from ablate.lecture.autoencoder import (
     standardized,
     train_autoencoder,
 )
+from ablate.report.phrases import plural
 from ablate.report.plotting import COLOURS, decade_ticks, new_figure
 from ablate.training.lab import Arrays, Lab
 
@@ -53,7 +54,9 @@ def compute(lab: Lab, *, rates: Sequence[float], num_hidden: int, grey: bool) ->
     train, test = (x.flatten(1).to(run.device) for x in (train, test))
     features, found = [], []
     activations = []
+    lab.expect(len(rates))
     for rate in rates:
+        lab.step(f"training an autoencoder with p = {rate:g} for {plural(run.epochs, 'epoch')}")
         net = train_autoencoder(
             train,
             num_hidden=num_hidden,

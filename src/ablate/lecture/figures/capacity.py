@@ -78,12 +78,14 @@ def compute(
     accuracy, identical = np.zeros((*shape, num_seeds)), np.zeros((*shape, num_seeds))
     probability = np.zeros((*shape, GRID, GRID), dtype=np.float16)
     lines = np.full((*shape, max(widths), 3), np.nan)
+    lab.expect(math.prod(shape))
     for a, name in enumerate(activations):
         f = lab.run(f"activation={name}").activation()
         if getattr(f, "num_pieces", 1) > 1 or list(f.parameters()):
             raise UserError(f"`figure.activations` must map one number to one without parameters, got {name}")
         for i, initialization in enumerate(INITIALIZATIONS):
             for w, width in enumerate(widths):
+                lab.step(f"{name}, {initialization}, {width} units")
                 drawn = constant if initialization == "constant" else None
                 parameters = initial_parameters(num_seeds, width, gain(f), drawn)
                 train(parameters, f, samples, inside(samples, num_edges), num_steps, lr)
@@ -95,7 +97,7 @@ def compute(
                 probability[a, i, w] = found[middle].sigmoid().reshape(GRID, GRID).numpy()
                 lines[a, i, w, :width] = units[middle].numpy()
                 successes = (accuracy[a, i, w] >= required_accuracy).sum()
-                lab.log(f"{name}, {initialization}, {width} units: {successes} of {num_seeds} seeds")
+                lab.log(f"learned by {successes} of {num_seeds} seeds")
     return {
         "accuracy": accuracy,
         "identical": identical,

@@ -56,8 +56,9 @@ def compute(
     streams = Streams(0)
     inputs = torch.randn(num_inputs, width, generator=streams.generator("figure", "inputs"))
     shown, shares, heaviest = [], [], []
+    lab.expect(len(CONNECTED) + len(CONVOLUTIONAL))
     for name in CONNECTED:
-        lab.log(f"{depths[-1]} layers of {width} units: {name}")
+        lab.step(f"{depths[-1]} layers of {width} units: {name}")
         layers = connected_layers(inputs, name, depths[-1], streams)
         found = [(within_share(z), z if depth in depths else None) for depth, z in enumerate(layers, start=1)]
         shares.append([share for share, _ in found])
@@ -72,7 +73,7 @@ def compute(
     arrays |= {"heaviest": np.array(heaviest), **collected("fc", shown, shares)}
     shown, shares = [], []
     for name in CONVOLUTIONAL:
-        lab.log(f"convolutional net: {name}")
+        lab.step(f"convolutional net: {name}")
         values = convolutional_layers(lab, name, num_images)
         shares.append([within_share(z) for z in values.values()])
         shown.append([histograms(z, num_channels) for z in values.values()])

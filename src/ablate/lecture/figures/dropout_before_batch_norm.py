@@ -44,9 +44,11 @@ def compute(lab: Lab, *, rates: Sequence[float], num_masks: int) -> Arrays:
     variance, accuracy = [], []
     names: list[str] = []
     after: list[bool] = []
+    lab.expect(len(rates))
     for rate in rates:
         if not 0 <= rate < 1:
             raise UserError(f"`figure.rates` are probabilities to drop and must lie in [0, 1), got {rate}")
+        lab.step(f"rate {rate:g}")
         run = lab.run("dropout=hidden", "dropout.hidden=0.0", f"dropout.conv={rate}")
         state = lab.train(run)
         net, train, test = state.net.eval(), state.dataset.train, state.dataset.test
@@ -70,7 +72,7 @@ def compute(lab: Lab, *, rates: Sequence[float], num_masks: int) -> Arrays:
                 again.eval()(test.images),
             ]
         accuracy.append([(logits.argmax(1) == test.labels).double().mean().item() for logits in passes])
-        lab.log(f"rate {rate:g}: accuracy " + ", ".join(f"{100 * a:.1f} %" for a in accuracy[-1]))
+        lab.log("accuracy " + ", ".join(f"{100 * a:.1f} %" for a in accuracy[-1]))
     return {
         "rates": np.array(rates, dtype=float),
         "layers": np.array(names),

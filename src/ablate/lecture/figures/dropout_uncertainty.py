@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ablate.errors import UserError
+from ablate.report.phrases import plural
 from ablate.report.plotting import COLOURS, MUTED, new_figure
 from ablate.seeding import Streams
 from ablate.training.lab import Arrays, Lab
@@ -44,15 +45,17 @@ def compute(lab: Lab, *, num_masks: int, angles: Sequence[float], shifts: Sequen
     side = lab.dataset(run).image_shape[2]
     if any(not 0 <= shift < side for shift in shifts):
         raise UserError(f"`figure.shifts` must lie in [0, {side}) pixels, got {list(shifts)}")
+    lab.expect(1 + len(angles) + len(shifts))
+    lab.step(f"training for {plural(run.epochs, 'epoch')}")
     state = lab.train(run)
     if not any(hasattr(layer, "monte_carlo") for layer in state.net.modules()):
         raise UserError(f"this figure needs a net with dropout, got dropout={run.levels['dropout']}")
     test, streams = state.dataset.test, Streams(run.seed)
     arrays: Arrays = {"angles": np.array(angles, dtype=float), "shifts": np.array(shifts, dtype=float)}
     for name, moves in (("rotation", [(a, 0.0) for a in angles]), ("shift", [(0.0, s) for s in shifts])):
-        lab.log(f"{name}: {len(moves)} sets of {len(test)} images")
         columns = []
         for angle, shift in moves:
+            lab.step(f"{name} of {angle:g} degrees" if name == "rotation" else f"{name} of {shift:g} pixels")
             images = move(test.images, angle, shift)
             scaled = predict(state.net, images, batch_size=run.eval_batch_size, precision="fp32", streams=streams)
             with monte_carlo(state.net, active=True) as dropouts, torch.no_grad():

@@ -103,7 +103,7 @@ def draw(arrays: Arrays) -> Figure:
     levels.set_yscale("log", base=2)
     powers = 2 ** np.arange(1, np.log2(arrays["levels"].max()) + 1, 2).astype(int)
     levels.set_yticks(powers, [str(power) for power in powers])
-    levels.set(ylim=(None, 4 * arrays["levels"].max()), title="distinct values in the window")
+    levels.set(ylim=(None, 32 * arrays["levels"].max()), title="distinct values in the window")  # room for the legend
     levels.legend(loc="upper left", fontsize=8, borderpad=0, labelspacing=0.2)
     errors.set_yscale("log")
     decade_ticks(errors.yaxis)

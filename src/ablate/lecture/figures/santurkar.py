@@ -124,10 +124,12 @@ def compute(
     num_measured = num_steps // every
     train_loss = np.full((len(ARMS), num_steps), np.nan)
     ranges = np.full((len(ARMS), num_measured, len(QUANTITIES), 2), np.nan)
+    lab.expect(len(runs))
     for i, (arm, run) in enumerate(runs.items()):
+        lab.step(arm)
         watch = _Watch(every, num_images, factors)
         state = lab.train(run, [watch])
-        lab.log(f"{arm}: {'diverged' if state.diverged else 'trained'}, {state.step} steps")
+        lab.log(f"{'diverged' if state.diverged else 'trained'}, {state.step} steps")
         train_loss[i, : len(watch.losses)] = watch.losses
         ranges[i, : len(watch.ranges)] = watch.ranges
     return {

@@ -46,10 +46,12 @@ def compute(lab: Lab, *, num_masks: int, depths: Sequence[int], p: float) -> Arr
     if any(depth < 1 for depth in depths):
         raise UserError(f"`figure.depths` must be at least 1 each, got {list(depths)}")
     rows = []
+    lab.expect(len(depths))
     for depth in depths:
+        lab.step(f"{depth} hidden layers")
         run = lab.run(f"net.num_hidden={depth}", f"dropout.hidden={p}")
         state = lab.train(run)
-        lab.log(f"{depth} hidden layers: validation accuracy {state.history[-1].get('val/accuracy', np.nan):.3f}")
+        lab.log(f"validation accuracy {state.history[-1].get('val/accuracy', np.nan):.3f}")
         test = state.dataset.test
         logits = sample_logits(state.net, test.images, num_masks, Streams(run.seed))
         with torch.no_grad():
