@@ -209,7 +209,11 @@ def share_folders(planned: "Sequence[Started]", place: Callable[[Path, str], Pat
     found = []
     for manifest, folder in planned:
         arms = [
-            replace(arm, variants=[placed(variant, folder.parent.parent) for variant in arm.variants])
+            replace(
+                arm,
+                variants=[placed(variant, folder.parent.parent) for variant in arm.variants],
+                trials=[placed(variant, folder.parent.parent) for variant in arm.trials],
+            )
             for arm in manifest.arms
         ]
         found.append((replace(manifest, arms=arms), folder))
