@@ -20,7 +20,7 @@ from ablate.training.identity import is_unscientific
 
 # What decides the verdicts but not the runs: fixed before the first run.
 DECIDING = ("claims", "controls", "alpha", "failure_share", "looks")
-PROSE = ("source", "published", "note", "post_hoc", "explained_by", "figure", "file")
+PROSE = ("source", "published", "note", "post_hoc", "explained_by", "teach", "figure", "file")
 SENTENCE = "text"
 # How long a run and the further looks take, and what is shown; decide nothing.
 FREE = ("seconds_a_run", "minutes", "baseline")
