@@ -26,10 +26,10 @@ def judged(outcome, claim=CLAIM, **fields):
 @pytest.mark.parametrize(
     ("outcome", "sentence"),
     [
-        ("supported", f"It holds ({BUDGET}): ReLU is better than tanh."),
-        ("supported if trained", f"It holds, for nets that train ({BUDGET}): ReLU is better than tanh."),
-        ("contradicted", f"The runs show the opposite ({BUDGET}): ReLU is better than tanh."),
-        ("no difference", f"Any difference is below 2.00 points ({BUDGET}): ReLU is better than tanh."),
+        ("supported", "Teach it at this budget."),
+        ("supported if trained", "Teach it for nets that train at this budget."),
+        ("contradicted", "Do not teach it: the runs show the opposite at this budget."),
+        ("no difference", "Teach that any difference is below 2.00 points at this budget."),
         ("incomplete", ""),
         ("measured", ""),
     ],
@@ -40,20 +40,20 @@ def test_the_sentence_is_that_of_the_verdict(outcome, sentence):
 
 def test_a_claims_own_sentence_is_used_for_its_verdict_alone():
     claim = replace(CLAIM, teach={"supported": "Begin with ReLU."})
-    assert teach(judged("supported", claim)) == f"Begin with ReLU ({BUDGET})."
-    assert teach(judged("supported if trained", claim)) == f"Begin with ReLU, for nets that train ({BUDGET})."
+    assert teach(judged("supported", claim)) == "Begin with ReLU (at this budget)."
+    assert teach(judged("supported if trained", claim)) == "Begin with ReLU (for nets that train at this budget)."
     for outcome in ("contradicted", "no difference", "inconclusive", "incomplete"):
         assert "Begin" not in teach(judged(outcome, claim, low=-0.1, high=0.1))
 
 
 def test_an_equivalence_that_fails_is_not_called_the_opposite():
     claim = replace(CLAIM, form="equivalent")
-    assert teach(judged("contradicted", claim)).startswith("It does not hold (")
+    assert teach(judged("contradicted", claim)) == "Do not teach it: it does not hold at this budget."
 
 
 def test_what_is_measured_before_training_names_no_budget():
     claim = replace(CLAIM, metric="initial/saturation/mean")
-    assert teach(judged("supported", claim)) == "It holds: ReLU is better than tanh."
+    assert teach(judged("supported", claim)) == "Teach it."
 
 
 @pytest.mark.parametrize(

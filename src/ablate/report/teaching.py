@@ -14,27 +14,28 @@ OPEN = ("inconclusive", "neither trains", NOT_INTERPRETABLE)  # outcomes of clai
 
 
 def teach(judgement: "Judgement") -> str:
-    """Return what to teach, "" where nothing was tested.
+    """Return what to teach, "" where nothing was tested; it stands beside the claim's text and its budget.
 
-    A claim's own sentence for its outcome, `teach` of its file, comes first; without one the sentence is made of the
-    claim's text. Both are followed by the budget, since a verdict on trained nets holds for that budget alone. An
-    outcome "... if trained" says so, and an open claim gets no sentence of its own.
+    A claim's own sentence for its outcome, `teach` of its file, comes first. Each sentence names the limits of the
+    verdict: "at this budget" where nets were trained, and "for nets that train" of an outcome "... if trained". An open
+    claim has no sentence of its own, but the reason.
     """
     claim, outcome = judgement.claim, judgement.outcome
-    text, where = claim.text.rstrip("."), budget_clause(judgement)
     kind = outcome.removesuffix(" if trained")
-    trained = ", for nets that train" if kind != outcome else ""
+    trained = " for nets that train" * (kind != outcome)
+    budget = " at this budget" * (claim.form != "identity" and depends_on_training(claim.metric))
     if kind in claim.teach:
-        return f"{claim.teach[kind].rstrip('.')}{trained}{where}."
+        limits = f"{trained}{budget}".strip()
+        return claim.teach[kind].rstrip(".") + (f" ({limits})." if limits else ".")
     if kind == "supported":
-        return f"It holds{trained}{where}: {text}."
+        return f"Teach it{trained}{budget}."
     if kind == "contradicted":
-        what = "It does not hold" if claim.form in ("identity", "equivalent") else "The runs show the opposite"
-        return f"{what}{trained}{where}: {text}."
+        opposite = claim.form not in ("identity", "equivalent")
+        return f"Do not teach it: {'the runs show the opposite' if opposite else 'it does not hold'}{trained}{budget}."
     if kind == "no difference":
-        return f"Any difference is below {margin(judgement)}{trained}{where}: {text}."
+        return f"Teach that any difference is below {margin(judgement)}{trained}{budget}."
     if kind in OPEN:
-        return f"Leave it open{where}: {text}. Why: {why_open(judgement)}."
+        return f"Leave it open: {why_open(judgement)}."
     return ""
 
 
@@ -76,10 +77,3 @@ def margin(judgement: "Judgement") -> str:
     """Return the smallest effect that matters, with its unit."""
     unit = unit_of(judgement.claim)
     return unit.effect(judgement.claim.smallest_effect).lstrip("+")
-
-
-def budget_clause(judgement: "Judgement") -> str:
-    """Return " (micro, 8000 images of cifar10, 12 epochs)"; "" where the claim does not depend on training."""
-    if not judgement.budget or judgement.claim.form == "identity" or not depends_on_training(judgement.claim.metric):
-        return ""
-    return f" ({judgement.budget})"

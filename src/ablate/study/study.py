@@ -28,6 +28,7 @@ A study file (conf/study/*.yaml) holds
 may also be a study that consists of others, each judged by itself,
 
     studies: [activation, initialization]
+    remarks: {quick: "The twenty-minute version."}    what its page says first at a profile; may be left out
 """
 
 import itertools
