@@ -2,7 +2,6 @@
 
 import csv
 import re
-from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -14,8 +13,8 @@ from ablate.report.budget_map import budget_map
 from ablate.report.budget_pages import HEAD, write_map
 from ablate.study.collection import Collection, write_collection
 from ablate.study.verdict_file import VERDICTS_NAME
-from ablate.sweep.begin import begin
-from builders.judged import CLAIM, judge_again, planned, store
+from builders.budgets import at
+from builders.judged import CLAIM
 
 RELU_WINS, TANH_WINS, LEVEL = {"relu": 160, "tanh": 120}, {"relu": 120, "tanh": 160}, {"relu": 140, "tanh": 140}
 GUESSES = {"relu": 21, "tanh": 20}  # of 200 images in ten classes
@@ -29,36 +28,6 @@ CONTROL = {
         "at_least": True,
     }
 }
-
-
-def at(output_dir, name, right, images=100, epochs=1, widths=(8, 16), spread=3, **changes):
-    """Register, run and judge a study at a budget; return its folder. `right` is of 200 images, by activation."""
-    plan = planned(**changes)
-    given = {"data": {"train_size": images}, "trainer": {"epochs": epochs}, "net": {"widths": list(widths)}}
-    arms = [
-        replace(
-            arm,
-            variants=[
-                replace(
-                    variant,
-                    settings={**variant.settings, **given},
-                    fingerprint=f"{variant.fingerprint}-{name}",
-                    folder=f"{variant.folder}-{name}",
-                )
-                for variant in arm.variants
-            ],
-        )
-        for arm in plan.arms
-    ]
-    folder = output_dir / "studies" / name
-    begun = begin(replace(plan, arms=arms), folder)
-    for arm in begun.arms:
-        (variant,) = arm.variants
-        for seed in begun.study().seeds:
-            correct = right[arm.axes["activation"]] + spread * seed
-            store(output_dir / variant.folder / f"seed-{seed}", variant.fingerprint, seed, correct)
-    judge_again(folder)
-    return folder
 
 
 @pytest.fixture
