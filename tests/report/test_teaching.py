@@ -51,6 +51,11 @@ def test_an_equivalence_that_fails_is_not_called_the_opposite():
     assert teach(judged("contradicted", claim)) == "Do not teach it: it does not hold at this budget."
 
 
+def test_a_number_that_is_not_reached_is_not_called_the_opposite():
+    claim = replace(CLAIM, at_least=True)
+    assert teach(judged("contradicted", claim)) == "Do not teach it: the runs show less than it says at this budget."
+
+
 def test_what_is_measured_before_training_names_no_budget():
     claim = replace(CLAIM, metric="initial/saturation/mean")
     assert teach(judged("supported", claim)) == "Teach it."

@@ -30,8 +30,10 @@ def teach(judgement: "Judgement") -> str:
     if kind == "supported":
         return f"Teach it{trained}{budget}."
     if kind == "contradicted":
-        opposite = claim.form not in ("identity", "equivalent")
-        return f"Do not teach it: {'the runs show the opposite' if opposite else 'it does not hold'}{trained}{budget}."
+        if claim.form in ("identity", "equivalent"):
+            return f"Do not teach it: it does not hold{trained}{budget}."
+        found = "less than it says" if claim.at_least else "the opposite"
+        return f"Do not teach it: the runs show {found}{trained}{budget}."
     if kind == "no difference":
         return f"Teach that any difference is below {margin(judgement)}{trained}{budget}."
     if kind in OPEN:
