@@ -28,7 +28,8 @@ DEFINITION = {
 def resolve(overrides, value):
     """A variant whose fingerprint and folder tell its epochs."""
     given = dict(line.split("=") for line in overrides)
-    found = variant(given["activation"], value, data={"val_size": 5})
+    epochs = {"epochs": int(given["trainer.epochs"])}
+    found = variant(given["activation"], value, data={"val_size": 5}, trainer=epochs)
     tag = f"-{given['trainer.epochs']}-epochs"
     return replace(found, fingerprint=found.fingerprint + tag, folder=found.folder + tag, overrides=list(overrides))
 
@@ -120,3 +121,14 @@ def test_without_it_tuning_runs_are_those_of_the_study():
     for arm in plan_arms(parsed.arms(), parsed, resolve):
         assert arm.trials == [] and arm.tuned == arm.variants
     assert Tuning(key="lr", values=[1, 2]).base == []
+
+
+def test_an_epoch_that_tuning_runs_never_reached_lies_above_their_own_epochs(study, monkeypatch):
+    seen = []
+    monkeypatch.setattr("ablate.judging.tuning._effect", lambda claim, scores: seen.append(scores.budgets))
+    results = tuned(study)
+    sides = {"treatment": {"activation": "relu"}, "control": {"activation": "tanh"}}
+    fields = {"text": "", "form": "ratio", "direction": "smaller", "smallest_effect": 2, "metric": "none", **sides}
+    (claim,) = parse("s", {**DEFINITION, "claims": {"c": fields}}).claims
+    at_values(claim, [[arm] for arm in results.arms], results.study)
+    assert [budgets.ravel().tolist() for budgets in seen] == [[3.0, 3.0], [3.0, 3.0]]
