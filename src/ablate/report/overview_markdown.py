@@ -39,6 +39,7 @@ def to_markdown(collection: Collection, parts: Sequence[Part], unread: Sequence[
     if unread:
         lines += ["## Not read", "\n".join(f"- {plain_cell(line)}" for line in unread)]
     lines += ["## How to reproduce", f"```\n{collection.command}\n```"]
+    lines.append(f"All budgets that were run, side by side: `ablate map study={collection.name}`")
     return "\n\n".join(line for line in lines if line) + "\n"
 
 
