@@ -26,7 +26,7 @@ def seconds(study):
 
 @pytest.mark.parametrize(("profile", "minutes"), [("quick", 20), ("standard", 153)])
 def test_a_page_takes_at_most_its_time_on_two_cores(profile, minutes):
-    # 153: the arm that dropout and regularization share, 8 minutes of one core, is counted twice here.
+    # 153: runs that studies share, 5 minutes of one core, are counted twice here.
     assert sum(map(seconds, studies(profile))) / 2 <= 60 * minutes
 
 
