@@ -95,10 +95,10 @@ def rows(results: Results) -> list[list[str]]:
     assert tuning is not None
     found = []
     for arm in results.arms:
-        for variant, records in zip(arm.planned.variants, arm.tuning, strict=True):
+        for variant, records in zip(arm.planned.tuned, arm.tuning, strict=True):
             for seed, record in records.items():
                 row = [results.study.name, arm.label, tuning.key, text(variant.value), str(seed)]
-                chosen = "yes" * (variant == arm.chosen)
+                chosen = "yes" * (arm.chosen is not None and variant.value == arm.chosen.value)
                 found.append([*row, f"{metric_value(record, tuning.metric):.4f}", chosen])
     return found
 

@@ -29,7 +29,7 @@ def files_of(folder: Path) -> Iterator[Path]:
     assert manifest is not None
     results = collect(manifest, folder)
     for arm in results.arms:
-        tuned = zip(arm.planned.variants, arm.tuning, strict=True) if arm.tuning else ()
+        tuned = zip(arm.planned.tuned, arm.tuning, strict=True) if arm.tuning else ()
         chosen = [(arm.chosen, arm.records)] if arm.chosen else []
         for variant, records in [*tuned, *chosen]:
             for seed in records:

@@ -30,7 +30,7 @@ OTHERS = {"extending.md": "tests/test_extending.py", "foreign_runs.md": "tests/f
 PAGES = [path for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))) if path.name not in OTHERS]
 BLOCK = re.compile(r"^( *)```bash\n(.*?)^ *```$", re.M | re.S)
 FILE = re.compile(r"^`([\w./]+)`[^\n]*:\n\n```\w+\n(.*?)^```$", re.M | re.S)
-PROFILES = ("smoke", "quick", "larger", "full")  # of a collection: those of its studies
+PROFILES = ("smoke", "quick", "standard", "larger", "full")  # of a collection: those of its studies
 SMALL = {
     "data.num_train": "200",
     "data.num_test": "50",

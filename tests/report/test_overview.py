@@ -89,6 +89,19 @@ def test_the_page_shows_each_claim_once(lecture):
     assert "Unfinished" not in shown and "At other budgets" not in shown and "Not read" not in shown
 
 
+def test_the_page_says_what_to_teach_and_why_a_claim_is_open(lecture):
+    collection, judged, folder = lecture
+    remarked = replace(collection, remark="The short version.")
+    shown = page_of(write_overview(remarked, judged, folder)).text
+    outcomes = [judgement.outcome for _, judgements in judged for judgement in judgements]
+    assert shown.count("Teach: ") == len(outcomes)
+    assert shown.count("Teach: Leave it open: ") == outcomes.count("inconclusive")
+    assert shown.count("The short version.") == 1
+    markdown = (folder / "report.md").read_text()
+    assert "| teach |" in markdown and "The short version." in markdown
+    assert markdown.count("Do not teach it: ") == outcomes.count("contradicted")
+
+
 def test_counts_symbols_and_rows_agree(lecture):
     page = write_overview(*lecture).read_text()
     dots = re.findall(r'<a class="dot ([a-z-]+)" href="#([\w-]+)" title="([^"]+)"[^>]*>(.)</a>', page)

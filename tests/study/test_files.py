@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ablate.study.files import parts_of, patch, read_study, with_claims, with_profile, without_idle
+from ablate.errors import UserError
+from ablate.study.files import parts_of, patch, read_study, remark_of, with_claims, with_profile, without_idle
 from ablate.study.study import parse
 
 CLAIM = {"text": "A beats B.", "form": "greater", "treatment": {"a": 1}, "control": {"a": 2}, "smallest_effect": 0.01}
@@ -90,3 +91,14 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path):
     path.write_text(yaml.safe_dump([1, 2]))
     with pytest.raises(ValueError, match="must hold a mapping"):
         read_study(path)
+
+
+def test_a_page_says_something_first_at_a_profile(tmp_path):
+    path = tmp_path / "all.yaml"
+    path.write_text(yaml.safe_dump({"studies": ["a"], "remarks": {"quick": "The short version."}}))
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({"seeds": 1}))
+    assert parts_of("all", {"all": path, "a": tmp_path / "a.yaml"}) == ["a"]
+    assert (remark_of(path, "quick"), remark_of(path, "full"), remark_of(path, None)) == ("The short version.", "", "")
+    path.write_text(yaml.safe_dump({"studies": ["a"], "remarks": {"quick": 20}}))
+    with pytest.raises(UserError, match=r"`remarks` must map names of profiles to sentences, got \{'quick': 20\}"):
+        remark_of(path, "quick")

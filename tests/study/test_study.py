@@ -143,7 +143,7 @@ def test_the_studies_that_come_along(name, profile, compose):
 def test_the_lecture_consists_of_studies_that_have_its_profiles_and_all_its_claims():
     parts = parts_of("lecture", STUDIES)
     for name in parts:
-        assert read_study(STUDIES[name])["profiles"].keys() >= {"smoke", "quick", "larger", "full"}
+        assert read_study(STUDIES[name])["profiles"].keys() >= {"smoke", "quick", "standard", "larger", "full"}
     files = {claim.file for name in parts for claim in the_study(name).claims}
     others = {claim.file for claim in the_study("ct").claims}
     assert files | others == CLAIM_FILES.keys()  # none is idle; the images of `ct` need a package of their own

@@ -149,9 +149,10 @@ def runs_of(name: str, claim: Claim, profile: str | None, where: Sequence[Path])
     arms = study.arms()
     tuning = len(study.tuning.values) * study.tuning.seeds if study.tuning else 0
     count = len(arms) * (len(study.seeds) + tuning)
+    of_tuning = (study.tuning.seconds_a_run if study.tuning else None) or study.seconds_a_run
     tuned = f", and {tuning} tuning runs each" if tuning else ""
     each = study.seconds_a_run
-    seconds = math.nan if each is None else each * count
+    seconds = math.nan if each is None else len(arms) * (each * len(study.seeds) + (of_tuning or each) * tuning)
     time = f"about {clock(seconds)} on one core" if each else "how long is not known"
     which = f"profile={profile}: " if profile else ""
     return f"{which}{count} ({len(arms)} arms with {len(study.seeds)} seeds each{tuned}), {time}"

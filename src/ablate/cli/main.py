@@ -41,6 +41,7 @@ usage: ablate [KEY=VALUE ...]                train one net; other keys: defaults
                                              --watch also a page while it runs
        ablate judge FILE --claims CLAIMS     decide claims on others' runs
        ablate verify FOLDER                  check verdicts against the records
+       ablate map study=NAME                 verdicts at every budget that was run
        ablate export FOLDER --to FORMAT      LaTeX, Markdown, Parquet, trackers
        ablate figure NAME [KEY=VALUE ...]    compute and draw a figure
        ablate list [GROUP|LEVEL ...]         describe levels, studies, recipes
@@ -255,6 +256,13 @@ def verify(words: Sequence[str], where: Sequence[Path]) -> None:
         sys.exit(1)
 
 
+def map_budgets(words: Sequence[str], where: Sequence[Path]) -> None:
+    """`ablate map study=NAME`, `ablate map FOLDER ...`: see `ablate.cli.budget_map`."""
+    from ablate.cli.budget_map import map_command
+
+    map_command(words, where)
+
+
 def export(words: Sequence[str], where: Sequence[Path]) -> None:
     """`ablate export FOLDER --to FORMAT`: see `ablate.cli.export`."""
     from ablate.cli.export import export_command
@@ -282,6 +290,7 @@ SUBCOMMANDS = {
     "list": list_levels,
     "report": write_report,
     "verify": verify,
+    "map": map_budgets,
     "judge": judge_results,
     "figure": figure_command,
     "export": export,

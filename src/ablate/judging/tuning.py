@@ -85,7 +85,7 @@ def _scores(claim: Claim, cells: Cells, study: Study, places: Sequence[Sequence[
     # Tuning never uses test images.
     metric = f"val/{claim.metric.removeprefix('test/')}" if claim.metric.startswith("test/") else claim.metric
     samples = [
-        [(arm.planned.variants[i], arm.tuning[i]) for arm, i in zip(cell, row, strict=True)]
+        [(arm.planned.tuned[i], arm.tuning[i]) for arm, i in zip(cell, row, strict=True)]
         for cell, row in zip(cells, places, strict=True)
     ]
     try:

@@ -196,7 +196,7 @@ def check_runs(results: Results) -> tuple[list[Checked], int, int]:
 
 
 def _records(arm: ArmResult) -> Iterator[tuple[str, Record]]:
-    pairs = list(zip(arm.planned.variants, arm.tuning, strict=True)) if arm.tuning else []
+    pairs = list(zip(arm.planned.tuned, arm.tuning, strict=True)) if arm.tuning else []
     pairs += [(arm.chosen, arm.records)] if arm.chosen else []
     for variant, records in pairs:
         for seed, record in records.items():

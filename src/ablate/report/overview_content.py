@@ -10,6 +10,7 @@ from ablate.report.notes import mechanism
 from ablate.report.page_level import AGREEMENTS, CONTRADICTIONS, DIFFERENCES, SUPPORTS
 from ablate.report.phrases import plural
 from ablate.report.provenance import Progress, number_of_seeds, registration_of
+from ablate.report.teaching import teach
 from ablate.report.verdicts import VerdictRow
 from ablate.study.claim import depends_on_training
 from ablate.study.results import Results
@@ -73,6 +74,11 @@ class Entry:
         judgement = self.verdict.judgement
         parts = (mechanism(judgement.claim, found).partition(" ") for found in judgement.mechanisms)
         return [(metric, sides) for metric, _, sides in parts]
+
+    @property
+    def teach(self) -> str:
+        """One sentence that says what to teach, "" where nothing was tested."""
+        return teach(self.verdict.judgement)
 
     @property
     def warnings(self) -> list[str]:

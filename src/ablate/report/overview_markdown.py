@@ -21,7 +21,8 @@ def to_markdown(collection: Collection, parts: Sequence[Part], unread: Sequence[
         page: the summary of all claims, see `page_level.summarize`.
     """
     lines = [f"# {plain_cell(collection.title or collection.name)}", plain_cell(collection.source)]
-    lines += [f"Profile: {plain_cell(collection.profile)}" if collection.profile else "", f"**{page['text']}**"]
+    lines += [f"Profile: {plain_cell(collection.profile)}" if collection.profile else ""]
+    lines += [plain_cell(collection.remark), f"**{page['text']}**"]
     lines += [page["rule"], page["errors"]]
     lines.append("; ".join(f"{OUTCOME_STYLES[name].symbol} {OUTCOME_STYLES[name].meaning}" for name in page["seen"]))
     lines.append(POST_HOC if any(entry.verdict.post_hoc for part in parts for entry in part.entries) else "")
@@ -38,6 +39,7 @@ def to_markdown(collection: Collection, parts: Sequence[Part], unread: Sequence[
     if unread:
         lines += ["## Not read", "\n".join(f"- {plain_cell(line)}" for line in unread)]
     lines += ["## How to reproduce", f"```\n{collection.command}\n```"]
+    lines.append(f"All budgets that were run, side by side: `ablate map study={collection.name}`")
     return "\n\n".join(line for line in lines if line) + "\n"
 
 
@@ -52,7 +54,7 @@ def glance_rows(parts: Sequence[Part]) -> list[list[str]]:
 
 def claim_rows(part: Part) -> list[list[str]]:
     """Return head and one row per claim, escaped; a column that is empty is left out."""
-    head = "id, claim, verdict, effect, interval, q, failed, budget, why, published, other budgets, notes"
+    head = "id, claim, verdict, effect, interval, q, failed, budget, why, teach, published, other budgets, notes"
     rows = [head.split(", ")]
     for entry in part.entries:
         verdict = entry.verdict
@@ -68,6 +70,7 @@ def claim_rows(part: Part) -> list[list[str]]:
                 verdict.failed,
                 "" if part.budget else verdict.judgement.budget,
                 "; ".join(" ".join(measured) for measured in entry.why),
+                entry.teach,
                 claim.published,
                 "; ".join(f"{e.verdict.symbol} {e.budget}: {e.verdict.effect}" for e in entry.elsewhere),
                 "; ".join([*entry.warnings, *([claim.note] if claim.note else [])]),

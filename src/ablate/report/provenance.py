@@ -65,7 +65,7 @@ class Progress:
 def progress(results: Results) -> Progress:
     """Return how much of the study is done; a run that arms share is counted once."""
     study, arms = results.study, results.arms
-    tuned = [(variant, i, arm) for arm in arms for i, variant in enumerate(arm.planned.variants)]
+    tuned = [(variant, i, arm) for arm in arms for i, variant in enumerate(arm.planned.tuned)]
     return Progress(
         done=len({(arm.identity, seed) for arm in arms for seed in arm.records}),
         planned=len({(arm.identity, seed) for arm in arms for seed in results.seeds_of(arm)}),
@@ -99,11 +99,12 @@ def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[s
     if study.tuning:
         values = ", ".join(map(text, study.tuning.values))
         number = plural(study.tuning.seeds, "seed")
+        own = f", with {', '.join(study.tuning.base)}" if study.tuning.base else ""
         rows.append(
             (
                 "Tuning",
-                f"{study.tuning.key} of every arm over {values} on validation images, {number} of its own; chosen: "
-                f"{rule_sentence(study.tuning)}",
+                f"{study.tuning.key} of every arm over {values} on validation images, {number} of its own"
+                f"{own}; chosen: {rule_sentence(study.tuning)}",
             )
         )
     elif study.fixed:

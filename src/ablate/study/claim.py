@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from ablate.errors import UserError
 
 DIFFERENCE_FORMS = ("greater", "smaller", "equivalent")
+TAUGHT = ("supported", "contradicted", "no difference")  # verdicts that have a sentence of their own in `teach`
 FORMS = (*DIFFERENCE_FORMS, "ratio", "trend", "interaction", "identity")
 
 # Diagnostics in seconds: seeds do not replicate a machine's speed.
@@ -59,6 +60,8 @@ class Claim:
         note: what else to know when reading the verdict.
         post_hoc: why the claim does not count as made before its runs, "" where it does; marks its verdict.
         explained_by: diagnostics that show the mechanism, keys of `Record.metrics`, shown beside the verdict.
+        teach: what to teach, a sentence for each verdict (supported, contradicted, no difference); where there is
+            none it is made of `text`.
         figure: name of the figure that shows it, see `ablate figure`; "" for none.
         file: stem of the claim file that it stands in, "" for one that stands in the study file.
 
@@ -89,6 +92,7 @@ class Claim:
     note: str = ""
     post_hoc: str = ""
     explained_by: list[str] = field(default_factory=list)
+    teach: dict[str, str] = field(default_factory=dict)
     figure: str = ""
     file: str = ""
 
@@ -96,6 +100,8 @@ class Claim:
         where = f"{self.kind} {self.name!r}"
         if self.form not in FORMS:
             raise UserError(f"{where}: `form` must be one of {', '.join(FORMS)}, got {self.form!r}")
+        if unknown := [verdict for verdict in self.teach if verdict not in TAUGHT]:
+            raise UserError(f"{where}: `teach` must have sentences for {', '.join(TAUGHT)}, got {unknown[0]!r}")
         if self.form not in (*DIFFERENCE_FORMS, "identity") and self.direction not in ("greater", "smaller"):
             raise UserError(f"{where}: `direction` must be greater or smaller for {self.form}, got {self.direction!r}")
         if self.value is not None:

@@ -25,6 +25,7 @@ class Collection:
         profile: of all its studies, "" for none.
         command: the command line that began it.
         folders: names of its studies' folders, in order; they lie beside its own.
+        remark: what the page says first, "" for nothing.
 
     >>> lecture = Collection(name="lecture", title="", source="", profile="quick", command="", folders=["a-1", "b-2"])
     >>> lecture.folder_in(Path("outputs")).as_posix()
@@ -38,6 +39,7 @@ class Collection:
     profile: str
     command: str
     folders: list[str]
+    remark: str = ""
 
     def folder_in(self, output_dir: Path) -> Path:
         """Return the collection's folder: its name, its profile and the hash of its studies' folders."""

@@ -21,18 +21,30 @@ def parts_of(name: str, files: Mapping[str, Path]) -> list[str]:
         files: {name: path} of all study files.
 
     Raises:
-        UserError: `studies` names something else than single studies, or is not the only key.
+        UserError: `studies` names something else than single studies, or has settings beside it.
     """
     content = read_study(files[name]) if name in files else {}
     if "studies" not in content:
         return [name]
     parts = content["studies"]
-    if others := sorted(content.keys() - {"studies"}):
+    if others := sorted(content.keys() - {"studies", "remarks"}):
         raise UserError(f"{files[name]} has `studies`, each with settings of its own; drop {others[0]}")
     for part in parts if isinstance(parts, list) else [parts]:
         if part not in files or "studies" in read_study(files[part]):
             raise UserError(f"{files[name]}: `studies` must name studies that do not consist of others, got {part!r}")
     return list(parts)
+
+
+def remark_of(path: Path, profile: str | None) -> str:
+    """Return what the file of a page says of a profile in `remarks`, "" where it says nothing.
+
+    Raises:
+        UserError: `remarks` is no mapping of profiles to sentences.
+    """
+    remarks = read_study(path).get("remarks") or {}
+    if not isinstance(remarks, dict) or not all(isinstance(text, str) for text in remarks.values()):
+        raise UserError(f"{path}: `remarks` must map names of profiles to sentences, got {remarks!r}")
+    return str(remarks.get(profile, ""))
 
 
 def without_idle(studies: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:

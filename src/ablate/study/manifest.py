@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ablate.config.overrides import over
 from ablate.errors import Unusable, UserError
 from ablate.storage.integrity import read_json, write_json
 from ablate.study.claim import Axes
@@ -63,11 +64,25 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedArm:
-    """An arm of the study with its variants, one for each value of the tuned setting, in the order of the values."""
+    """An arm of the study with its variants, one for each value of the tuned setting, in the order of the values.
+
+    `trials` are the same variants with `tuning.base`; empty where tuning runs have the budget of the report.
+    """
 
     axes: Axes
     label: str
     variants: list[Variant]
+    trials: list[Variant] = field(default_factory=list)
+
+    @property
+    def tuned(self) -> list[Variant]:
+        """The variants that tuning runs are of: those of the report, unless tuning has a budget of its own."""
+        return self.trials or self.variants
+
+    @property
+    def every(self) -> list[Variant]:
+        """All variants that the arm has runs of."""
+        return [*self.variants, *self.trials]
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -125,7 +140,7 @@ class Manifest:
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write the manifest atomically, and the sources of its variants beside it."""
     folder.mkdir(parents=True, exist_ok=True)
-    keep({Source(**source) for arm in manifest.arms for variant in arm.variants for source in variant.sources}, folder)
+    keep({Source(**source) for arm in manifest.arms for variant in arm.every for source in variant.sources}, folder)
     write_json(asdict(manifest), folder / MANIFEST_NAME)
 
 
@@ -164,6 +179,8 @@ def check_possible(manifest: Manifest, path: Path) -> None:
     numbers = {arm.label: len(arm.variants) for arm in manifest.arms}
     if len(set(numbers.values())) > 1 or 0 in numbers.values():
         raise Unusable(f"{path} is damaged: every arm must have as many variants, at least one, got {numbers}")
+    if lacking := [arm.label for arm in manifest.arms if arm.trials and len(arm.trials) != len(arm.variants)]:
+        raise Unusable(f"{path} is damaged: arm {lacking[0]} must have as many trials as variants, or none")
 
 
 def check_unchanged(planned: Sequence[PlannedArm], manifest: Manifest, folder: Path) -> None:
@@ -173,7 +190,7 @@ def check_unchanged(planned: Sequence[PlannedArm], manifest: Manifest, folder: P
         UserError: names the first settings that differ.
     """
     for mine, known in zip(planned, manifest.arms, strict=True):
-        for new, old in zip(mine.variants, known.variants, strict=True):
+        for new, old in zip(mine.every, known.every, strict=True):
             if new.fingerprint != old.fingerprint:
                 pairs = differences(new.settings, old.settings).items()
                 shown = "; ".join(f"{key} is {now!r}, was {then!r}" for key, (now, then) in pairs)
@@ -195,8 +212,14 @@ def plan_arms(arms: Sequence[Arm], study: Study, resolve: Any) -> list[PlannedAr
         resolve: (overrides, value) -> Variant.
     """
     values = study.tuning.values if study.tuning else [None]
+    base = study.tuning.base if study.tuning else []
     return [
-        PlannedArm(axes=arm.axes, label=arm.label, variants=[resolve(arm.overrides, value) for value in values])
+        PlannedArm(
+            axes=arm.axes,
+            label=arm.label,
+            variants=[resolve(arm.overrides, value) for value in values],
+            trials=[resolve(over(arm.overrides, base), value) for value in values] if base else [],
+        )
         for arm in arms
     ]
 
@@ -231,7 +254,7 @@ def check_validated(study: Study, arms: Sequence[PlannedArm]) -> None:
     about = {claim.name: (claim.metric, *claim.explained_by) for claim in study.statements}
     needs += [f"claim {n!r}" for n, metrics in about.items() if any(map(VALIDATED.match, metrics))]
     for arm in arms:
-        if needs and any(variant.settings["data"].get("val_size") == 0 for variant in arm.variants):
+        if needs and any(variant.settings["data"].get("val_size") == 0 for variant in arm.every):
             without = "study.tuning=null" if study.tuning else "study.only names the claims to judge"
             raise UserError(
                 f"{needs[0]} needs validation images, and arm '{arm.label}' has none (data.val_size=0); raise "

@@ -18,7 +18,18 @@ from ablate.training.identity import NUMERICS_VERSION
 
 # Not in the plan: for readers, a budget that decides no verdict, or replaced by the fingerprints of the arms.
 NOT_PLANNED = ("title", "source", "base", "grids", "minutes", "seconds_a_run", "baseline")
-FOR_READERS = ("name", "source", "published", "note", "post_hoc", "explained_by", "figure", "file")
+FOR_READERS = (
+    "name",
+    "source",
+    "published",
+    "note",
+    "post_hoc",
+    "explained_by",
+    "teach",
+    "figure",
+    "file",
+    "seconds_a_run",
+)
 # In the plan even at their defaults; all other fields are left out there, so that a new option changes no plan.
 ALWAYS = ("seeds", "alpha", "looks", "failure_share", "tuning", "text", "form", "metric", "smallest_effect", "family")
 PROGRAM = "program"  # the version that registered the plan; another one may continue the study

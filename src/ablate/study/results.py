@@ -149,9 +149,9 @@ def collect_arm(planned: PlannedArm, study: Study, output_dir: Path) -> ArmResul
         refused.update({f"{variant.folder}/seed-{seed}": reason for seed, reason in reasons.items()})
         return found
 
-    tuning = [read(variant, study.tuning_seeds) for variant in planned.variants] if study.tuning else []
+    tuning = [read(variant, study.tuning_seeds) for variant in planned.tuned] if study.tuning else []
     chosen = choose(planned, study, tuning)
-    runs = [(variant.folder, seed) for variant in planned.variants for seed in study.tuning_seeds]
+    runs = [(variant.folder, seed) for variant in planned.tuned for seed in study.tuning_seeds]
     runs += [(chosen.folder, seed) for seed in study.seeds] if chosen else []
     failures = {seed: found for folder, seed in runs if (found := read_failure(output_dir / folder / f"seed-{seed}"))}
     records = read(chosen, study.seeds) if chosen else {}
@@ -235,7 +235,7 @@ def missing_runs(results: Results) -> Iterator[Job]:
         Job(label=arm.label, variant=variant, seed=seed)
         for seed in study.tuning_seeds
         for arm in results.arms
-        for variant, records in zip(arm.planned.variants, arm.tuning, strict=True)
+        for variant, records in zip(arm.planned.tuned, arm.tuning, strict=True)
         if seed not in records
     ] + [
         Job(label=arm.label, variant=arm.chosen, seed=seed)

@@ -30,8 +30,8 @@ def run_rows(results: Results, seeds: Mapping[str, Sequence[int]] | None = None)
     """
     rows: list[dict[str, Any]] = []
     for arm in results.arms:
-        tuning = arm.tuning or [{} for _ in arm.planned.variants]
-        for variant, records in zip(arm.planned.variants, tuning, strict=True):
+        tuning = arm.tuning or [{} for _ in arm.planned.tuned]
+        for variant, records in zip(arm.planned.tuned, tuning, strict=True):
             runs = [(seed, records.get(seed)) for seed in results.study.tuning_seeds]
             rows += [_row(results.output_dir, arm, variant, seed, record, "tuning") for seed, record in runs]
         runs = [(seed, arm.records.get(seed)) for seed in (results.study.seeds if seeds is None else seeds[arm.label])]

@@ -9,7 +9,8 @@ A study file (conf/study/*.yaml) holds
       - leave_one_out: {normalization: [batch, none], augmentation: [crop_flip, none]}   [default, ablated]
       - add_one_in: {normalization: [batch, none], augmentation: [crop_flip, none]}
     seeds: 5                                   a number, a list, or {from: 4, to: 16, looks: 4}, see `study.seeds`
-    tuning: {key: optimizer.lr, values: [0.01, 0.1], seeds: 3, metric: val/accuracy, rule: best}     or null
+    tuning: {key: optimizer.lr, values: [0.01, 0.1], seeds: 3, metric: val/accuracy, rule: best}     or null;
+                                                `base: [trainer.epochs=3]` gives the tuning runs a budget of their own
     fixed: {key: optimizer.lr, values: {activation=tanh: 0.03}, source: where they are from}     instead, or null;
                                                 `shared: 0.03` is the value of the arms that `values` does not name
     alpha: 0.05                                error level of each family of claims, over all looks
@@ -27,6 +28,7 @@ A study file (conf/study/*.yaml) holds
 may also be a study that consists of others, each judged by itself,
 
     studies: [activation, initialization]
+    remarks: {quick: "The twenty-minute version."}    what its page says first at a profile; may be left out
 """
 
 import itertools
@@ -137,6 +139,11 @@ class Study:
         what = "tuning" if self.tuning else "fixed"
         if self.nuisance and any(self.nuisance in axes for grid in self.grids for axes in grid.values()):
             raise UserError(f"`{what}.key` {self.nuisance} is an axis of the grids too; drop it from one of them")
+        axes = {key for grid in self.grids for named in grid.values() for key in named}
+        if lost := [line for line in self.tuning.base if key_of(line) in axes] if self.tuning else []:
+            raise UserError(f"`tuning.base` must not change an axis of the grids, got {lost[0]!r}")
+        if self.tuning and self.tuning.base and self.foreign:
+            raise UserError("`tuning.base` is for studies of this program's own runs; drop it where `command` is given")
         check_controls(self.controls, self.claims)
         if self.foreign is None and self.tuning and (self.tuning.metric != "val/accuracy" or self.tuning.minimize):
             raise UserError(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from ablate.config.overrides import key_of
 from ablate.errors import UserError
 from ablate.study.choice import RULES
 
@@ -21,6 +22,8 @@ class Tuning:
             that is not measured on test images.
         rule: "best" or "one_standard_error", see `choice.choose_place`; fixed before the first run, like the values.
         minimize: whether less is better, for runs of another program.
+        base: overrides of the tuning runs alone, such as trainer.epochs=3: a smaller budget than that of the report.
+        seconds_a_run: of a tuning run on one core; None: as of a report run.
     """
 
     key: str
@@ -29,6 +32,8 @@ class Tuning:
     metric: str = "val/accuracy"
     rule: str = "best"
     minimize: bool = False
+    base: list[str] = field(default_factory=list)
+    seconds_a_run: float | None = None
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
@@ -42,6 +47,11 @@ class Tuning:
             )
         if self.metric.startswith("test"):
             raise UserError(f"`tuning.metric` must be val/accuracy: test images are not for tuning, got {self.metric}")
+        if unusable := [line for line in self.base if "=" not in line or key_of(line) in (self.key, "seed")]:
+            raise UserError(
+                "`tuning.base` must be overrides key=value of the tuning runs, without the seed and the tuned setting "
+                f"{self.key}, got {unusable[0]!r}; an example is [trainer.epochs=3]"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from ablate.training.identity import is_unscientific
 
 # What decides the verdicts but not the runs: fixed before the first run.
 DECIDING = ("claims", "controls", "alpha", "failure_share", "looks")
-PROSE = ("source", "published", "note", "post_hoc", "explained_by", "figure", "file")
+PROSE = ("source", "published", "note", "post_hoc", "explained_by", "teach", "figure", "file")
 SENTENCE = "text"
 # How long a run and the further looks take, and what is shown; decide nothing.
 FREE = ("seconds_a_run", "minutes", "baseline")
@@ -210,7 +210,11 @@ def share_folders(planned: "Sequence[Started]", place: Callable[[Path, str], Pat
     found = []
     for manifest, folder in planned:
         arms = [
-            replace(arm, variants=[placed(variant, folder.parent.parent) for variant in arm.variants])
+            replace(
+                arm,
+                variants=[placed(variant, folder.parent.parent) for variant in arm.variants],
+                trials=[placed(variant, folder.parent.parent) for variant in arm.trials],
+            )
             for arm in manifest.arms
         ]
         found.append((replace(manifest, arms=arms), folder))

@@ -9,8 +9,9 @@ from ablate.report.phrases import plural
 from ablate.report.provenance import as_tuned_before
 from ablate.study.manifest import coinciding, same_runs
 from ablate.study.results import Results, missing_runs
-from ablate.study.study import Study
+from ablate.study.study import TUNING_SEED, Study
 from ablate.tables import clock
+from ablate.training.record import Record
 
 
 def study_overview(results: Results, *, with_arms: bool = True) -> str:
@@ -22,7 +23,8 @@ def study_overview(results: Results, *, with_arms: bool = True) -> str:
     if study.tuning:
         tuning = study.tuning
         lines.append(
-            f"{tuning.key} tuned over {tuning.values} with {tuning.seeds} seeds each, then fixed for the report"
+            f"{tuning.key} tuned over {tuning.values} with {tuning.seeds} seeds each"
+            f"{f' and {chr(32).join(tuning.base)}' if tuning.base else ''}, then fixed for the report"
         )
     elif study.fixed:
         lines.append(f"tuning: {as_tuned_before(study.fixed, [arm.label for arm in results.arms])}")
@@ -45,7 +47,7 @@ def forecast(studies: Sequence[Results], num_workers: int) -> str:
 
     Where a study declares looks, the range is from the runs of the present looks to those of all looks of open claims.
     A study's runs are assumed to take the mean time of its finished ones, or, if there are none, the time on one core
-    that its file gives.
+    that its file gives; tuning runs with a budget of their own are counted by themselves.
     """
     least = runs_left(studies)
     most = runs_left([found.with_seeds(most_seeds(found)) if found.study.schedule else found for found in studies])
@@ -72,15 +74,18 @@ def runs_left(studies: Sequence[Results]) -> Left:
     known: set[Any] = set()
     num_runs, num_timed, seconds = 0, 0, 0.0
     for results in studies:
-        runs: set[Any] = {job.folder for job in missing_runs(results)}
+        jobs = list(missing_runs(results))
+        tuning: set[Any] = {job.folder for job in jobs if job.seed >= TUNING_SEED}
+        runs: set[Any] = {job.folder for job in jobs if job.seed < TUNING_SEED}
         # The value of these arms is not known yet; arms of equal variants will have the same.
         runs |= {(arm.identity, seed) for arm in results.arms if arm.chosen is None for seed in results.seeds_of(arm)}
-        left = len(runs - known)
-        known |= runs
-        num_runs += left
-        if each := seconds_a_run(results):
-            num_timed += left
-            seconds += left * each
+        for group, each in ((tuning, seconds_a_tuning_run(results)), (runs, seconds_a_run(results))):
+            left = len(group - known)
+            known |= group
+            num_runs += left
+            if each:
+                num_timed += left
+                seconds += left * each
     return Left(num_runs, num_timed, seconds)
 
 
@@ -99,7 +104,26 @@ def seeds_each(study: Study) -> str:
 
 def seconds_a_run(results: Results) -> float | None:
     """Return how long a run of the study takes, None if it is not known."""
-    known = [record for arm in results.arms for found in (arm.records, *arm.tuning) for record in found.values()]
-    if known:
-        return sum(record.wall_seconds for record in known) / len(known)
-    return results.study.seconds_a_run
+    known = [record for arm in results.arms for record in arm.records.values()]
+    tuning = results.study.tuning
+    if tuning is None or not tuning.base:  # tuning runs are of the same length
+        known += tuning_records(results)
+    return mean_seconds(known) or results.study.seconds_a_run
+
+
+def seconds_a_tuning_run(results: Results) -> float | None:
+    """Return how long a tuning run of the study takes, None if it is not known."""
+    tuning = results.study.tuning
+    if tuning is None or not tuning.base:
+        return seconds_a_run(results)
+    return mean_seconds(tuning_records(results)) or tuning.seconds_a_run or seconds_a_run(results)
+
+
+def tuning_records(results: Results) -> list[Record]:
+    """Return the records of all tuning runs."""
+    return [record for arm in results.arms for found in arm.tuning for record in found.values()]
+
+
+def mean_seconds(records: Sequence[Record]) -> float | None:
+    """Return the mean time of runs in seconds, None where there are none."""
+    return sum(record.wall_seconds for record in records) / len(records) if records else None

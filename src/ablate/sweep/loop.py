@@ -147,7 +147,7 @@ def set_aside_refused(results: Sequence[Results]) -> int:
         for run, reason in arm.refused.items():
             folder = results[0].output_dir / run
             place, _, seed = run.rpartition("/seed-")
-            fingerprint = next(variant.fingerprint for variant in arm.planned.variants if variant.folder == place)
+            fingerprint = next(variant.fingerprint for variant in arm.planned.every if variant.folder == place)
             with contextlib.suppress(Timeout, OSError), FileLock(folder.parent / f".{folder.name}.lock", timeout=0):
                 if not may_be_replaced(folder):
                     continue
@@ -186,7 +186,7 @@ def measures_by_folder(results: Sequence[Results]) -> dict[str, list[str]]:
     """
     wanted: dict[str, list[list[str]]] = {}
     for found in results:
-        for variant in (variant for arm in found.arms for variant in arm.planned.variants):
+        for variant in (variant for arm in found.arms for variant in arm.planned.every):
             wanted.setdefault(variant.folder, []).append(measures(variant.settings))
     together = {folder: list(dict.fromkeys(itertools.chain(*lists))) for folder, lists in wanted.items()}
     return {

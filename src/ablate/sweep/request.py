@@ -8,7 +8,7 @@ from ablate.config import catalog, notation, schema
 from ablate.config.overrides import key_of, text
 from ablate.errors import UserError
 from ablate.study.collection import Collection
-from ablate.study.files import parts_of, patch, read_study, with_claims, with_profile, without_idle
+from ablate.study.files import parts_of, patch, read_study, remark_of, with_claims, with_profile, without_idle
 from ablate.study.study import TUNING_SEED, Arm, Study, parse
 from ablate.training.identity import is_unscientific
 
@@ -96,7 +96,15 @@ def collection_of(name: str, profile: str | None, command: str, where: Sequence[
     if parts_of(name, files) == [name]:
         return None
     title, source = catalog.caption(files[name])
-    return Collection(name=name, title=title, source=source, profile=profile or "", command=command, folders=[])
+    return Collection(
+        name=name,
+        title=title,
+        source=source,
+        profile=profile or "",
+        command=command,
+        folders=[],
+        remark=remark_of(files[name], profile),
+    )
 
 
 def check_swept(key: str, override: str) -> None:

@@ -1,0 +1,103 @@
+"""Figures of a map of budgets: one picture for all claims, and a small curve for each."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ablate.report.budget_map import BudgetMap, Point, Track
+from ablate.report.effect_plots import axis_title, margin, shown
+from ablate.report.plotting import INK, MUTED, RULE, SHADE, factor_ticks, limits, new_figure, style, to_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ROW = 0.25  # height of a claim in the picture, in inches
+MOST_ROWS = 400  # a picture of more claims has no use, and matplotlib no room
+
+
+def curve(track: Track) -> str:
+    """Return an <svg> of a claim's effect with its interval over budgets; the zone is too small to matter."""
+    points = [point for point in track.points if point.judgement.estimate is not None]
+    if not points:
+        return ""
+    with style():
+        figure = new_figure(5.2, 1.9)
+        ax = figure.subplots()
+        ends = [(p.judgement.estimate, p.judgement.low, p.judgement.high) for p in points]
+        values = [shown(p.row, value) for p, triple in zip(points, ends, strict=True) for value in triple]
+        zone = max(margin(point.row) for point in points)
+        ax.set_ylim(*limits([*values, -zone, zone, 0.0]))
+        if zone > 0:
+            ax.axhspan(-zone, zone, color=SHADE, zorder=0, linewidth=0)
+        ax.axhline(0, color=MUTED, linewidth=0.9, zorder=1)
+        estimates = [shown(p.row, p.judgement.estimate) for p in points]
+        known = [(x, y) for x, y in enumerate(estimates) if y is not None]
+        ax.plot(*zip(*known, strict=True), color=RULE, linewidth=1.2, zorder=2)
+        for x, point in enumerate(points):
+            draw(ax, x, point)
+        ax.set_xlim(-0.5, len(points) - 0.5)
+        ax.set_xticks(range(len(points)), [f"{point.label}\n{point.profile}" for point in points])
+        if points[0].row.unit.is_factor:
+            factor_ticks(ax.yaxis, *ax.get_ylim())
+        ax.set_ylabel("\n".join(textwrap.wrap(axis_title(points[0].row), 24)), fontsize=8)
+        ax.grid(axis="y", color=RULE)
+        ax.set_axisbelow(True)
+        told = "; ".join(f"{p.budget}: {p.row.effect} {p.row.interval} {p.outcome}" for p in points)
+        return to_svg(figure, f"{track.claim.text} {told}")
+
+
+def draw(ax: "Axes", x: int, point: Point) -> None:
+    """Draw a verdict: its effect, filled where its controls hold, and its interval, cut off at the axis."""
+    bottom, top = ax.get_ylim()
+    colour, marker = point.row.style.colour, point.row.style.marker
+    low, high = (shown(point.row, value) for value in (point.judgement.low, point.judgement.high))
+    if low is not None and high is not None:
+        ax.plot([x, x], [max(low, bottom), min(high, top)], color=colour, linewidth=2.0, zorder=3)
+    estimate = shown(point.row, point.judgement.estimate)
+    if estimate is not None:
+        face = colour if point.controls_hold else "white"
+        ax.plot([x], [estimate], marker, color=colour, markerfacecolor=face, markersize=8, zorder=4)
+
+
+def picture(found: BudgetMap) -> str:
+    """Return an <svg> of all claims: a row each, a column a profile, the symbol of the verdict and the effect."""
+    with style():
+        figure = draw_picture(found)
+        return to_svg(figure, f"The verdicts of {found.name} at each budget; the table holds the same")
+
+
+def draw_picture(found: BudgetMap) -> "Figure":
+    """Return the figure of `picture`; it is drawn inside `style()`."""
+    tracks = [track for track in found.tracks if track.claim.is_tested][:MOST_ROWS] or found.tracks[:MOST_ROWS]
+    profiles = found.profiles
+    figure = new_figure(10.6, ROW * len(tracks) + 0.9)
+    ax = figure.subplots()
+    ax.set_xlim(-0.5, len(profiles) - 0.5)
+    ax.set_ylim(len(tracks) - 0.5, -0.5)
+    for y, track in enumerate(tracks):
+        if y and track.study != tracks[y - 1].study:
+            ax.axhline(y - 0.5, color=RULE, linewidth=0.8)
+        for x, profile in enumerate(profiles):
+            cell(ax, x, y, [point for point in track.points if point.profile == profile])
+    ax.set_xticks(range(len(profiles)), [profile or "the study itself" for profile in profiles])
+    ax.xaxis.tick_top()
+    texts = [textwrap.shorten(track.claim.text, 88, placeholder=" …") for track in tracks]
+    ax.set_yticks(range(len(tracks)), texts)
+    ax.tick_params(axis="y", labelcolor=INK, labelsize=8, length=0)
+    ax.tick_params(axis="x", labelcolor=INK, length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return figure
+
+
+def cell(ax: "Axes", x: int, y: int, points: Sequence[Point]) -> None:
+    """Draw the verdict of the largest of some budgets, hollow where a control has not come out."""
+    if not points:
+        return
+    point = points[-1]
+    colour = point.row.style.colour
+    face = colour if point.controls_hold else "white"
+    ax.plot([x - 0.32], [y], point.row.style.marker, color=colour, markerfacecolor=face, markersize=7.5)
+    text = f"{point.row.unit.number(point.judgement.estimate)}{'*' * bool(point.judgement.post_hoc)}"
+    ax.text(x - 0.22, y, text, color=colour, va="center", fontsize=8)
