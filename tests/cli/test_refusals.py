@@ -77,7 +77,8 @@ def test_a_metric_that_one_run_lacks_names_the_run():
 )
 def test_the_correction_names_what_needs_validation_images(content, cure):
     study = parse("s", {"grids": [{"product": {"a": [1, 2]}}], **content})
-    arm = SimpleNamespace(label="x", variants=[SimpleNamespace(settings={"data": {"val_size": 0}})])
+    without = SimpleNamespace(settings={"data": {"val_size": 0}})
+    arm = SimpleNamespace(label="x", variants=[without], every=[without])
     with pytest.raises(UserError) as caught:
         check_validated(study, [arm])
     assert str(caught.value).endswith(cure)

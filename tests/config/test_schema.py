@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf, open_dict
 
-from ablate.cli import figure, jobs, planning
+from ablate.cli import jobs, planning
+from ablate.cli.figure_file import read_figure
 from ablate.cli.hydra_version import of_composing
 from ablate.config import catalog, schema
 from ablate.config.notation import parse
@@ -337,8 +338,8 @@ def test_hostile_study_files_are_refused_by_name():
 def test_hostile_knobs_of_figures_are_refused(word, message):
     path = catalog.folders()[1] / "figure" / "channel_collapse.yaml"
     with pytest.raises(UserError, match=message):
-        figure.read_figure(path, [word])
-    assert figure.read_figure(path, ["figure.width=1e2"])[0].knobs["width"] == 100
+        read_figure(path, [word])
+    assert read_figure(path, ["figure.width=1e2"])[0].knobs["width"] == 100
 
 
 def test_the_rules_of_a_users_class_need_not_name_partial():

@@ -41,7 +41,7 @@ usage: ablate [KEY=VALUE ...]                train one net; other keys: defaults
                                              --watch also a page while it runs
        ablate judge FILE --claims CLAIMS     decide claims on others' runs
        ablate verify FOLDER                  check verdicts against the records
-       ablate map study=NAME                 verdicts at every budget that was run
+       ablate map study=NAME                 verdicts at every budget
        ablate export FOLDER --to FORMAT      LaTeX, Markdown, Parquet, trackers
        ablate figure NAME [KEY=VALUE ...]    compute and draw a figure
        ablate list [GROUP|LEVEL ...]         describe levels, studies, recipes
