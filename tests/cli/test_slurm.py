@@ -202,3 +202,12 @@ def test_accounting_is_missed_once(tmp_path, monkeypatch):
 
 def test_the_log_of_a_job():
     assert slurm.log_of(Path("logs/%j"), "4") == Path("logs/4/4_0_log.err")
+
+
+def test_a_time_limit_shorter_than_its_warning_is_refused(tmp_path):
+    launcher = Launcher(tmp_path)
+    launcher.params |= {"timeout_min": 1, "signal_delay_s": 120}
+    with pytest.raises(UserError, match=r"signal_delay_s` must be less than .*timeout_min=1 \(60 s\), got 120.*=15$"):
+        slurm.Slurm(launcher, runs_per_job=1, output_dir=tmp_path, leave=False)
+    launcher.params["signal_delay_s"] = 15
+    slurm.Slurm(launcher, runs_per_job=1, output_dir=tmp_path, leave=False)

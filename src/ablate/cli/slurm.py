@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,11 +46,15 @@ class Slurm:
         output_dir: where the queue is remembered, so that a later command does not submit a run again.
         max_requeues: how often a job may be queued again.
         leave: submit, and do not wait.
+
+    Raises:
+        UserError: SLURM would warn of the time limit before a job begins.
     """
 
     def __init__(
         self, launcher: Any, *, runs_per_job: int, output_dir: Path, max_requeues: int = MAX_REQUEUES, leave: bool
     ) -> None:
+        check_warning_time(launcher.params)
         self.launcher, self.runs_per_job, self.leave = launcher, runs_per_job, leave
         self.max_requeues, self.queued = max_requeues, Queued(output_dir)
 
@@ -108,6 +112,27 @@ class Slurm:
         arrays = ", ".join(dict.fromkeys(job_id.partition("_")[0] for job_id in ids))
         say(f"{len(jobs)} runs submitted in {len(ids)} SLURM jobs ({arrays})")
         return {name: ids[number // self.runs_per_job] for number, (name, _) in enumerate(jobs)}
+
+
+def check_warning_time(params: Mapping[str, Any]) -> None:
+    """Refuse a time limit that is no longer than the time before it at which SLURM warns a job.
+
+    Args:
+        params: of hydra-submitit-launcher: `timeout_min` in minutes and `signal_delay_s` in seconds count.
+
+    Raises:
+        UserError: every job would be warned as it begins, and queue itself again for ever.
+
+    Example:
+        >>> check_warning_time({"timeout_min": 60, "signal_delay_s": 120})
+    """
+    limit, delay = params.get("timeout_min"), params.get("signal_delay_s")
+    if limit is not None and delay is not None and delay >= 60 * limit:
+        raise UserError(
+            f"`hydra.launcher.signal_delay_s` must be less than the time limit, hydra.launcher.timeout_min={limit} "
+            f"({60 * limit} s), got {delay}: jobs would be stopped as they begin; set "
+            f"hydra.launcher.signal_delay_s={15 * limit}"
+        )
 
 
 @dataclass
