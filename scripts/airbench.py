@@ -40,6 +40,7 @@ from ablate.data.whitening import PatchWhiten
 from ablate.errors import UserError
 from ablate.muon import Muon
 from ablate.training import hardware
+from ablate.training.environment import environment
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 WIDTHS = (64, 256, 256)
@@ -333,17 +334,17 @@ def main() -> None:
         parser.error(f"--batch-size must not exceed the {len(data.train)} training images, got {batch_size}")
     dtype = torch.float16 if device.type == "cuda" else torch.float32
     splits = on_device(data.train, device, dtype), on_device(data.test, device, dtype)
-    environment = hardware.environment(device.type, str(dtype).removeprefix("torch."), torch.get_num_threads())
+    found = environment(device.type, str(dtype).removeprefix("torch."), torch.get_num_threads())
     runs = []
     for seed in range(given.runs):
         runs.append(measure(form, seed, *splits, epochs=epochs, batch_size=batch_size))
-        about = {"form": "muon" if given.muon else "plain", "epochs": epochs, "device": environment["device_name"]}
+        about = {"form": "muon" if given.muon else "plain", "epochs": epochs, "device": found["device_name"]}
         line = json.dumps({**about, **runs[-1]})
         print(line, flush=True)
         if given.json:
             with given.json.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
-    print(f"\n{as_text(runs, epochs, environment['device_name'])}")
+    print(f"\n{as_text(runs, epochs, found['device_name'])}")
 
 
 if __name__ == "__main__":

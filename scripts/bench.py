@@ -446,14 +446,14 @@ def main() -> None:
     args = parser.parse_args()
     args.images = args.images or (44800 if args.device == "cuda" else 12800)
     args.epochs = args.epochs or (10 if args.device == "cuda" else 1)
-    from ablate.training import hardware
+    from ablate.training.environment import environment
 
     rows = BENCHMARKS[args.what](args)
     found = {
         "what": args.what,
         "repeats": args.repeats,
         "threads": args.threads,
-        "device": hardware.environment(args.device, "fp32", args.threads),
+        "device": environment(args.device, "fp32", args.threads),
         "python": platform.python_version(),
         "rows": rows,
     }

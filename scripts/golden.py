@@ -34,7 +34,7 @@ from ablate.cli.figure import composing
 from ablate.cli.planning import make_run, plan
 from ablate.config.catalog import folders
 from ablate.data.dataset import Source, split_source
-from ablate.training import hardware
+from ablate.training.environment import cpu_name
 from ablate.training.identity import NUMERICS_VERSION
 from ablate.training.loop import Callback, State
 from ablate.training.start import start
@@ -156,7 +156,7 @@ def machine() -> dict[str, str]:
         lines = ""
     kinds = ("cpu family", "model", "stepping", "cache size", "flags")
     found = {key: re.search(rf"^{key}\s*: *(.*)$", lines, re.MULTILINE) for key in kinds}
-    words = [hardware.cpu_name(), *(f"{key} {match[1]}" for key, match in found.items() if match and key != "flags")]
+    words = [cpu_name(), *(f"{key} {match[1]}" for key, match in found.items() if match and key != "flags")]
     flags = found["flags"][1] if found["flags"] else ""
     return {
         "torch": torch.__version__,

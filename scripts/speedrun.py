@@ -40,6 +40,7 @@ from ablate.config import catalog
 from ablate.data.dataset import Dataset, Split
 from ablate.optimization import parameter_groups, set_initial_lr
 from ablate.training import hardware
+from ablate.training.environment import environment
 from ablate.training.loop import loss_and_accuracy
 from ablate.training.run import Run, prepare, to_device, train
 from ablate.training.step import autocast
@@ -155,7 +156,7 @@ def summary(run: Run, runs: Sequence[dict[str, float]], bares: Sequence[dict[str
         "runs": list(runs),
         "bare_runs": list(bares),
         "settings": dict(run.settings),
-        "environment": hardware.environment(run.device, run.precision, run.threads),
+        "environment": environment(run.device, run.precision, run.threads),
     }
 
 

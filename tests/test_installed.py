@@ -5,10 +5,10 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 
 from ablate import installed
-from ablate.cli.main import end_with
+from ablate.cli.ending import end_with
 from ablate.study.registration import plan_of
 from ablate.study.study import Study
-from ablate.training import hardware
+from ablate.training.environment import environment
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_a_study_is_planned(not_installed):
 
 
 def test_a_record_has_its_environment(not_installed):
-    assert hardware.environment("cpu", "fp32", 1)["versions"]["ablate"] is None
+    assert environment("cpu", "fp32", 1)["versions"]["ablate"] is None
 
 
 def test_a_fault_is_shown_as_it_is(not_installed, capsys):

@@ -79,7 +79,7 @@ class AblateSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Do what is missing of the studies and write their reports; end with status 1 where runs failed."""
-        from ablate.cli.main import end_with
+        from ablate.cli.ending import end_with
         from ablate.config.overrides import command_again
 
         try:

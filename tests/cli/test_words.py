@@ -232,7 +232,7 @@ def test_a_process_of_its_own_ends_in_the_same_way(line, tmp_path):
 
 
 def test_hydra_full_error_shows_the_traceback(command, monkeypatch):
-    monkeypatch.setattr("ablate.cli.main.SHOW_ALL", True)
+    monkeypatch.setattr("ablate.cli.ending.SHOW_ALL", True)
     for line in ("activaton=relu", "hydra.nope=2"):
         status, _, err = command(line)
         assert status == 2

@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ablate import report
-from ablate.cli.main import fail
+from ablate.cli.ending import fail
 from ablate.errors import UserError
 from ablate.report.overview import collection_summary
 from ablate.tables import aligned, comma_separated, markdown, printable

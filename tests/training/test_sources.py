@@ -346,15 +346,15 @@ def test_a_figure_with_other_code_is_another_figure(own, tmp_path):
 def test_the_users_repository_is_named_and_another_is_not(tmp_path, monkeypatch):
     import subprocess
 
-    from ablate.training import hardware
+    from ablate.training.environment import git_commit, own_repository
 
     none = {"own_repository": None, "own_git_commit": None}
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     repository = tmp_path / "project"
     (repository / "inner").mkdir(parents=True)
-    hardware.own_repository.cache_clear()
+    own_repository.cache_clear()
     monkeypatch.chdir(repository)
-    assert hardware.own_repository() == none
+    assert own_repository() == none
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(repository)]
     file = repository / "inner" / "level.py"
     file.write_text("x = 1\n")
@@ -362,8 +362,8 @@ def test_the_users_repository_is_named_and_another_is_not(tmp_path, monkeypatch)
         subprocess.run([*git, *words], check=True, capture_output=True)
 
     def state(*files):
-        hardware.own_repository.cache_clear()
-        return hardware.own_repository(files)
+        own_repository.cache_clear()
+        return own_repository(files)
 
     clean = state(file)
     assert clean["own_repository"] == "project" and len(clean["own_git_commit"]) == 40
@@ -374,6 +374,6 @@ def test_the_users_repository_is_named_and_another_is_not(tmp_path, monkeypatch)
     assert state(other)["own_git_commit"] == clean["own_git_commit"] + "+"
     file.write_text("x = 2\n")
     assert state(file)["own_git_commit"] == clean["own_git_commit"] + "+"
-    monkeypatch.chdir(os.path.dirname(hardware.__file__))
-    if hardware.git_commit():
+    monkeypatch.chdir(os.path.dirname(__file__))
+    if git_commit():
         assert state() == none  # ablate's own, which is recorded separately

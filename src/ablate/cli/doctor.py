@@ -81,9 +81,10 @@ def device() -> Iterator[Check]:
     import torch
 
     from ablate.training import hardware
+    from ablate.training.environment import cpu_name
 
     kind = hardware.resolve_device("auto")
-    gpus = f"{torch.cuda.device_count()} of {torch.cuda.get_device_name()}" if kind == "cuda" else hardware.cpu_name()
+    gpus = f"{torch.cuda.device_count()} of {torch.cuda.get_device_name()}" if kind == "cuda" else cpu_name()
     yield Check("device", f"device=auto is {kind}: {gpus}")
     limit = os.environ.get("OMP_NUM_THREADS")
     given = f", OMP_NUM_THREADS={limit}" if limit else ""

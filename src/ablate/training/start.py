@@ -27,6 +27,7 @@ from ablate.training.directory import (
     set_aside,
     write_or_check_config,
 )
+from ablate.training.environment import environment
 from ablate.training.evaluation import conclude, write_predictions
 from ablate.training.loop import Callback
 from ablate.training.pieces import check_loaded
@@ -200,7 +201,7 @@ def execute(run: Run, dataset: Dataset, net: Net, folder: Path, callbacks: Seque
         wall_seconds=state.wall_seconds,
         images_per_second=state.step * run.batch_size / state.train_seconds,
         peak_memory_mb=hardware.peak_memory_mb(run.device),
-        environment=hardware.environment(run.device, run.precision, run.threads, sources.files(run.sources)),
+        environment=environment(run.device, run.precision, run.threads, sources.files(run.sources)),
         sources=[asdict(source) for source in run.sources],
         predictions=predictions,
         date=utc_now(),
