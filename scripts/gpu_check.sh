@@ -7,7 +7,8 @@
 #   speedrun accuracy airbench recipe=speedrun alone and over 20 seeds; airbench94 as a bare loop
 #   quick skips resnet18 full  studies; their reports and records are packed into FOLDER
 #
-# environment: DEVICE (cuda), PYTHON (python), DATA (the folder of cifar-10-batches-py), WORKERS (-1: all cores), SECONDS_EACH (0.4)
+# environment: DEVICE (cuda), PYTHON (python), DATA (the folder of cifar-10-batches-py), WORKERS (-1: all cores),
+#   SECONDS_EACH of a measurement (0.4), PROCESSES of the tests of levels (8), FULL_LIMIT in seconds (120)
 set -u
 out=$(mkdir -p "${1:?folder for the results}" && cd "$1" && pwd); shift
 cd "$(dirname "$0")/.." || exit

@@ -58,7 +58,14 @@ NO_TORCH_IN = (
     "foreign",
     "export",
 )
-NO_TORCH_IN += ("training/identity", "training/record", "training/directory", "training/sources", "cli/main", "cli/ending")
+NO_TORCH_IN += (
+    "training/identity",
+    "training/record",
+    "training/directory",
+    "training/sources",
+    "cli/main",
+    "cli/ending",
+)
 
 
 def room(path: Path) -> str:

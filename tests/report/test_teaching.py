@@ -110,7 +110,7 @@ def test_controls_and_nets_that_guess_need_a_larger_budget():
 
 
 def test_sentences_for_readers_are_no_part_of_the_plan_and_need_a_known_verdict():
-    told = replace(CLAIM, teach={"supported": "Begin with ReLU."})
-    assert plan_of(Study(name="s", claims=[told]), []) == plan_of(Study(name="s", claims=[CLAIM]), [])
+    advised = replace(CLAIM, teach={"supported": "Begin with ReLU."})
+    assert plan_of(Study(name="s", claims=[advised]), []) == plan_of(Study(name="s", claims=[CLAIM]), [])
     with pytest.raises(UserError, match=r"`teach` must have sentences for supported, .*, got 'inconclusive'"):
         replace(CLAIM, teach={"inconclusive": "Who knows."})

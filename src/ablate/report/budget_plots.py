@@ -43,8 +43,8 @@ def curve(track: Track) -> str:
         ax.set_ylabel("\n".join(textwrap.wrap(axis_title(points[0].row), 24)), fontsize=8)
         ax.grid(axis="y", color=RULE)
         ax.set_axisbelow(True)
-        told = "; ".join(f"{p.budget}: {p.row.effect} {p.row.interval} {p.outcome}" for p in points)
-        return to_svg(figure, f"{track.claim.text} {told}")
+        verdicts = "; ".join(f"{p.budget}: {p.row.effect} {p.row.interval} {p.outcome}" for p in points)
+        return to_svg(figure, f"{track.claim.text} {verdicts}")
 
 
 def draw(ax: "Axes", x: int, point: Point) -> None:

@@ -26,7 +26,7 @@ def obstacle(
     """Return why a run's step cannot be recorded as a CUDA graph, "" if it can.
 
     Code that is not of this package or of `KNOWN` may draw from Python's or numpy's generators, or decide by the value
-    of a tensor. A replay repeats neither, so such code is not recorded unless it is asked for.
+    of a tensor. A replay repeats neither, so a run with such code is not captured.
 
     Args:
         net, optimizer, augmentation, regularizer: the run's.
