@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.cli import console
+from ablate.cli import console, ending
 from ablate.cli import main as cli
 from ablate.errors import Notice, UserError, explain, notice
 from ablate.storage.paths import local, localized
@@ -143,9 +143,9 @@ def test_explain() -> None:
 def test_errors_of_the_system_are_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(console, "abandon", lambda: None)
     with pytest.raises(SystemExit):
-        cli.fail_system(PermissionError(13, "x", "f"))
+        ending.fail_system(PermissionError(13, "x", "f"))
     with pytest.raises(SystemExit) as ended:
-        cli.fail_system(BrokenPipeError(32, "x"))
+        ending.fail_system(BrokenPipeError(32, "x"))
     assert ended.value.code == 141
     with pytest.raises(SystemExit) as ended:  # no number: of a program, not of the system
         cli.end_with(OSError("could not get source code"))
