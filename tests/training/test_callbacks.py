@@ -11,7 +11,7 @@ from ablate.layers.dropout import Dropout, Positions
 from ablate.storage.integrity import read_binary, write_binary
 from ablate.training import callbacks
 from ablate.training.callbacks import Checkpoint, Progress, epoch_line
-from ablate.training.loop import Callback
+from ablate.training.loop import Callback, State
 from ablate.training.run import prepare, train
 from ablate.training.start import start
 
@@ -81,19 +81,60 @@ def test_a_checkpoint_of_another_type_of_device_is_refused_and_stays(make_run, t
             if state.epoch == 2:
                 raise KeyboardInterrupt
 
-    own = callbacks.device_of
-    monkeypatch.setattr(callbacks, "device_of", lambda state: "cuda")
-    with pytest.raises(KeyboardInterrupt):
-        start(make_run(), folder, [Stop()])
-    monkeypatch.setattr(callbacks, "device_of", own)
+    with monkeypatch.context() as patch:
+        patch.setattr(State, "device", "cuda")
+        with pytest.raises(KeyboardInterrupt):
+            start(make_run(checkpoint_every=1), folder, [Stop()])
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(UserError, match=r"saved on cuda, and this process trains on cpu.*device=cuda, or move it away"):
         start(make_run(), folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert not (tmp_path / "replaced").exists()
-    monkeypatch.setattr(callbacks, "device_of", lambda state: "cuda")
+    monkeypatch.setattr(State, "device", "cuda")
     record, _ = start(make_run(), folder)
     assert record.status == "finished"
+
+
+@pytest.mark.parametrize(
+    ("device", "every", "seconds", "expected"),
+    [
+        ("cpu", "auto", 10.0, [4, 8, 12]),
+        ("cpu", 2, 10.0, [8, 12]),
+        ("cuda", "auto", 10.0, []),  # an epoch is short there
+        ("cuda", "auto", 0.0, [4, 8, 12]),
+        ("cuda", 1, 10.0, [4, 8, 12]),  # as asked for
+    ],
+)
+def test_which_epochs_are_followed_by_a_checkpoint(make_run, tmp_path, monkeypatch, device, every, seconds, expected):
+    saved = []
+
+    class Noting(Checkpoint):
+        def save(self, state):
+            super().save(state)
+            saved.append(state.step)
+
+    monkeypatch.setattr(callbacks, "SECONDS_ON_A_GPU", seconds)
+    run = make_run(epochs=3)
+    dataset = run.data.load()
+    state, examine = prepare(run, dataset, run.build(dataset))
+    monkeypatch.setattr(State, "device", device)
+    train(run, state, examine, [Noting(tmp_path, every, run.fingerprint)])
+    assert saved == expected
+
+
+def test_seconds_count_from_the_last_checkpoint(make_run, tmp_path, monkeypatch):
+    """Epochs of 4 s: a checkpoint after the third, 12 s after the start, and after the sixth."""
+    clock = iter(range(0, 10**6, 4))
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(State, "device", "cuda")
+    checkpoint = Checkpoint(tmp_path, "auto", "x")  # at 0 s
+    run = make_run()
+    dataset = run.data.load()
+    state, _ = prepare(run, dataset, run.build(dataset))
+    due = [checkpoint.is_due(state) for _ in range(3)]  # at 4, 8 and 12 s
+    checkpoint.save(state)  # at 16 s
+    due += [checkpoint.is_due(state) for _ in range(3)]  # at 20, 24 and 28 s
+    assert due == [False, False, True, False, False, True]
 
 
 def test_a_checkpoint_of_an_earlier_version_names_no_device(make_run, tmp_path):

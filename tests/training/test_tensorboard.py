@@ -7,7 +7,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import nn
 
 from ablate.diagnostics.track import Track
-from ablate.training.loop import Callback
+from ablate.errors import UserError
+from ablate.training.loop import Callback, State
 from ablate.training.start import start
 from ablate.training.tensorboard import TensorBoard, first_filters, leave_writer_errors, tile
 
@@ -102,6 +103,20 @@ def test_the_schedule_of_histograms(make_run, board):
     off.folder = off.folder.with_name("seed-1")
     start(make_run(), off.folder, [off])
     assert not read(off.folder).Tags()["histograms"]
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cpu", [4, 8, 12]), ("cuda", [12])])
+def test_histograms_are_of_the_last_epoch_alone_on_a_gpu(make_run, board, monkeypatch, device, expected):
+    monkeypatch.setattr(State, "device", device)
+    observer = board()
+    start(make_run(), observer.folder, [observer])
+    assert [e.step for e in read(observer.folder).Scalars("weight_norm/fc1")] == expected
+
+
+@pytest.mark.parametrize("wrong", [-1, "every", 1.5])
+def test_a_number_of_epochs_that_makes_no_sense_is_refused(board, wrong):
+    with pytest.raises(UserError, match=r"histograms_every auto or at least 0"):
+        board(histograms_every=wrong)
 
 
 def test_a_diverged_run_is_shown_too(make_run, board):

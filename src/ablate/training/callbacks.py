@@ -5,6 +5,7 @@ import errno
 import io
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ablate.training.loop import Callback, State
 from ablate.training.record import CHECKPOINT_NAME, Metrics
 
 ENTRIES = {"fingerprint", "net", "optimizer", "progress"}  # of a checkpoint
+SECONDS_ON_A_GPU = 10.0  # between two checkpoints, where an epoch may need less time than writing one
 
 
 class Checkpoint(Callback):
@@ -29,18 +31,27 @@ class Checkpoint(Callback):
 
     Args:
         folder: the run's folder.
-        every: epochs between two checkpoints, at least 1.
+        every: epochs between two checkpoints, at least 1; "auto": 1 on the CPU, and on a GPU after an epoch that ends
+            `SECONDS_ON_A_GPU` or more after the last checkpoint.
         fingerprint: of the run, so that no other run resumes from it.
     """
 
-    def __init__(self, folder: Path, every: int, fingerprint: str) -> None:
+    def __init__(self, folder: Path, every: int | str, fingerprint: str) -> None:
         self.path, self.every, self.fingerprint = folder / CHECKPOINT_NAME, every, fingerprint
         self.saved_step: int | None = None
+        self.saved_at = time.monotonic()
 
     def on_epoch_end(self, state: State) -> None:
-        is_last = state.epoch == state.num_epochs  # a signal during the final evaluation stops at once
-        if (state.epoch % self.every == 0 or is_last) and not state.diverged:
+        if self.is_due(state) and not state.diverged:
             self.save(state)
+
+    def is_due(self, state: State) -> bool:
+        """Return whether a checkpoint follows this epoch."""
+        if self.every == "auto" and state.device == "cuda":
+            return time.monotonic() - self.saved_at >= SECONDS_ON_A_GPU
+        every = 1 if self.every == "auto" else int(self.every)
+        # The last epoch's is for a signal during the final evaluation, which stops at once.
+        return state.epoch % every == 0 or state.epoch == state.num_epochs
 
     def on_stop(self, state: State) -> None:
         if self.saved_step != state.step:
@@ -53,12 +64,12 @@ class Checkpoint(Callback):
             "net": state.net.state_dict(),
             "optimizer": state.optimizer.state_dict(),
             "progress": {name: getattr(state, name) for name in PROGRESS},
-            "device": device_of(state),
+            "device": state.device,
         }
         file = io.BytesIO()
         torch.save(content, file)
         write_binary(file.getvalue(), self.path)
-        self.saved_step = state.step
+        self.saved_step, self.saved_at = state.step, time.monotonic()
 
     def restore(self, state: State) -> bool:
         """Load the saved run into `state`; return False if nothing is saved.
@@ -81,7 +92,7 @@ class Checkpoint(Callback):
                 f"{self.path} belongs to a run with fingerprint {content['fingerprint'][:8]}, not to this one "
                 f"({self.fingerprint[:8]}); move it away to start this run from the beginning"
             )
-        here = device_of(state)
+        here = state.device
         if (there := content.get("device", here)) != here:  # earlier versions did not save it
             raise UserError(
                 f"{self.path} was saved on {there}, and this process trains on {here}, which draws other masks and "
@@ -101,11 +112,6 @@ class Checkpoint(Callback):
         for name in PROGRESS:
             setattr(state, name, content["progress"].get(name, getattr(state, name)))
         return True
-
-
-def device_of(state: State) -> str:
-    """Return the type of the device that a run is trained on, "cpu" or "cuda"."""
-    return state.dataset.train.images.device.type
 
 
 def different_entries(mine: dict[str, Any], saved: dict[str, Any]) -> str:

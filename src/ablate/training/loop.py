@@ -79,6 +79,11 @@ class State:
     metrics: Metrics = field(default_factory=dict)
     test_log_probs: Tensor | None = None
 
+    @property
+    def device(self) -> str:
+        """The type of the device that the run is trained on, "cpu" or "cuda"."""
+        return self.dataset.train.images.device.type
+
 
 class Callback:
     """An observer of a run; a subclass overrides the methods it needs."""

@@ -57,7 +57,7 @@ class Run:
         capture: whether the training steps are recorded as a CUDA graph: True, False, or "auto", see `capture`.
         threads: of torch on the CPU.
         seed: the replicate.
-        checkpoint_every: epochs between two checkpoints.
+        checkpoint_every: epochs between two checkpoints, or "auto", see `callbacks.Checkpoint`.
         test_views: views of a validation or test image that the final evaluation averages: 1, 2 or 6.
         thresholds: accuracies in (0, 1) whose first epoch is recorded.
         sources: the code that the settings name outside the program.
@@ -91,7 +91,7 @@ class Run:
     gpu: int | None = None
     compile: bool | str = False
     capture: bool | str = "auto"
-    checkpoint_every: int = 1
+    checkpoint_every: int | str = "auto"
     thresholds: Sequence[float] = field(default=(0.25, 0.5, 0.75, 0.9))
     test_views: int = 1
     sources: Sequence[Source] = ()
@@ -100,6 +100,8 @@ class Run:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "eval_batch_size", "threads", "checkpoint_every"):
             value = getattr(self, name)
+            if name == "checkpoint_every" and value == "auto":
+                continue
             if not isinstance(value, int) or value < 1:
                 raise UserError(f"`trainer.{name}` must be a whole number of at least 1, got {value!r}")
         if not isinstance(self.seed, int) or isinstance(self.seed, bool):

@@ -8,8 +8,8 @@
 | train/cross_entropy | the same without label smoothing and penalties | every epoch |
 | val/loss, val/accuracy | validation images, inference mode | every epoch |
 | lr, images_per_second | of the epoch's last step; of its training steps | every epoch |
-| weight_norm/<layer> | Euclidean norm | `histograms_every` epochs |
-| weight/<layer>, gradient/<layer> | histograms, the gradient of an epoch's last step | `histograms_every` epochs |
+| weight_norm/<layer> | Euclidean norm | by `histograms_every` |
+| weight/<layer>, gradient/<layer> | histograms, the gradient of an epoch's last step | by `histograms_every` |
 | <measure>/<key> | diagnostics, see `ablate.diagnostics` | at the start, and by `diagnostics.every` |
 | filters, mistakes | first convolution's weights; the test images most confidently misclassified | at the end |
 | test/..., train_eval/... | final metrics | at the end |
@@ -53,7 +53,8 @@ class TensorBoard(Callback):
         levels, settings: see `record.Record`.
         changed: the settings that differ from the YAML file of their level; hyperparameters beside the levels.
         scalars_every: steps between two points of train/batch_loss, at least 1.
-        histograms_every: epochs between two sets of norms and histograms; 0 for none.
+        histograms_every: epochs between two sets of norms and histograms; 0 for none; "auto": 1 on the CPU, and on a
+            GPU, where they may take as long as an epoch's steps, after the last epoch alone.
         num_mistakes: how many misclassified test images are shown; 0 for none.
     """
 
@@ -66,12 +67,14 @@ class TensorBoard(Callback):
         settings: Mapping[str, Any],
         changed: Mapping[str, Any],
         scalars_every: int = 10,
-        histograms_every: int = 1,
+        histograms_every: int | str = "auto",
         num_mistakes: int = 36,
     ) -> None:
-        if scalars_every < 1 or histograms_every < 0 or num_mistakes < 0:
+        epochs = 1 if histograms_every == "auto" else histograms_every
+        if scalars_every < 1 or not isinstance(epochs, int) or epochs < 0 or num_mistakes < 0:
             raise UserError(
-                "`tensorboard.scalars_every` must be at least 1, histograms_every and num_mistakes at least 0, got "
+                "`tensorboard.scalars_every` must be at least 1, histograms_every auto or at least 0, num_mistakes at "
+                "least 0, got "
                 f"{scalars_every}, {histograms_every} and {num_mistakes}"
             )
         self.folder, self.group = folder, group
@@ -108,9 +111,16 @@ class TensorBoard(Callback):
         for name, value in state.history[-1].items():
             if name != "epoch" and value is not None:
                 self.write_scalar(name, value, state.step)
-        if self.histograms_every and state.epoch % self.histograms_every == 0:
+        if self.histograms_are_due(state):
             self.write_layers(state)
         self.writer.flush()  # the checkpoint that follows must not be ahead of the event file
+
+    def histograms_are_due(self, state: State) -> bool:
+        """Return whether norms and histograms are written after this epoch."""
+        if self.histograms_every == "auto":
+            return state.device == "cpu" or state.epoch == state.num_epochs
+        every = int(self.histograms_every)
+        return every > 0 and state.epoch % every == 0
 
     def write_scalar(self, name: str, value: float, step: int) -> None:
         """Write a scalar; an accuracy also under `FIRST`, since the page sorts tags by name."""
