@@ -18,7 +18,7 @@ from ablate.diagnostics.symmetry import symmetry
 from ablate.layers.lsuv import Lsuv
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams
-from builders.nets import UNITS, Functional, SmallResNet, plain_forward
+from builders.nets import UNITS, Functional, SmallResNet, plain_forward, small_transformer
 
 LABELS = torch.arange(12) % 3
 
@@ -147,7 +147,7 @@ SLOW = ("autoencoder", "algebra", "landscape", "overlap", "overlap_frozen", "cur
 KNOWN = catalog.content_of("diagnostics", "default", catalog.folders())["known"]
 
 
-@pytest.mark.parametrize("make_net", [SmallResNet, Functional])
+@pytest.mark.parametrize("make_net", [SmallResNet, Functional, small_transformer])
 @pytest.mark.parametrize("name", sorted(KNOWN.keys() - set(SLOW)))
 def test_every_measure_takes_such_nets_and_leaves_them_alone(name, make_net):
     settings = {**KNOWN[name], **({"batch_size": 4} if name in ("gradient_noise",) else {})}
@@ -161,6 +161,25 @@ def test_every_measure_takes_such_nets_and_leaves_them_alone(name, make_net):
     assert found or name == "update_ratio"
     assert all(torch.equal(value, before[key]) for key, value in probe.net.state_dict().items())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in probe.net.modules())
+
+
+def test_a_transformer_is_measured_as_plain_autograd_does():
+    net = small_transformer()
+    probe = probe_of(net)
+    blocks = [f"encoder.layers.encoder_layer_{k}.mlp" for k in (0, 1)]
+    assert [unit.name for unit in probe.passed.units] == [f"{block}.0" for block in blocks]
+    entering = []
+    for block in blocks:
+        net.get_submodule(f"{block}.1").register_forward_hook(lambda m, x, y: entering.append(x[0]))
+    F.cross_entropy(net(probe.images), LABELS).backward()
+    found, gradients = pre_activation(probe), gradient_norm(probe)
+    for unit, z in zip(probe.passed.units, entering[:2], strict=True):
+        assert found[f"{unit.name}/mean"].item() == pytest.approx(z.mean().item())
+        assert found[f"{unit.name}/std"].item() == pytest.approx(z.std(correction=0).item())
+    for path, layer in net.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear) and path in gradients:
+            assert gradients[path].item() == pytest.approx(layer.weight.grad.norm().item())
+    assert {"conv_proj", "heads.head"} <= gradients.keys()
 
 
 def test_lsuv_brings_every_layer_of_a_residual_net_to_unit_variance(probe):

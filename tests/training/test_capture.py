@@ -176,6 +176,15 @@ def test_what_cannot_be_captured_is_named(make_run, changes, reason):
     assert reason in found if reason else found == ""
 
 
+@pytest.mark.parametrize(("options", "reason"), [({"momentum": None}, "momentum=None"), ({}, "")])
+def test_batch_norm_that_reads_back_is_not_captured(make_run, options, reason):
+    """Its factor is 1 / number of batches, as a number of Python: a replay would repeat that of the recorded step."""
+    run = make_run()
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, **options))
+    found = obstacle(net, run.optimizer(net.parameters()), run.augmentation, run.regularizer, device="cuda")
+    assert reason in found if reason else found == ""
+
+
 def test_a_module_of_another_package_is_not_captured_unasked(make_run):
     class Odd(nn.Module):
         def forward(self, x):

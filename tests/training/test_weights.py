@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from functools import partial
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from ablate import stopping
 from ablate.data.preprocessing import Chain, Standardize
 from ablate.data.whitening import PatchWhiten
 from ablate.errors import Notice, Unusable, UserError
@@ -155,6 +157,26 @@ def test_the_best_weights_survive_an_interruption(make_run, tmp_path):
     with pytest.warns(Notice, match=f"the best epoch, {whole.epoch}, was trained before .*rerun=true"):
         start(make_run(**growing), tmp_path / "late")
     assert not (tmp_path / "late" / WEIGHTS_NAME).exists()
+
+
+@pytest.mark.parametrize("step", [2, 7, 11])  # 4 steps an epoch
+def test_the_best_weights_survive_a_stop_within_an_epoch(step, make_run, tmp_path):
+    growing = {"schedule": lambda epoch, _: 30.0 ** int(epoch), "epochs": 4, "keep_weights": "best"}
+
+    class Stop(Callback):
+        def on_step_end(self, state):
+            if state.step == step:
+                stopping.request(signal.SIGTERM)
+
+    start(make_run(**growing), tmp_path / "whole")
+    with pytest.raises(stopping.Stopped):
+        start(make_run(**growing), tmp_path / "cut", [Stop()])
+    stopping.reset()
+    start(make_run(**growing), tmp_path / "cut")
+    whole, cut = read_weights(tmp_path / "whole"), read_weights(tmp_path / "cut")
+    assert (whole.epoch, whole.kept) == (cut.epoch, cut.kept)
+    assert whole.tensors.keys() == cut.tensors.keys()
+    assert all(torch.equal(whole.tensors[name], cut.tensors[name]) for name in whole.tensors)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ablate.diagnostics.probe import Probe, probing
 from ablate.errors import UserError
@@ -146,7 +147,8 @@ def hessian_product(net: nn.Module, batches: Sequence[Batch], vector: Tensor, lo
     direction = [piece.view(p.shape) for piece, p in zip(pieces, parameters, strict=True)]
     total = torch.zeros_like(vector)
     for images, labels in batches:
-        with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
+        # Of the kernels for attention only this one has a second derivative.
+        with torch.enable_grad(), torch.autocast(images.device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
             gradient = torch.autograd.grad(loss(net(images), labels), parameters, create_graph=True)
             total += flat(torch.autograd.grad(gradient, parameters, direction, materialize_grads=True))
     return total / len(batches)

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ablate.data.augmentation import Augmentation
 from ablate.errors import UserError
@@ -47,6 +48,8 @@ def obstacle(
     for module in net.modules():
         if is_keyed(module) and not hasattr(module, "generator"):
             return f"{type(module).__name__} makes a new generator at every step"
+        if isinstance(module, _BatchNorm) and module.momentum is None and module.track_running_stats:
+            return f"{type(module).__name__} with momentum=None reads its number of batches back at every step"
     return unknown_code(net, augmentation, regularizer)
 
 
