@@ -45,7 +45,7 @@ def page(found: BudgetMap) -> str:
             "# The pilot of the standard budget",
             "What has to come out before a verdict on activations, batch norm or depth means anything, at several "
             f"budgets: study `pilot`, {' or '.join(map(str, sorted(num_seeds)))} seeds from 900, which no page of the "
-            "lecture uses.",
+            "lecture uses. The width is the mean of the stages' channels (8, 16 and 32).",
             markdown(escaped(rows)),
             answer,
             "Made by `scripts/pilot.py`.",
