@@ -1,16 +1,15 @@
 """The description of one run, and the run in memory; `ablate.training.start` does it in a directory."""
 
 import contextlib
-import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ablate.data.dataset import Dataset, Split
+from ablate.data.dataset import Dataset
 from ablate.data.own_augmentation import OwnAugmentation
 from ablate.data.views import NUM_VIEWS
 from ablate.errors import Notice, UserError, making
@@ -24,6 +23,7 @@ from ablate.seeding import Streams, global_generators
 from ablate.training.capture import is_captured, obstacle
 from ablate.training.evaluation import Examination
 from ablate.training.hardware import prepare_device
+from ablate.training.kept_data import fitted, on_device
 from ablate.training.layer_pieces import check_initialized
 from ablate.training.loop import Callback, Schedule, State, fit
 from ablate.training.rule_pieces import make_loss
@@ -135,8 +135,7 @@ class Run:
 
     def _build(self, dataset: Dataset) -> Net:
         streams = Streams(self.seed)
-        preprocessing = copy.deepcopy(self.preprocessing)
-        preprocessing.fit(dataset.train.images)
+        preprocessing = fitted(self.preprocessing, dataset)
         net = self.assemble(preprocessing, dataset.image_shape, dataset.num_classes)
         if behind := batch_norms_behind_dropout(net):
             warnings.warn(
@@ -209,8 +208,7 @@ def prepare(run: Run, dataset: Dataset, net: Net) -> tuple[State, Examination]:
     if run.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     net.to(device)
-    train, val, test = (to_device(split, device) for split in (dataset.train, dataset.val, dataset.test))
-    dataset = replace(dataset, train=train, val=val, test=test)
+    dataset = on_device(dataset, device)
     optimizer = for_device(run.optimizer, run.device)(parameter_groups(net, run.regularizer.l2, run.bias_lr_factor))
     set_initial_lr(optimizer)
     state = State(
@@ -285,8 +283,3 @@ def captures(run: Run, state: State) -> bool:
     mode = str(run.compile) if run.compile else None
     parts = (state.net, state.optimizer, run.augmentation, run.regularizer)
     return is_captured(run.capture, obstacle(*parts, device=run.device, compile_mode=mode))
-
-
-def to_device(split: Split, device: torch.device) -> Split:
-    """Return the split with its tensors on `device`."""
-    return Split(images=split.images.to(device), labels=split.labels.to(device))

@@ -17,7 +17,7 @@ from ablate.seeding import global_generators
 from ablate.storage.dates import utc_now
 from ablate.storage.integrity import REFUSED, cannot_write, remove_temporary
 from ablate.storage.place import check_place
-from ablate.training import hardware, sources
+from ablate.training import hardware, kept_data, sources
 from ablate.training.callbacks import Checkpoint, Progress
 from ablate.training.directory import (
     agree_on_folder,
@@ -77,7 +77,7 @@ def start(
     stopping.check()
     hardware.keep_memory()
     torch.set_num_threads(run.threads)
-    dataset = run.data.load()
+    dataset = kept_data.load(run.data)
     check_loaded(dataset, run.data)
     net = run.build(dataset)
     if run.keep_weights:
