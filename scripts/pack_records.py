@@ -2,8 +2,9 @@
 
 Usage: python scripts/pack_records.py outputs/studies/lecture-quick-1a2b3c4d docs/lecture
 
-Writes TARGET/records.tar.gz: manifests with their registrations, verdicts, and the record and predictions of every
-finished run; and the SHA-256 of the Markdown pages and tables in TARGET, so run it after scripts/keep_report.py.
+Writes TARGET/records.tar.xz: manifests with their registrations, verdicts, the record of every finished run, and the
+predictions of those that are not of tuning; and the SHA-256 of the Markdown pages and tables in TARGET, so run it
+after scripts/keep_report.py.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from ablate.study.results import collect
 from ablate.study.verdict_file import VERDICTS_NAME
 from ablate.training.record import PREDICTIONS_NAME, RECORD_NAME
 
-ARCHIVE_NAME = "records.tar.gz"
+ARCHIVE_NAME = "records.tar.xz"
 
 
 def files_of(folder: Path) -> Iterator[Path]:
@@ -31,10 +32,12 @@ def files_of(folder: Path) -> Iterator[Path]:
     for arm in results.arms:
         tuned = zip(arm.planned.tuned, arm.tuning, strict=True) if arm.tuning else ()
         chosen = [(arm.chosen, arm.records)] if arm.chosen else []
-        for variant, records in [*tuned, *chosen]:
-            for seed in records:
-                home = results.output_dir / variant.folder / f"seed-{seed}"
-                yield from (path for name in (RECORD_NAME, PREDICTIONS_NAME) if (path := home / name).exists())
+        both = (RECORD_NAME, PREDICTIONS_NAME)
+        for kept, names in ((tuned, (RECORD_NAME,)), (chosen, both)):
+            for variant, records in kept:
+                for seed in records:
+                    home = results.output_dir / variant.folder / f"seed-{seed}"
+                    yield from (path for name in names if (path := home / name).exists())
 
 
 def pack_studies(folder: Path, target: Path) -> Path:

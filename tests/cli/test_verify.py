@@ -88,16 +88,16 @@ def test_a_page_is_verified_with_the_records_packed_beside_it(output_dir, tmp_pa
     (collection,) = (output_dir / "studies").glob("both-*")
     done = scripted(collection, pages)
     assert done.returncode == 0, done.stderr
-    first = (pages / "records.tar.gz").read_bytes()
+    first = (pages / "records.tar.xz").read_bytes()
     assert scripted(collection, pages).returncode == 0
-    assert (pages / "records.tar.gz").read_bytes() == first
+    assert (pages / "records.tar.xz").read_bytes() == first
     shutil.move(output_dir, tmp_path / "away")
     assert verify_command([str(pages)], WHERE)
     assert (
-        "pages beside records.tar.gz\n  ok       files: unchanged\n2 studies, 2 claims: 2 ok" in capsys.readouterr().out
+        "pages beside records.tar.xz\n  ok       files: unchanged\n2 studies, 2 claims: 2 ok" in capsys.readouterr().out
     )
     (pages / "README.md").write_text("# Other verdicts\n")
-    assert not verify_command([str(pages / "records.tar.gz")], WHERE)
+    assert not verify_command([str(pages / "records.tar.xz")], WHERE)
     assert "pages: README.md is not the page that was packed with these records" in capsys.readouterr().out
     (pages / "README.md").unlink()
     assert not verify_command([str(pages)], WHERE)
@@ -128,9 +128,14 @@ def test_nothing_is_unpacked_outside_the_folder(tmp_path):
     with pytest.raises(UserError, match=r"bad\.tar\.gz cannot be unpacked"):
         unpack(tmp_path / "bad.tar.gz", tmp_path / "inner")
     assert not (tmp_path / "outside").exists()
-    pack([tmp_path / "a"], tmp_path, tmp_path / "good.tar.gz")
-    unpack(tmp_path / "good.tar.gz", tmp_path / "inner")
-    assert (tmp_path / "inner" / "a").read_text() == "a"
+    (tmp_path / "a").write_text("a" * 50)
+    pack([tmp_path / "a"], tmp_path, tmp_path / "good.tar.xz")
+    whole = (tmp_path / "good.tar.xz").read_bytes()
+    (tmp_path / "torn.tar.xz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"torn\.tar\.xz cannot be unpacked"):
+        unpack(tmp_path / "torn.tar.xz", tmp_path / "inner")
+    unpack(tmp_path / "good.tar.xz", tmp_path / "inner")
+    assert (tmp_path / "inner" / "a").read_text() == "a" * 50
 
 
 def test_the_claims_of_a_studys_file_are_those_of_its_command(output_dir, tmp_path):

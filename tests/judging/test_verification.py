@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from ablate.judging.verification import alike, verify_study
+from ablate.judging.verification import alike, check_runs, verify_study
 from ablate.storage.integrity import digest, sealed
 from ablate.study.manifest import read_manifest, write_manifest
+from ablate.study.results import collect
 from ablate.study.study import parse
 from ablate.study.verdict_file import VERDICTS_NAME
 from ablate.training.record import PREDICTIONS_NAME, RECORD_NAME
@@ -81,6 +82,21 @@ def test_predictions_are_checked(folder, tmp_path, broken):
     else:
         path.write_bytes(path.read_bytes()[:-1])
     assert any(line.startswith("runs/tanh/seed-2: ") for line in problems(folder))
+
+
+def test_predictions_of_tuning_may_be_left_out(folder, tmp_path):
+    """A rate is chosen by validation accuracy, and no verdict rests on these predictions."""
+    results = collect(read_manifest(folder), folder)
+    first, second = results.arms
+    of_tuning = replace(first, chosen=None, records={}, tuning=[first.records])
+    results = replace(results, arms=[of_tuning, second])
+    assert check_runs(results) == ([], 8, 8)
+    paths = [tmp_path / "runs" / "relu" / f"seed-{seed}" / PREDICTIONS_NAME for seed in (0, 1)]
+    paths[0].unlink()
+    assert check_runs(results) == ([], 8, 7)
+    paths[1].write_bytes(b"damaged")
+    (found,) = check_runs(results)[0]
+    assert found.what == "runs/relu/seed-1"
 
 
 def test_a_claim_changed_in_the_manifest_is_found_by_the_registration(folder):

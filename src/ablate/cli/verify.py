@@ -66,8 +66,8 @@ def no_study(folder: Path) -> str:
     """Return the message for a folder without studies."""
     what = "holds no study" if folder.is_dir() else "is not there" if not folder.exists() else "is no folder or archive"
     return (
-        f"`ablate verify` needs the folder of a study, or one with studies or with their records as .tar.gz or .zip; "
-        f"{folder} {what}"
+        "`ablate verify` needs the folder of a study, or one with studies or with their records as .tar.gz, .tar.xz or "
+        f".zip; {folder} {what}"
     )
 
 

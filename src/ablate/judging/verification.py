@@ -18,7 +18,7 @@ from ablate.study.registration import PROGRAM, Registration, differing
 from ablate.study.results import ArmResult, Results
 from ablate.study.study import Study, parse
 from ablate.study.verdict_file import VERDICTS_NAME, VerdictFile, as_plain, read_verdicts
-from ablate.training.record import Record
+from ablate.training.record import PREDICTIONS_NAME, Record
 
 REL_TOLERANCE = 1e-6  # other versions of numpy and other processors differ in the last digits
 ABS_TOLERANCE = 1e-9
@@ -185,22 +185,26 @@ def check_runs(results: Results) -> tuple[list[Checked], int, int]:
     found, seen, num_predictions = [], set(), 0
     for arm in results.arms:
         found += [Checked(what=folder, problems=[why]) for folder, why in arm.refused.items()]
-        for folder, record in _records(arm):
+        for folder, record, is_reported in _records(arm):
             if folder in seen:
                 continue
             seen.add(folder)
-            if problem := check_predictions(record, results.output_dir / folder):
+            path = results.output_dir / folder
+            if not is_reported and not (path / PREDICTIONS_NAME).exists():
+                continue  # a rate is chosen by validation accuracy, which the record has
+            if problem := check_predictions(record, path):
                 found.append(Checked(what=folder, problems=[problem]))
             num_predictions += bool(record.predictions)
     return list({checked.what: checked for checked in found}.values()), len(seen), num_predictions
 
 
-def _records(arm: ArmResult) -> Iterator[tuple[str, Record]]:
-    pairs = list(zip(arm.planned.tuned, arm.tuning, strict=True)) if arm.tuning else []
-    pairs += [(arm.chosen, arm.records)] if arm.chosen else []
-    for variant, records in pairs:
+def _records(arm: ArmResult) -> Iterator[tuple[str, Record, bool]]:
+    """Yield (folder, record, whether a verdict rests on it); the others are of tuning."""
+    reported = [(arm.chosen, arm.records, True)] if arm.chosen else []
+    tuned = [(*pair, False) for pair in zip(arm.planned.tuned, arm.tuning, strict=True)] if arm.tuning else []
+    for variant, records, is_reported in [*reported, *tuned]:
         for seed, record in records.items():
-            yield f"{variant.folder}/seed-{seed}", record
+            yield f"{variant.folder}/seed-{seed}", record, is_reported
 
 
 def check_predictions(record: Record, folder: Path) -> str:

@@ -1,6 +1,6 @@
-"""Folders as compressed archives: .tar.gz and .zip."""
+"""Folders as compressed archives: .tar.gz, .tar.xz and .zip."""
 
-import gzip
+import lzma
 import tarfile
 import zipfile
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from pathlib import Path
 from ablate.errors import UserError
 from ablate.storage.integrity import replacing
 
-ENDINGS = (".tar.gz", ".tgz", ".zip")
+ENDINGS = (".tar.gz", ".tgz", ".tar.xz", ".zip")
 
 
 def is_archive(path: Path) -> bool:
@@ -38,24 +38,25 @@ def unpack(archive: Path, target: Path) -> None:
             with zipfile.ZipFile(archive) as content:
                 content.extractall(target)  # drops ".." and absolute paths
         else:
-            with tarfile.open(archive, "r:gz") as content:
+            with tarfile.open(archive, "r:*") as content:
                 content.extractall(target, filter="data")
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, ValueError) as error:
+    except (OSError, EOFError, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, ValueError) as error:
         raise UserError(f"{archive} cannot be unpacked ({error}); get it again from where it came from") from error
 
 
 def pack(paths: Iterable[Path], root: Path, archive: Path) -> None:
-    """Write files into a .tar.gz in one atomic step, the same bytes for the same files.
+    """Write files into a .tar.xz in one atomic step, the same bytes for the same files.
+
+    xz finds what thousands of records have in common; gzip looks back 32 KiB, which is little more than one record.
 
     Args:
         paths: of the files.
         root: folder that the names in the archive are relative to.
-        archive: ends in .tar.gz.
+        archive: ends in .tar.xz.
     """
     with (
         replacing(archive) as temporary,
-        temporary.open("wb") as file,
-        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
+        lzma.open(temporary, "wb", preset=9 | lzma.PRESET_EXTREME) as packed,
         tarfile.open(fileobj=packed, mode="w") as content,
     ):
         for path in sorted(set(paths)):
