@@ -3,7 +3,8 @@
 Usage: python scripts/keep_report.py outputs/studies/lecture-quick-1a2b3c4d docs/lecture
 
 Writes TARGET/README.md (the first page) and TARGET/<study>.md, with links between them instead of into outputs/, and a
-line with the command and the commit that made them. Refuses a collection that is not finished.
+line with the command and the commit that made them, without the paths of this computer. Refuses a
+collection that is not finished.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from ablate.judging import collect
 from ablate.report import report_collection
+from ablate.storage.portable import portable
 from ablate.study.collection import Collection, read_collection
 from ablate.study.manifest import Manifest
 from ablate.study.results import Results, missing_runs
@@ -30,8 +32,8 @@ def relinked(page: str, studies: list[tuple[Manifest, Path]]) -> str:
     return page
 
 
-def keep(collection: Collection, folder: Path, target: Path) -> None:
-    """Write the pages.
+def keep(collection: Collection, folder: Path, target: Path, note: str = "") -> None:
+    """Write the pages, the first one with a note below its title.
 
     Raises:
         SystemExit: a study is not finished.
@@ -46,22 +48,26 @@ def keep(collection: Collection, folder: Path, target: Path) -> None:
     report_collection(collection, studies)  # the files there may be older than the records
     target.mkdir(parents=True, exist_ok=True)
     first = relinked((folder / "report.md").read_text(encoding="utf-8"), studies)
-    (target / "README.md").write_text(f"{first}\n{made}\n", encoding="utf-8")
+    title, _, rest = first.partition("\n")
+    first = f"{title}\n\n{note}\n{rest}" if note else first
+    (target / "README.md").write_text(portable(f"{first}\n{made}\n"), encoding="utf-8")
     for manifest, study_folder in studies:
         page = (study_folder / "report.md").read_text(encoding="utf-8")
-        (target / f"{manifest.name}.md").write_text(f"[All verdicts](README.md)\n\n{page}", encoding="utf-8")
+        text = portable(f"[All verdicts](README.md)\n\n{page}")
+        (target / f"{manifest.name}.md").write_text(text, encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("target", type=Path)
+    parser.add_argument("--note", default="", help="Markdown for the first page, below its title")
     args = parser.parse_args()
     folder = args.folder.resolve()
     collection = read_collection(folder)
     if collection is None:
         raise SystemExit(f"{args.folder} holds no collection of studies")
-    keep(collection, folder, args.target)
+    keep(collection, folder, args.target, args.note)
 
 
 if __name__ == "__main__":

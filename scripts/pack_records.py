@@ -4,16 +4,18 @@ Usage: python scripts/pack_records.py outputs/studies/lecture-quick-1a2b3c4d doc
 
 Writes TARGET/records.tar.xz: manifests with their registrations, verdicts, the record of every finished run, and the
 predictions of those that are not of tuning; and the SHA-256 of the Markdown pages and tables in TARGET, so run it
-after scripts/keep_report.py.
+after scripts/keep_report.py. Of absolute paths of this computer (`output_dir`, `data.root`) the last part is kept.
 """
 
 import argparse
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from ablate.judging.verification import verify_study
 from ablate.report.pages import PAGES_NAME, write_pages
 from ablate.storage.archive import pack
+from ablate.storage.portable import portable_file
 from ablate.study.collection import COLLECTION_NAME, read_collection
 from ablate.study.manifest import MANIFEST_NAME, read_manifest
 from ablate.study.results import collect
@@ -61,11 +63,13 @@ def pack_studies(folder: Path, target: Path) -> Path:
         paths += files_of(study)
     target.mkdir(parents=True, exist_ok=True)
     root = folder.parent.parent
-    pages = write_pages(target, root / PAGES_NAME)
-    try:
-        pack([*paths, pages], root, target / ARCHIVE_NAME)
-    finally:
-        pages.unlink()
+    with tempfile.TemporaryDirectory() as name:
+        copies = [Path(name) / path.relative_to(root) for path in paths]
+        for path, copy in zip(paths, copies, strict=True):
+            portable_file(path, copy)
+        for study in studies:
+            assert verify_study(Path(name) / study.relative_to(root)).is_ok, "the copies do not verify"
+        pack([*copies, write_pages(target, Path(name) / PAGES_NAME)], Path(name), target / ARCHIVE_NAME)
     return target / ARCHIVE_NAME
 
 

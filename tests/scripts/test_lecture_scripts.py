@@ -102,7 +102,13 @@ def test_the_table_marks_what_the_rule_chooses(load):
 def test_a_report_that_is_kept_links_to_its_own_pages(load, folder, tmp_path):
     script = load("keep_report")
     plan = begin(manifest(), folder)
-    fields = {"name": "all", "title": "All of it", "source": "", "profile": "quick", "command": "ablate study=all"}
+    fields = {
+        "name": "all",
+        "title": "All of it",
+        "source": "",
+        "profile": "quick",
+        "command": "ablate study=all output_dir=/home/ann/out",
+    }
     collection = Collection(folders=[folder.name], **fields)
     collection_folder = collection.folder_in(tmp_path)
     write_collection(collection, collection_folder)
@@ -113,9 +119,10 @@ def test_a_report_that_is_kept_links_to_its_own_pages(load, folder, tmp_path):
     judgements = judge(results)
     write_report(results, judgements)
     write_overview(collection, [(results, judgements)], collection_folder)
-    script.keep(collection, collection_folder, tmp_path / "docs")
+    script.keep(collection, collection_folder, tmp_path / "docs", "The short version.")
     first = (tmp_path / "docs" / "README.md").read_text()
     assert "(s.md)" in first
     assert "../s-00000000" not in first
-    assert "Made by `ablate study=all` at commit" in first
+    assert "Made by `ablate study=all output_dir=out` at commit" in first
+    assert first.startswith("# All of it\n\nThe short version.\n")
     assert "activation=relu" in (tmp_path / "docs" / "s.md").read_text()
