@@ -32,8 +32,8 @@ def relinked(page: str, studies: list[tuple[Manifest, Path]]) -> str:
     return page
 
 
-def keep(collection: Collection, folder: Path, target: Path, note: str = "") -> None:
-    """Write the pages, the first one with a note below its title.
+def keep(collection: Collection, folder: Path, target: Path) -> None:
+    """Write the pages.
 
     Raises:
         SystemExit: a study is not finished.
@@ -48,8 +48,6 @@ def keep(collection: Collection, folder: Path, target: Path, note: str = "") -> 
     report_collection(collection, studies)  # the files there may be older than the records
     target.mkdir(parents=True, exist_ok=True)
     first = relinked((folder / "report.md").read_text(encoding="utf-8"), studies)
-    title, _, rest = first.partition("\n")
-    first = f"{title}\n\n{note}\n{rest}" if note else first
     (target / "README.md").write_text(portable(f"{first}\n{made}\n"), encoding="utf-8")
     for manifest, study_folder in studies:
         page = (study_folder / "report.md").read_text(encoding="utf-8")
@@ -61,13 +59,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("target", type=Path)
-    parser.add_argument("--note", default="", help="Markdown for the first page, below its title")
     args = parser.parse_args()
     folder = args.folder.resolve()
     collection = read_collection(folder)
     if collection is None:
         raise SystemExit(f"{args.folder} holds no collection of studies")
-    keep(collection, folder, args.target, args.note)
+    keep(collection, folder, args.target)
 
 
 if __name__ == "__main__":

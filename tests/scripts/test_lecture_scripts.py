@@ -119,10 +119,9 @@ def test_a_report_that_is_kept_links_to_its_own_pages(load, folder, tmp_path):
     judgements = judge(results)
     write_report(results, judgements)
     write_overview(collection, [(results, judgements)], collection_folder)
-    script.keep(collection, collection_folder, tmp_path / "docs", "The short version.")
+    script.keep(collection, collection_folder, tmp_path / "docs")
     first = (tmp_path / "docs" / "README.md").read_text()
     assert "(s.md)" in first
     assert "../s-00000000" not in first
     assert "Made by `ablate study=all output_dir=out` at commit" in first
-    assert first.startswith("# All of it\n\nThe short version.\n")
     assert "activation=relu" in (tmp_path / "docs" / "s.md").read_text()
