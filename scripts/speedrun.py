@@ -41,8 +41,9 @@ from ablate.data.dataset import Dataset, Split
 from ablate.optimization import parameter_groups, set_initial_lr
 from ablate.training import hardware
 from ablate.training.environment import environment
+from ablate.training.kept_data import moved
 from ablate.training.loop import loss_and_accuracy
-from ablate.training.run import Run, prepare, to_device, train
+from ablate.training.run import Run, prepare, train
 from ablate.training.step import autocast
 
 
@@ -89,7 +90,7 @@ def bare(run: Run, num_epochs: int) -> dict[str, float]:
     forward = torch.compile(net, mode=str(run.compile)) if run.compile else net
     optimizer = run.optimizer(parameter_groups(net, run.regularizer.l2, run.bias_lr_factor))
     set_initial_lr(optimizer)
-    split = to_device(dataset.train, device)
+    split = moved(dataset, device).train
     num_steps = len(split) // run.batch_size
     speeds, correct = [], torch.zeros((), device=device)
     for epoch in range(num_epochs):
