@@ -38,7 +38,9 @@ def test_a_path_that_another_begins_with_is_left():
     assert portable(content)["note"] == "/srv/database, /srv/data-2, data/x and data."
 
 
-@pytest.mark.parametrize("content", [{"output_dir": "outputs"}, {"a": [1, None, "/etc/hosts"]}, "text"])
+@pytest.mark.parametrize(
+    "content", [{"output_dir": "outputs"}, {"a": [1, None, "/etc/hosts"]}, "text", {"output_dir": "/"}]
+)
 def test_what_has_none_stays_as_it_is(content):
     assert portable(content) == content
 

@@ -22,7 +22,7 @@ def portable(content: Any) -> Any:
         >>> portable({"output_dir": "/home/ann/out", "command": "ablate output_dir=/home/ann/out"})
         {'output_dir': 'out', 'command': 'ablate output_dir=out'}
     """
-    paths = sorted(set(absolute_paths(content)), key=len, reverse=True)
+    paths = sorted(set(absolute_paths(content)) - {""}, key=len, reverse=True)  # "" is of the root folder, "/"
     if not paths:
         return content
     pattern = re.compile("|".join(rf"{re.escape(path)}(?![\w-]|\.\w)" for path in paths))
