@@ -3,6 +3,8 @@ import math
 import re
 import subprocess
 import sys
+import threading
+import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ablate.judging import Judgement
+from ablate.report import page as report_page
 from ablate.report import write_report
 from ablate.study.claim import Claim
 from builders.html import Page
@@ -188,3 +191,26 @@ def test_importing_the_report_loads_nothing_heavy_and_writing_it_no_torch(tmp_pa
         "assert not {'torch', 'matplotlib.pyplot', 'tensorflow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], check=True)
+
+
+def test_one_process_at_a_time_writes_the_views_for_tensorboard(small_study, tmp_path, monkeypatch):
+    """Each removes the event files of the others first: together they would remove a file twice."""
+    results = small_study(tmp_path, {"relu": 0.6, "tanh": 0.5})
+    inside, most = [], []
+    own = report_page.write_arm_board
+
+    def watched(*args):
+        inside.append(1)
+        time.sleep(0.2)
+        most.append(len(inside))
+        own(*args)
+        inside.pop()
+
+    monkeypatch.setattr(report_page, "write_arm_board", watched)
+    threads = [threading.Thread(target=write_report, args=(results, [])) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1]
+    assert len(list((results.folder / "tensorboard-arms").rglob("events.out.tfevents.*"))) == 3  # two arms, the study

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from ablate.report import arm_plots, effect_plots
 from ablate.report.content import StudyContent, study_content
 from ablate.report.contrasts import note
@@ -17,7 +19,7 @@ from ablate.report.provenance import Rows
 from ablate.report.rendering import render
 from ablate.report.slides import slides
 from ablate.report.table import study_rows, write_text
-from ablate.report.tensorboard import link_study, write_arm_board
+from ablate.report.tensorboard import FOLDER, link_study, write_arm_board
 from ablate.report.verdicts import count_outcomes
 from ablate.study.results import Results
 from ablate.study.verdict_file import write_verdicts
@@ -53,8 +55,11 @@ def write_report(results: Results, judgements: "Sequence[Judgement]") -> Path:
     write_text(results.folder / "verdicts.csv", comma_separated(csv_rows(judgements)))
     write_text(results.folder / "report.md", to_markdown(content))
     write_text(path, to_html(results, judgements, content))
-    link_study(results, results.folder)
-    write_arm_board(results, judgements, results.folder)
+    lock = results.folder / FOLDER / ".lock"
+    lock.parent.mkdir(exist_ok=True)
+    with FileLock(lock):  # plain processes that share a sweep may end at the same time
+        link_study(results, results.folder)
+        write_arm_board(results, judgements, results.folder)
     return path
 
 
