@@ -68,7 +68,8 @@ def pack_studies(folder: Path, target: Path) -> Path:
         for path, copy in zip(paths, copies, strict=True):
             portable_file(path, copy)
         for study in studies:
-            assert verify_study(Path(name) / study.relative_to(root)).is_ok, "the copies do not verify"
+            if not verify_study(Path(name) / study.relative_to(root)).is_ok:
+                raise SystemExit(f"the copy of {study} without the paths of this computer does not verify")
         pack([*copies, write_pages(target, Path(name) / PAGES_NAME)], Path(name), target / ARCHIVE_NAME)
     return target / ARCHIVE_NAME
 
