@@ -2,9 +2,10 @@
 
 Usage: python scripts/pack_records.py outputs/studies/lecture-quick-1a2b3c4d docs/lecture
 
-Writes TARGET/records.tar.xz: manifests with their registrations, verdicts, the record of every finished run, and the
-predictions of those that are not of tuning; and the SHA-256 of the Markdown pages and tables in TARGET, so run it
-after scripts/keep_report.py. Of absolute paths of this computer (`output_dir`, `data.root`) the last part is kept.
+Writes TARGET/records.tar.xz: manifests with their registrations, verdicts, the record of every finished run, the
+predictions of those that are not of tuning, and the verdicts.csv of a collection, with its q values; and the SHA-256
+of the Markdown pages and tables in TARGET, so run it after scripts/keep_report.py. Of absolute paths of this computer
+(`output_dir`, `data.root`) the last part is kept.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from ablate.judging.verification import verify_study
 from ablate.report.pages import PAGES_NAME, write_pages
+from ablate.report.verdict_rows import VERDICTS_TABLE
 from ablate.storage.archive import pack
 from ablate.storage.portable import portable_file
 from ablate.study.collection import COLLECTION_NAME, read_collection
@@ -54,7 +56,7 @@ def pack_studies(folder: Path, target: Path) -> Path:
     """
     collection = read_collection(folder)
     studies = [folder.parent / name for name in collection.folders] if collection else [folder]
-    paths = [folder / COLLECTION_NAME] if collection else []
+    paths = [path for name in (COLLECTION_NAME, VERDICTS_TABLE) if collection and (path := folder / name).exists()]
     for study in studies:
         if not (study / MANIFEST_NAME).exists():
             raise SystemExit(f"{study} holds no study")

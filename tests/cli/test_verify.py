@@ -12,8 +12,9 @@ import pytest
 from ablate.cli.verify import declared_study, studies_in, verify_command
 from ablate.config import catalog
 from ablate.errors import UserError
+from ablate.report import report_collection
 from ablate.storage.archive import pack, unpack
-from ablate.study.collection import Collection, write_collection
+from ablate.study.collection import Collection, read_collection, write_collection
 from ablate.training.record import RECORD_NAME
 from builders.judged import CLAIM, settled
 
@@ -73,6 +74,29 @@ def test_studies_are_found_in_a_collection_and_in_any_folder(output_dir, tmp_pat
     shutil.rmtree(both[1])
     with pytest.raises(UserError, match=r"names studies of which .*s-2 does not exist any more"):
         studies_in(collection)
+
+
+def test_the_q_values_of_a_collections_page_are_computed_again(output_dir, capsys):
+    (folder,) = (output_dir / "studies").glob("both-*")
+    page = f"{folder.name}: verdicts and q values of its page\n"
+    assert verify_command([str(folder)], WHERE)
+    assert page not in capsys.readouterr().out  # it is not written yet
+    collection = read_collection(folder)
+    report_collection(collection, collection.studies(folder))
+    for where in (folder, output_dir):
+        assert verify_command([str(where)], WHERE)
+        assert f"{page}  ok       files: unchanged\n2 studies, 2 claims: 2 ok" in capsys.readouterr().out
+    path = folder / "verdicts.csv"
+    whole = path.read_text()
+    q = whole.splitlines()[1].split(",")[-1]
+    assert 0 < float(q) < 0.05
+    path.write_text(whole.replace(f",{q}\n", ",0.5\n", 1))
+    assert not verify_command([str(folder)], WHERE)
+    shown = capsys.readouterr().out
+    assert f"DIFFERS  verdicts.csv: claim relu_wins of study s: q is 0.5 in the file, {q} recomputed" in shown
+    path.write_text("".join(whole.splitlines(keepends=True)[:1]))
+    assert not verify_command([str(output_dir)], WHERE)
+    assert "verdicts.csv: claim relu_wins of study s is missing" in capsys.readouterr().out
 
 
 def scripted(*words):

@@ -2,14 +2,15 @@
 
 import shlex
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ablate.config import catalog
 from ablate.errors import UserError
-from ablate.judging.verification import Checked, Verification, verify_study
+from ablate.judging.verification import Checked, Verification, shortened, verify_study
 from ablate.report.pages import PAGES_NAME, changed_pages
 from ablate.report.phrases import plural
+from ablate.report.verdict_rows import VERDICTS_TABLE, differing_rows, page_rows
 from ablate.screen import say
 from ablate.storage.archive import archives_in, is_archive, unpack
 from ablate.study.collection import COLLECTION_NAME, read_collection
@@ -53,13 +54,34 @@ def verified(folder: Path, where: Sequence[Path]) -> Iterator[Verification]:
                 yield Verification(folder=folder, title=f"pages beside {folder.name}", files=files, is_study=False)
         return
     studies = studies_in(folder.resolve())
-    for study in studies:
-        yield verify_study(study, declared_study(study, where))
+    found = {study: verify_study(study, declared_study(study, where)) for study in studies}
+    yield from found.values()
+    for collection in collections_in(folder.resolve()):
+        yield from verify_page(collection, found)
     archives = archives_in(folder) if not studies else []
     for archive in archives:
         yield from verified(archive, where)
     if not studies and not archives:
         raise UserError(no_study(folder))
+
+
+def verify_page(folder: Path, found: Mapping[Path, Verification]) -> Iterator[Verification]:
+    """Yield whether the verdicts and q values of a collection's page are those of its studies, computed again.
+
+    Nothing is yielded where the page was not written yet, or where a study of it could not be judged.
+    """
+    collection = read_collection(folder)
+    path = folder / VERDICTS_TABLE
+    if collection is None or not path.exists():
+        return
+    verified = [found.get(folder.parent / name) for name in collection.folders]
+    judged = [one.judged for one in verified if one and one.judged]
+    if len(judged) < len(verified):
+        return
+    problems = shortened(differing_rows(path, page_rows(judged)))
+    checked = [Checked(what=VERDICTS_TABLE, problems=problems)] if problems else []
+    title = f"{folder.name}: verdicts and q values of its page"
+    yield Verification(folder=folder, title=title, files=checked, is_study=False)
 
 
 def no_study(folder: Path) -> str:
@@ -88,6 +110,13 @@ def studies_in(folder: Path) -> list[Path]:
     found = sorted(path.parent for path in folder.glob(f"**/studies/*/{MANIFEST_NAME}"))
     found += sorted(path.parent for path in folder.glob(f"*/{MANIFEST_NAME}") if path.parent not in found)
     return [study for study in found if "replaced" not in study.relative_to(folder).parts]
+
+
+def collections_in(folder: Path) -> list[Path]:
+    """Return the folders of the collections that a folder is or holds."""
+    if (folder / COLLECTION_NAME).exists():
+        return [folder]
+    return sorted(path.parent for path in folder.glob(f"**/studies/*/{COLLECTION_NAME}"))
 
 
 def declared_study(folder: Path, where: Sequence[Path]) -> Study | None:

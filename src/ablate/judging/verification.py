@@ -9,6 +9,7 @@ from ablate.errors import Unusable, UserError
 from ablate.judging.declared import against_file, claim_against_file
 from ablate.judging.image_interval import read_predictions
 from ablate.judging.judge import judge
+from ablate.judging.judgement import Judgement
 from ablate.judging.looks import collect
 from ablate.storage.integrity import digest
 from ablate.study.claim import Claim
@@ -56,6 +57,7 @@ class Verification:
         num_records: records whose checksum was checked.
         num_predictions: files of predictions that were compared with their records.
         is_study: false where it is about the pages of studies.
+        judged: the study's results and its verdicts, computed again; None where they could not be.
     """
 
     folder: Path
@@ -65,6 +67,7 @@ class Verification:
     num_records: int = 0
     num_predictions: int = 0
     is_study: bool = True
+    judged: tuple[Results, list[Judgement]] | None = None
 
     @property
     def is_ok(self) -> bool:
@@ -124,6 +127,7 @@ def verify_study(folder: Path, declared: Study | None = None) -> Verification:
         files=[checked for checked in files if not checked.is_ok],
         num_records=num_records,
         num_predictions=num_predictions,
+        judged=(results, judgements),
     )
 
 
@@ -255,8 +259,13 @@ def against_stored(judgement: Any, stored: VerdictFile) -> list[str]:
         for key in now
         if key in there and not alike(there[key], now[key])
     ]
-    more = len(found) - MOST_SHOWN
-    return [*found[:MOST_SHOWN], f"{more} more values differ"] if more > 1 else found
+    return shortened(found)
+
+
+def shortened(problems: Sequence[str]) -> list[str]:
+    """Return the first problems, and how many more there are."""
+    more = len(problems) - MOST_SHOWN
+    return [*problems[:MOST_SHOWN], f"{more} more values differ"] if more > 1 else list(problems)
 
 
 def alike(one: Any, other: Any) -> bool:

@@ -9,12 +9,13 @@ from ablate.errors import UserError
 from ablate.report.controls import control_lines
 from ablate.report.overview_content import POST_HOC, UNTESTED, Elsewhere, Entry, Part
 from ablate.report.overview_markdown import to_markdown
-from ablate.report.page import csv_rows, write_report
+from ablate.report.page import write_report
 from ablate.report.page_level import Judged, Key, all_of, page_level, summarize
 from ablate.report.provenance import progress, registration_of, unsound
 from ablate.report.rendering import render
 from ablate.report.table import write_text
 from ablate.report.terminal import unusable_lines, verdict_line
+from ablate.report.verdict_rows import VERDICTS_TABLE, page_rows
 from ablate.report.verdicts import answer, verdict_row, verdict_table
 from ablate.screen import fitted, width
 from ablate.study.collection import Collection, others
@@ -85,13 +86,9 @@ def write_page(
     collection: Collection, judged: Judged, parts: Sequence[Part], unread: Sequence[str], folder: Path
 ) -> Path:
     """Write the files of `write_overview`; the parts hold the verdicts at other budgets."""
-    rows = [["study", *csv_rows([])[0], "q"]]
-    for part in parts:
-        for row, entry in zip(csv_rows(part.judgements)[1:], part.entries, strict=True):
-            rows.append([part.results.study.name, *row, "" if entry.q is None else str(entry.q)])
     path = folder / "report.html"
     found = summarize(judged, confirmed(parts))
-    write_text(folder / "verdicts.csv", comma_separated(rows))
+    write_text(folder / VERDICTS_TABLE, comma_separated(page_rows(judged)))
     write_text(folder / "report.md", to_markdown(collection, parts, unread, found))
     content = render("overview.html", collection=collection, page=found, parts=parts, unread=unread, post_hoc=POST_HOC)
     write_text(path, content)

@@ -13,13 +13,13 @@ from ablate.report.controls import CONTROLS_RULE
 from ablate.report.curves import band, pair_tables
 from ablate.report.headline import headlines
 from ablate.report.markdown import to_markdown
-from ablate.report.notes import failed
 from ablate.report.page_level import apart_sentence
 from ablate.report.provenance import Rows
 from ablate.report.rendering import render
 from ablate.report.slides import slides
 from ablate.report.table import study_rows, write_text
 from ablate.report.tensorboard import FOLDER, link_study, write_arm_board
+from ablate.report.verdict_rows import VERDICTS_TABLE, csv_rows
 from ablate.report.verdicts import count_outcomes
 from ablate.study.results import Results
 from ablate.study.verdict_file import write_verdicts
@@ -27,14 +27,6 @@ from ablate.tables import comma_separated
 
 if TYPE_CHECKING:
     from ablate.judging import Judgement
-
-CSV_CLAIM = ("name", "text", "form", "metric", "smallest_effect", "at_least", "family", "source", "published")
-CSV_NUMBERS = (
-    "outcome", "reason", "treatment", "control", "treatment_mean", "control_mean", "estimate", "low", "high", "level",
-    "p", "p_adjusted", "equivalence_p", "equivalence_p_adjusted", "num_seeds", "further_seeds", "sign_flip_p",
-    "sign_flip_smallest_p", "improvement", "value_sensitive", "budget", "num_images", "failed", "look", "next_look",
-    "post_hoc", "finished_before",
-)  # fmt: skip
 
 
 def write_report(results: Results, judgements: "Sequence[Judgement]") -> Path:
@@ -52,7 +44,7 @@ def write_report(results: Results, judgements: "Sequence[Judgement]") -> Path:
     write_text(results.folder / "table.csv", comma_separated(study_rows(results)))
     results.folder.mkdir(parents=True, exist_ok=True)
     write_verdicts(results, judgements)
-    write_text(results.folder / "verdicts.csv", comma_separated(csv_rows(judgements)))
+    write_text(results.folder / VERDICTS_TABLE, comma_separated(csv_rows(judgements)))
     write_text(results.folder / "report.md", to_markdown(content))
     write_text(path, to_html(results, judgements, content))
     lock = results.folder / FOLDER / ".lock"
@@ -61,17 +53,6 @@ def write_report(results: Results, judgements: "Sequence[Judgement]") -> Path:
         link_study(results, results.folder)
         write_arm_board(results, judgements, results.folder)
     return path
-
-
-def csv_rows(judgements: "Sequence[Judgement]") -> list[list[str]]:
-    """Return head and one row per claim, numbers in the metric's own unit, with all digits."""
-    rows = [[*CSV_CLAIM, *CSV_NUMBERS]]
-    for judgement in judgements:
-        values = [getattr(judgement.claim, name) for name in CSV_CLAIM]
-        shown = {"failed": failed(judgement), "finished_before": " of ".join(map(str, judgement.finished_before or ()))}
-        values += [shown[name] if name in shown else getattr(judgement, name) for name in CSV_NUMBERS]
-        rows.append(["" if value is None else str(value) for value in values])
-    return rows
 
 
 def to_html(results: Results, judgements: "Sequence[Judgement]", content: StudyContent) -> str:
