@@ -1,6 +1,16 @@
 from dataclasses import replace
 
-from ablate.report.provenance import command_with, environment, failures, progress, setting, undeclared
+from ablate.report.content import study_content
+from ablate.report.markdown import to_markdown
+from ablate.report.provenance import (
+    command_with,
+    commands_of_all_looks,
+    environment,
+    failures,
+    progress,
+    setting,
+    undeclared,
+)
 
 
 def test_progress_counts_runs(tuned_study, undone, tmp_path):
@@ -44,6 +54,19 @@ def test_the_command_goes_on_and_adds_seeds_once(tuned_study, tmp_path):
     assert command_with(results, "extra_seeds=3").endswith("]' extra_seeds=3")
     results = replace(results, manifest=replace(results.manifest, command="", overrides=["net=micro"]))
     assert command_with(results) == "ablate study=activation net=micro"
+
+
+def test_seeds_that_were_added_have_a_command_each(tuned_study, tmp_path):
+    results, _ = tuned_study(tmp_path)
+    first = "ablate study=activation"
+    manifest = replace(results.manifest, command=f"{first} extra_seeds=2", looks=[3])
+    assert commands_of_all_looks(replace(results, manifest=manifest)) == [first]
+    again = replace(results, manifest=replace(manifest, looks=[3, 5, 9]))
+    commands = [first, f"{first} extra_seeds=2", f"{first} extra_seeds=4"]
+    assert commands_of_all_looks(again) == commands
+    assert "\n".join(["```", *commands, "```"]) in to_markdown(study_content(again, []))
+    declared = replace(again, study=replace(again.study, schedule=[3, 5, 9], looks=3))
+    assert commands_of_all_looks(declared) == [first]
 
 
 def test_the_setting_says_whether_anything_was_tuned(tuned_study, grid_study, tmp_path):

@@ -33,6 +33,7 @@ class StudyContent:
         contrasts: see `contrasts.contrasts`; empty where there are claims.
         failures, undeclared, own_code, environment: see `provenance`.
         command: the command line that continues the study.
+        commands: the command lines that do all of it again, one for each look that was added to it.
     """
 
     study: Study
@@ -49,6 +50,7 @@ class StudyContent:
     own_code: Rows
     environment: Rows
     command: str
+    commands: list[str]
 
 
 def study_content(results: Results, judgements: "Sequence[Judgement]") -> StudyContent:
@@ -68,6 +70,7 @@ def study_content(results: Results, judgements: "Sequence[Judgement]") -> StudyC
         own_code=provenance.own_code(results),
         environment=provenance.environment(results),
         command=provenance.command_with(results),
+        commands=provenance.commands_of_all_looks(results),
     )
 
 

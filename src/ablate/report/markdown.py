@@ -92,7 +92,7 @@ def to_markdown(content: StudyContent) -> str:
     ):
         if len(rows) > 1:
             parts += [f"## {title}", markdown(escaped(rows))]
-    parts += ["## How to reproduce", f"```\n{content.command}\n```"]
+    parts += ["## How to reproduce", "```\n" + "\n".join(content.commands) + "\n```"]
     facts = (
         f"{name}: {plain_cell(value)}{f' ({remark})' if remark else ''}"
         for name, value, remark in content.environment[1:]

@@ -1,5 +1,6 @@
 """Provenance of the verdicts: progress, failures, differences between configurations, environment, command."""
 
+import itertools
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -296,3 +297,11 @@ def command_with(results: Results, *more: str) -> str:
         return command_again(results.manifest.command or fallback, *more)
     except ValueError:  # an unclosed quotation mark: the words are not known
         return command_again(fallback, *more)
+
+
+def commands_of_all_looks(results: Results) -> list[str]:
+    """Return the commands that do all of the study again: the one that began it, and one for each look added to it."""
+    if results.study.schedule:  # its further looks need no command
+        return [command_with(results)]
+    added = (b - a for a, b in itertools.pairwise(results.manifest.looks))
+    return [command_with(results), *(command_with(results, f"extra_seeds={count}") for count in added)]
