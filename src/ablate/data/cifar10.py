@@ -12,7 +12,7 @@ import numpy as np
 from filelock import FileLock
 
 from ablate.data.cache import BESIDE, Arrays, cached_arrays, user_cache_folder
-from ablate.data.dataset import Dataset, Source, split_source
+from ablate.data.dataset import Dataset, Source, check_sizes, split_source
 from ablate.errors import UserError
 from ablate.storage.paths import local
 
@@ -20,6 +20,7 @@ FOLDER = "cifar-10-batches-py"
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TRAIN_FILES = tuple(f"data_batch_{k}" for k in range(1, 6))
 TEST_FILES = ("test_batch",)
+NUM_TRAIN, NUM_TEST = 50_000, 10_000
 
 MD5S: Mapping[str, str] = MappingProxyType(
     {
@@ -53,7 +54,7 @@ class Cifar10:
         bits: 8.
 
     Raises:
-        UserError: if `bits` is not 8; in `load`, if files are missing or damaged, or a size does not fit.
+        UserError: if `bits` is not 8 or a size does not fit; in `load`, if files are missing or damaged.
 
     Example:
         >>> data = Cifar10(root="data", val_size=1000)
@@ -73,6 +74,14 @@ class Cifar10:
     def __post_init__(self) -> None:
         if self.bits != 8:
             raise UserError(f"`data.bits` must be 8 for CIFAR-10, got {self.bits}; wider images: `data=shapes`")
+        check_sizes(
+            train_size=self.train_size,
+            val_size=self.val_size,
+            test_size=self.test_size,
+            num_train=NUM_TRAIN,
+            num_test=NUM_TEST,
+            num_classes=len(CLASS_NAMES),
+        )
 
     def fingerprint(self) -> str:
         """Hash of the content, from the official MD5s alone: no file is opened."""

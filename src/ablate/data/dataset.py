@@ -194,6 +194,14 @@ def split_source(
     if split_seed < 0:
         raise UserError(f"`data.split_seed` must be at least 0, got {split_seed}")
     num_train, num_test = len(source.train_labels), len(source.test_labels)
+    check_sizes(
+        train_size=train_size,
+        val_size=val_size,
+        test_size=test_size,
+        num_train=num_train,
+        num_test=num_test,
+        num_classes=len(class_names),
+    )
     # One generator for each set: no size shifts the draws of another set.
     val_generator, train_generator, test_generator = (np.random.default_rng([split_seed, k]) for k in range(3))
     order = stratified_order(source.train_labels, val_generator)
@@ -201,13 +209,9 @@ def split_source(
         target = min(MOST_VALIDATION, max(len(class_names), num_train // 10))
         last = {int(label): place for place, label in enumerate(source.train_labels[order])}  # of each class, in order
         val_size = min(target, *last.values())
-    elif val_size != 0:
-        _check_size("val_size", val_size, num_train, len(class_names), "training images of the source")
     train_size = num_train - val_size if train_size is None else train_size
     test_size = num_test if test_size is None else test_size
-    left = f"training images left after `data.val_size={val_size}`"
-    _check_size("train_size", train_size, num_train - val_size, len(class_names), left)
-    _check_size("test_size", test_size, num_test, len(class_names), "test images of the source")
+    _check_train_size(train_size, val_size, num_train, len(class_names))
 
     val, rest = order[:val_size], np.sort(order[val_size:])
     train = rest[stratified_order(source.train_labels[rest], train_generator)][:train_size]
@@ -229,6 +233,44 @@ def _take(images: NDArray[np.integer], labels: NDArray[np.integer], indices: NDA
         images=torch.from_numpy(chosen).permute(0, 3, 1, 2),
         labels=torch.from_numpy(labels[indices].astype(np.int64)),
     )
+
+
+def check_sizes(
+    *,
+    train_size: int | None,
+    val_size: int | None,
+    test_size: int | None,
+    num_train: int,
+    num_test: int,
+    num_classes: int,
+) -> None:
+    """Check the sizes of a split, for a source with so many images; it needs no image.
+
+    Args:
+        train_size, val_size, test_size: see `split_source`.
+        num_train, num_test: images of the source.
+        num_classes: of the source.
+
+    Raises:
+        UserError: a size is smaller than the number of classes or larger than the number of images.
+
+    Example:
+        >>> check_sizes(train_size=None, val_size=0, test_size=40, num_train=90, num_test=20, num_classes=10)
+        Traceback (most recent call last):
+        ablate.errors.UserError: `data.test_size` must lie between the number of classes (10) and the number of test \
+images of the source (20), got 40
+    """
+    if val_size:
+        _check_size("val_size", val_size, num_train, num_classes, "training images of the source")
+    left = num_train - (val_size or 0)
+    _check_train_size(left if train_size is None else train_size, val_size or 0, num_train, num_classes)
+    wanted = num_test if test_size is None else test_size
+    _check_size("test_size", wanted, num_test, num_classes, "test images of the source")
+
+
+def _check_train_size(train_size: int, val_size: int, num_train: int, num_classes: int) -> None:
+    what = f"training images left after `data.val_size={val_size}`"
+    _check_size("train_size", train_size, num_train - val_size, num_classes, what)
 
 
 def _check_size(name: str, size: int, available: int, num_classes: int, what: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.data.cache import Arrays, cached_arrays, user_cache_folder
-from ablate.data.dataset import Dataset, Source, split_source
+from ablate.data.dataset import Dataset, Source, check_sizes, split_source
 from ablate.data.drawing import FIGURES, TEXTURES, Array, coverage, disk, pink_noise
 from ablate.errors import UserError
 from ablate.storage.paths import local
@@ -62,7 +62,7 @@ class Shapes:
         UserError: if a value is out of its range.
 
     Example:
-        >>> figures = {"contrast": 0.4, "noise": 0.045, "min_radius": 0.5, "max_radius": 0.8}
+        >>> figures = {"contrast": 0.4, "noise": 0.045, "min_radius": 0.5, "max_radius": 0.8, "val_size": 20}
         >>> data = Shapes(num_train=100, num_test=10, seed=0, window_center=0.3, window_width=0.0625, **figures)
         >>> data.class_names[:5]
         ('disk', 'square', 'triangle', 'cross', 'star')
@@ -89,6 +89,14 @@ class Shapes:
         for name in ("num_train", "num_test"):
             if getattr(self, name) < len(CLASS_NAMES):
                 raise UserError(f"`data.{name}` must be at least {len(CLASS_NAMES)}, got {getattr(self, name)}")
+        check_sizes(
+            train_size=self.train_size,
+            val_size=self.val_size,
+            test_size=self.test_size,
+            num_train=self.num_train,
+            num_test=self.num_test,
+            num_classes=len(CLASS_NAMES),
+        )
         if self.seed < 0:
             raise UserError(f"`data.seed` must be at least 0, got {self.seed}")
         if not self.contrast > 0:
