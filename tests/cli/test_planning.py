@@ -35,6 +35,16 @@ def test_a_variant_is_the_plan_without_the_seed(compose):
     assert found.folder == f"runs/{expected.group}"
 
 
+def test_variants_that_differ_only_in_what_is_recorded_share_an_identity(compose):
+    ours, recorded, other = (
+        variant(*compose([*SMALL, *more]), SMALL, None)
+        for more in ([], ["trainer.thresholds=[0.5]"], ["optimizer.lr=0.3"])
+    )
+    assert ours.fingerprint != recorded.fingerprint
+    assert len(ours.identities & recorded.identities) == 1
+    assert not ours.identities & other.identities
+
+
 def test_a_job_of_a_cluster_is_planned_where_there_is_no_gpu(compose, monkeypatch):
     """The node that does it decides; what is planned for this computer is refused."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)

@@ -12,6 +12,7 @@ from ablate.study.manifest import read_manifest, write_manifest
 from ablate.study.results import collect
 from ablate.study.study import parse
 from ablate.study.verdict_file import VERDICTS_NAME
+from ablate.sweep.begin import begin
 from ablate.training.record import PREDICTIONS_NAME, RECORD_NAME
 from builders.judged import CLAIM, judge_again, planned, settled, store
 
@@ -191,6 +192,21 @@ def test_a_mark_that_was_removed_is_found(folder, tmp_path):
         "registration: claim relu_wins is not marked as post hoc: smallest_effect 0.01 in study s-1"
     )
     assert problems(folder) == []  # the earlier one is not post hoc because of the later
+
+
+def test_a_look_at_a_claim_that_another_study_had_judged_is_found(tmp_path):
+    """Both were registered before their runs; `ablate report` judges without comparing studies."""
+    more, fewer = (tmp_path / "studies" / name for name in ("s-more", "s-fewer"))
+    begin(planned(seeds=5, looks=1), more)
+    settled(tmp_path, "s-fewer", looks=1)
+    for fingerprint, right in (("relu", 172), ("tanh", 132)):
+        store(tmp_path / "runs" / fingerprint / "seed-4", fingerprint, 4, right)
+    assert not any("looks" in line for line in problems(more))  # it has not been judged
+    judge_again(more)
+    assert problems(more) == [
+        "registration: 2 looks were taken, with those of other studies (4 seeds in s-fewer), and 1 registered"
+    ]
+    assert problems(fewer) == []  # its look was the first
 
 
 def test_numbers_are_compared_but_for_their_last_digits():

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from ablate.errors import UserError
 from ablate.storage.integrity import digest
 from ablate.study.manifest import read_manifest
 from ablate.study.results import collect, missing_runs
 from ablate.study.verdict_file import VERDICTS_NAME, write_verdicts
 from ablate.sweep.begin import begin
+from ablate.training.identity import fingerprint
 from builders.studies import finish, manifest
 
 CLAIM = {
@@ -180,6 +182,111 @@ def test_studies_that_begin_before_their_shared_runs_are_not_post_hoc(studies):
     judge(studies / "s-1")
     assert begin(other, studies / "s-2").registration.post_hoc == {}
     assert other.registration.finished == {}
+
+
+def test_studies_of_one_claim_that_begin_before_their_shared_runs_are_looks(studies):
+    """Whichever is judged first is the first look; a study with more seeds of the same claim is the next one."""
+    numbers = (2, 3, 4)
+    for number in numbers:
+        begin(plan(number, looks=2), studies / f"s-{number}")
+    judge(studies / "s-2")
+    assert begin(plan(3, looks=2), studies / "s-3").looks == [2, 3]
+    judge(studies / "s-3")
+    assert begin(plan(3, looks=2), studies / "s-3").looks == [2, 3]  # it has been judged
+    assert begin(plan(2, looks=2), studies / "s-2").looks == [2]
+    with pytest.raises(UserError, match=r"judged with 2 and 3 of these seeds \(in s-2, s-3\), so 4 .* look 3") as found:
+        begin(plan(4, looks=2), studies / "s-4")
+    assert "study.seeds=[4,5,6,7]" in str(found.value)
+    assert "study.looks" not in str(found.value)  # they are fixed
+
+
+def test_fewer_seeds_than_were_judged_meanwhile_are_post_hoc(studies):
+    for number in (3, 2):
+        begin(plan(number), studies / f"s-{number}")
+    judge(studies / "s-3")
+    found = begin(plan(2), studies / "s-2").registration
+    assert found.post_hoc["c"].startswith("judged with 3 seeds in study s-3 of ")
+    assert begin(plan(3), studies / "s-3").registration.post_hoc == {}
+
+
+def test_another_schedule_of_looks_that_was_judged_meanwhile_makes_a_claim_post_hoc(studies):
+    schedule = {"from": 2, "to": 4, "looks": 2}
+    scheduled = plan(4, looks=None)
+    scheduled = replace(scheduled, looks=[2, 4], definition={**scheduled.definition, "seeds": schedule})
+    begin(scheduled, studies / "s-scheduled")
+    begin(plan(3), studies / "s-fixed")
+    judge(studies / "s-fixed")
+    assert begin(scheduled, studies / "s-scheduled").registration.post_hoc["c"].startswith("schedule none in study s-f")
+
+
+def test_more_seeds_after_a_look_in_a_study_that_began_earlier_are_counted(studies):
+    begin(plan(3), studies / "s-3")
+    begin(plan(2), studies / "s-2")
+    judge(studies / "s-2")
+    judge(studies / "s-3")  # with a command that compares nothing, such as `ablate report`
+    with pytest.raises(UserError, match="so 4 seeds would be look 3"):
+        begin(plan(2), studies / "s-2", extra_seeds=2)
+
+
+def test_seeds_of_a_larger_plan_do_not_count_as_planned(studies):
+    """Who stops a study of four seeds after two, and takes these two as a study, has seen them."""
+    begin(plan(4), studies / "s-4")
+    run(studies / "s-4")
+    found = begin(plan(2), studies / "s-2").registration
+    assert (found.post_hoc, found.since) == ({}, {})
+    assert found.finished == {"c": {"relu": [0, 1], "tanh": [0, 1]}}
+    assert found.was_finished("c", "relu", 0, "")
+
+
+def recorded(begun, thresholds):
+    """The plan with real fingerprints, of runs that watch for these accuracies."""
+
+    def real(variant):
+        settings = {**variant.settings, "trainer": {"thresholds": thresholds}}
+        own = fingerprint(settings, "images")
+        return replace(variant, settings=settings, data="images", fingerprint=own, folder=f"runs/{own}")
+
+    arms = [replace(arm, variants=[real(variant) for variant in arm.variants]) for arm in begun.arms]
+    return replace(begun, arms=arms)
+
+
+def test_runs_that_differ_only_in_what_is_recorded_are_the_same_results(studies):
+    first = studies / "s-first"
+    begin(recorded(plan(), [0.5]), first)
+    judge(first)
+    turned = begin(recorded(plan(claims={"c": {"form": "smaller"}}), [0.25, 0.5]), studies / "s-turned")
+    assert turned.arms[0].variants[0].fingerprint != read_manifest(first).arms[0].variants[0].fingerprint
+    assert turned.registration.post_hoc["c"].startswith("form greater in study s-first of ")
+    more = begin(recorded(plan(3), [0.25, 0.5]), studies / "s-more")
+    assert (more.looks, more.registration.post_hoc) == ([2, 3], {})
+
+
+def test_runs_of_another_version_of_the_numerics_are_other_results(studies):
+    begun = recorded(plan(), [0.5])
+    ours, other = (replace(begun.arms[0].variants[0], fingerprint=name) for name in ("now", "then"))
+    assert ours.identities.isdisjoint(other.identities)
+
+
+def test_a_mechanism_that_is_named_later_is_not_registered(first):
+    assert read_manifest(first).registration.explained_by == {"c": []}
+    named = plan(claims={"c": {"explained_by": ["dead_units/mean"]}})
+    assert begin(named, first).registration.explained_by == {"c": []}
+    assert begin(named, first.with_name("s-copy")).registration.explained_by == {"c": []}
+    other = plan(claims={"c": {"explained_by": ["dead_units/mean"], "metric": "val/accuracy", "text": "B."}})
+    assert begin(other, first.with_name("s-other")).registration.explained_by == {"c": ["dead_units/mean"]}
+
+
+def test_a_claim_whose_arms_have_changed_too_is_refused_by_the_claim(studies):
+    """A trend with a third level has a third arm: the message is about the claim, which was changed."""
+    begun = plan()
+    begin(begun, studies / "s-1")
+    order = {"c": {"form": "trend", "order": ["relu", "tanh", "gelu"]}}
+    grown = replace(plan(claims=order), arms=[*begun.arms, replace(begun.arms[0], label="activation=gelu")])
+    with pytest.raises(UserError, match="was begun with other claims"):
+        begin(grown, studies / "s-1")
+    arms = [*begun.arms, replace(begun.arms[0], label="activation=gelu")]
+    with pytest.raises(UserError, match=r"other arms \(activation=relu, activation=tanh\), got .*gelu"):
+        begin(replace(begun, arms=arms), studies / "s-1")
 
 
 def test_an_unchanged_claim_counts_as_made_at_its_first_registration(first):

@@ -26,7 +26,7 @@ from ablate.storage.paths import local, named_folder, safe_name
 from ablate.study.manifest import Manifest, PlannedArm, Variant, read_manifest, write_manifest
 from ablate.study.results import read_own
 from ablate.study.study import parse
-from ablate.sweep.begin import begin
+from ablate.sweep.begin import begin, compared
 from ablate.training.directory import write_or_check_config
 from ablate.training.identity import canonical, run_folder
 from ablate.training.record import FAILURE_NAME, Record, write_record
@@ -206,7 +206,7 @@ def next_look(manifest: Manifest, known: Manifest, folder: Path, table: Table, u
                 f"so declare them before the first look (looks=2), or judge all with name=NAME looks={looks + 1}, "
                 "which marks the claims as post hoc"
             )
-        begun = replace(begun, looks=[*begun.looks, len(units)])
+        begun = compared(replace(begun, looks=[*begun.looks, len(units)]), folder)
     return begun
 
 

@@ -18,7 +18,7 @@ from ablate.study.manifest import MANIFEST_NAME, Manifest, read_manifest
 from ablate.study.registration import PROGRAM, Registration, differing
 from ablate.study.results import ArmResult, Results
 from ablate.study.study import Study, parse
-from ablate.study.verdict_file import VERDICTS_NAME, VerdictFile, as_plain, read_verdicts
+from ablate.study.verdict_file import VERDICTS_NAME, VerdictFile, as_plain, looks_at, read_verdicts
 from ablate.training.record import PREDICTIONS_NAME, Record
 
 REL_TOLERANCE = 1e-6  # other versions of numpy and other processors differ in the last digits
@@ -74,13 +74,14 @@ class Verification:
         return all(checked.is_ok for checked in (*self.files, *self.claims))
 
 
-def verify_study(folder: Path, declared: Study | None = None) -> Verification:
+def verify_study(folder: Path, declared: Study | None = None, refused: str = "") -> Verification:
     """Return what differs between a study's files, its records and its registration.
 
     Args:
         folder: of the study, <output folder>/studies/<name>; its runs lie in <output folder>/runs.
         declared: the study as its file describes it now, to be compared with the registered one; None where the file
             is not known.
+        refused: why that file, which is there, cannot be read; "" otherwise.
 
     Raises:
         UserError: there is no manifest.
@@ -106,6 +107,8 @@ def verify_study(folder: Path, declared: Study | None = None) -> Verification:
     files += [*records, *unread]
     own = manifest_claims(manifest)
     claims = []
+    if refused:
+        files.append(Checked(what="the study's file", problems=[f"not compared with its file: {refused}"]))
     if declared is not None:
         problems = against_file(parse(manifest.name, manifest.definition), declared)
         files.append(Checked(what="the study's file", problems=problems))
@@ -120,6 +123,8 @@ def verify_study(folder: Path, declared: Study | None = None) -> Verification:
             Checked(what=VERDICTS_NAME, problems=[f"it has claims that the manifest lacks: {', '.join(gone)}"])
         )
     sentence = f"registered {registration.sentence()}" if registration else "not registered"
+    if declared is None and not refused:
+        sentence += " (not compared with a file: none of this name)"
     return Verification(
         folder=folder,
         title=f"{folder.name}: {sentence}",
@@ -158,7 +163,7 @@ def check_registration(manifest: Manifest, folder: Path) -> Checked:
     ]
     problems += _looks(manifest)
     if not problems:  # a plan that was changed cannot be compared with those of other studies
-        problems += _marks(manifest, found, folder)
+        problems += _undeclared(manifest, found, folder)
     return Checked(what="registration", problems=problems)
 
 
@@ -168,16 +173,23 @@ def _looks(manifest: Manifest) -> list[str]:
     return [many] if len(manifest.looks) > declared else []
 
 
-def _marks(manifest: Manifest, registration: Registration, folder: Path) -> list[str]:
-    """Return the claims that earlier studies make post hoc and that are not marked."""
+def _undeclared(manifest: Manifest, registration: Registration, folder: Path) -> list[str]:
+    """Return the claims that other studies make post hoc and that are not marked, and looks that were not declared."""
     earlier, _ = earlier_studies(manifest, folder)
-    before = [other for other in earlier if other.date < registration.date]
-    marks = examine(manifest, before, folder.parent.parent, registration.date).post_hoc
-    return [
+    until = max((look.date for look in looks_at(folder, manifest.looks)), default="")  # "": not judged
+    found = examine(manifest, earlier, folder.parent.parent, made=registration.date, until=until)
+    problems = [
         f"claim {name} is not marked as post hoc: {reason}"
-        for name, reason in marks.items()
+        for name, reason in found.post_hoc.items()
         if name not in registration.post_hoc
     ]
+    looks, declared = {*found.looks, *manifest.looks}, manifest.study().looks
+    if len(looks) > declared:
+        had = ", ".join(f"{number} seeds in {name}" for number, name in sorted(found.looks.items()))
+        problems.append(
+            f"{len(looks)} looks were taken, with those of other studies ({had}), and {declared} registered"
+        )
+    return problems
 
 
 def check_runs(results: Results) -> tuple[list[Checked], int, int]:

@@ -4,12 +4,16 @@ A claim is post hoc if it was chosen or changed when its runs had been judged: t
 earlier study is one beside it whose arms share fingerprints and seeds with those of the claim.
 
 - The same claim, at the same error level, in the same family and with the same tuning: judged there with fewer seeds,
-  it is a further look; with others, the seeds were chosen after their results, and it is post hoc.
-- A claim that differs in anything that decides it, or in its sentence: post hoc.
+  it is a further look; with others, the seeds were chosen after their results, and it is post hoc. This holds in
+  whatever order the two were registered: what counts is which was judged first. A claim that differs only in the looks
+  and the seeds at them is post hoc as soon as the other is judged.
+- A claim that differs in anything else that decides it, or in its sentence: post hoc, if it was registered when the
+  other had been judged.
 - A claim that the earlier study does not have: post hoc if the comparison could be seen there, so if two of the
   claim's cells were (one, if the claim is about a value).
 
-A claim counts as made when the first study that has it unchanged was registered.
+A claim counts as made when the first study that has it unchanged was registered, with no seeds that this study lacks:
+whoever takes fewer seeds than were planned may have seen the results of some.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +32,7 @@ from ablate.training.record import RECORD_NAME
 # Parts of a plan that decide no verdict, or that are compared in another way.
 COMPARED_OTHERWISE = ("study", "profile", "arms", "seeds", "claims", "only", PROGRAM)
 SENTENCE = "text"
+LOOKS = ("looks", "schedule")  # parts of a plan that say when the results are judged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +42,7 @@ class Earlier:
     Args:
         name: of its folder.
         plan, registration: see `registration`; the plan of one that was not registered is that of its manifest.
-        fingerprints: of all its runs, and of judged results what is the same in all studies (`Variant.results`).
+        identities: of all its runs, see `Variant.identities`.
         seeds: of its report runs, in order; of judged results the names of the units.
         looks: at its results, in order.
     """
@@ -45,7 +50,7 @@ class Earlier:
     name: str
     plan: Mapping[str, Any]
     registration: Registration | None
-    fingerprints: frozenset[str]
+    identities: frozenset[str]
     seeds: Sequence[int | str]
     looks: Sequence[Looked]
 
@@ -69,12 +74,15 @@ class Found:
 
     Args:
         since, finished, post_hoc: by claim, see `Registration`.
+        explained_by: by claim and control, see `Registration`; without what an earlier study with the same claim did
+            not name.
         looks: {number of report seeds: study} of earlier looks at tested claims that are not post hoc.
     """
 
     since: dict[str, str] = field(default_factory=dict)
     finished: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     post_hoc: dict[str, str] = field(default_factory=dict)
+    explained_by: dict[str, list[str]] = field(default_factory=dict)
     looks: dict[int, str] = field(default_factory=dict)
 
 
@@ -86,21 +94,28 @@ def earlier_studies(manifest: Manifest, folder: Path) -> tuple[list[Earlier], li
         folder: of the study.
 
     Returns:
-        Those, and a line for each manifest that names a run of the study and cannot be read.
+        Those, and a line for each manifest that names a run or the data of the study and cannot be read.
     """
-    mine = {variant.shared for arm in manifest.arms for variant in arm.variants}
+    variants = [variant for arm in manifest.arms for variant in arm.variants]
+    mine = frozenset().union(*(variant.identities for variant in variants))
+    named = mine | {variant.data for variant in variants if variant.data}
     found, unread = [], []
     for path in sorted(folder.parent.glob(f"*/{MANIFEST_NAME}")):
         if path.parent.resolve() == folder.resolve():
             continue
         try:
             text = path.read_text(encoding="utf-8", errors="replace")
-            other = read_manifest(path.parent) if any(fingerprint in text for fingerprint in mine) else None
-            if other is not None:
+            other = read_manifest(path.parent) if any(name in text for name in named) else None
+            if other is not None and not mine.isdisjoint(identities_of(other)):
                 found.append(_earlier(other, path.parent))
         except (OSError, UserError) as error:
             unread.append(f"{path} cannot be read, so what it has judged is not known: {error}")
     return sorted(found, key=lambda study: (study.date, study.name)), unread
+
+
+def identities_of(manifest: Manifest) -> frozenset[str]:
+    """Return `Variant.identities` of all report runs of a study."""
+    return frozenset().union(*(variant.identities for arm in manifest.arms for variant in arm.variants))
 
 
 def _earlier(manifest: Manifest, folder: Path) -> Earlier:
@@ -108,53 +123,64 @@ def _earlier(manifest: Manifest, folder: Path) -> Earlier:
         name=folder.name,
         plan=manifest.registration.plan if manifest.registration else manifest.plan(),
         registration=manifest.registration,
-        fingerprints=frozenset(
-            one for arm in manifest.arms for variant in arm.variants for one in (variant.fingerprint, variant.shared)
-        ),
+        identities=identities_of(manifest),
         seeds=manifest.units(),
         looks=looks_at(folder, manifest.looks),
     )
 
 
-def examine(manifest: Manifest, studies: Sequence[Earlier], output_dir: Path, now: str = "") -> Found:
+def examine(
+    manifest: Manifest, studies: Sequence[Earlier], output_dir: Path, *, made: str = "", until: str | None = None
+) -> Found:
     """Return what earlier studies mean for a study.
 
     Args:
         manifest: of the study.
         studies: see `earlier_studies`.
         output_dir: where the finished runs are looked up.
-        now: what was judged later does not count; by default everything counts.
+        made: when the study was registered; by default now. A claim that differs counts as seen if it was judged
+            before, and a registration only if it is of an earlier date.
+        until: verdicts of the same claim count if they were given before this date; by default all.
     """
-    now = now or utc_now()
-    found = Found()
+    made = made or utc_now()
+    until = utc_now() if until is None else until
+    marks = manifest.registration.post_hoc if manifest.registration else {}
+    found = Found(explained_by={item.name: list(item.explained_by) for item in manifest.study().statements})
     plan = manifest.plan()
     study = manifest.study()
     for claim in study.asked:
         cells = runs_of(claim, manifest)
         mine = set(manifest.units())
-        sharing = [other for other in studies if mine & set(other.seeds) and any(c & other.fingerprints for c in cells)]
-        whole = [other for other in sharing if all(c & other.fingerprints for c in cells)]
+        sharing = [other for other in studies if mine & set(other.seeds) and any(c & other.identities for c in cells)]
+        whole = [other for other in sharing if all(c & other.identities for c in cells)]
         same = [other for other in whole if changes(plan, other.plan, claim.name) == []]
-        kept = [s for s in same if s.registration and claim.name not in s.registration.post_hoc]
-        since = min((other.date for other in kept), default=now)
-        if since < now:
+        before = [other for other in same if other.date < made and other.registration]
+        kept = [s for s in before if claim.name not in _marks(s) and set(s.seeds) <= mine]
+        since = min((other.date for other in kept), default=made)
+        if since < made:
             found.since[claim.name] = since
         if finished := _finished(manifest, kept, claim, output_dir):
             found.finished[claim.name] = finished
-        reasons = [claim.post_hoc]
-        reasons += [other.registration.post_hoc.get(claim.name, "") for other in same if other.registration]
+        reasons = [claim.post_hoc, marks.get(claim.name, "")]
+        reasons += [_marks(other).get(claim.name, "") for other in before]
+        for named in (_mechanisms(other, claim.name) for other in before):
+            if named is not None:
+                found.explained_by[claim.name] = [m for m in found.explained_by[claim.name] if m in named]
         had: dict[int, str] = {}  # number of seeds of an earlier look -> study
         seen: list[list[str] | None] = []  # what differs in earlier studies; the first of several is named
         for other in sharing:
             if other not in same:
                 what = changes(plan, other.plan, claim.name)
-                if set(other.judged(since)) & mine and what not in seen:
+                only_looks = all(line.startswith(tuple(f"{key} " for key in LOOKS)) for line in what or [""])
+                seen_at = since if other.date < made else ""
+                shown = other.judged(max(seen_at, until) if only_looks else seen_at)
+                if set(shown) & mine and what not in seen:
                     seen.append(what)
                     reasons.append(_why(what, other, cells))
                 continue
-            judged = other.judged(now)
+            judged = other.judged(until)
             if set(judged) <= mine:
-                had |= {look.seeds: other.name for look in other.looks if look.date < now and look.seeds < len(mine)}
+                had |= {look.seeds: other.name for look in other.looks if look.date < until and look.seeds < len(mine)}
             elif kept_here := mine & set(judged):
                 reasons.append(f"judged with {len(judged)} seeds in {other}, with {len(kept_here)} of them here")
         if reason := "; ".join(dict.fromkeys(filter(None, reasons))):
@@ -165,13 +191,23 @@ def examine(manifest: Manifest, studies: Sequence[Earlier], output_dir: Path, no
 
 
 def runs_of(claim: Claim, manifest: Manifest) -> list[frozenset[str]]:
-    """Return `Variant.shared` of the runs of each cell of a claim, at every value of the tuned setting."""
+    """Return `Variant.identities` of the runs of each cell of a claim, at every value of the tuned setting."""
     return [
-        frozenset(
-            variant.shared for arm in manifest.arms if cell.items() <= arm.axes.items() for variant in arm.variants
+        frozenset().union(
+            *(v.identities for arm in manifest.arms if cell.items() <= arm.axes.items() for v in arm.variants)
         )
         for cell in claim.cells()
     ]
+
+
+def _marks(study: Earlier) -> Mapping[str, str]:
+    return study.registration.post_hoc if study.registration else {}
+
+
+def _mechanisms(study: Earlier, claim: str) -> Sequence[str] | None:
+    """Return what a claim named in `explained_by` when the study was registered; None where that is not known."""
+    known = study.registration.explained_by if study.registration else None
+    return None if known is None else known.get(claim, [])
 
 
 def changes(mine: Mapping[str, Any], other: Mapping[str, Any], name: str) -> list[str] | None:
@@ -236,12 +272,12 @@ def _why(what: Sequence[str] | None, other: Earlier, cells: Sequence[frozenset[s
     Args:
         what: differs, see `changes`.
         other: the earlier study.
-        cells: fingerprints of the claim's cells.
+        cells: see `runs_of`.
     """
     if what:
         first, *more = what
         return "; ".join([first.format(other), *(line.replace("in {}", "there").format() for line in more)])
-    seen = sum(bool(cell & other.fingerprints) for cell in cells)
+    seen = sum(bool(cell & other.identities) for cell in cells)
     return f"a new claim over runs that {other} had judged" if seen >= min(2, len(cells)) else ""
 
 
@@ -249,14 +285,14 @@ def _finished(manifest: Manifest, kept: Sequence[Earlier], claim: Claim, output_
     """Return {fingerprint: seeds} of the claim's report runs that were finished before it was registered anywhere."""
     seeds = manifest.study().seeds
     runs = frozenset().union(*runs_of(claim, manifest))
-    variants = [variant for arm in manifest.arms for variant in arm.variants if variant.shared in runs]
+    variants = [variant for arm in manifest.arms for variant in arm.variants if variant.fingerprint in runs]
     folders = {variant.fingerprint: variant.folder for variant in variants}
     found = {}
     for fingerprint in sorted(folders):
 
         def planned(seed: int, fingerprint: str = fingerprint) -> bool:
             return any(
-                fingerprint in other.fingerprints
+                fingerprint in other.identities
                 and seed in other.seeds
                 and other.registration is not None
                 and seed not in other.registration.finished.get(claim.name, {}).get(fingerprint, [])

@@ -8,6 +8,7 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from ablate.storage.integrity import read_json, write_json
 from ablate.study.claim import Axes
 from ablate.study.registration import Registration, plan_of
 from ablate.study.study import Arm, Study, parse
-from ablate.training.identity import differences
-from ablate.training.sources import Source, edited, keep
+from ablate.training.identity import RECORDED_ONLY, differences, fingerprint
+from ablate.training.sources import Source, as_identity, edited, keep
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 2
@@ -56,10 +57,18 @@ class Variant:
     data: str = ""
     results: str = ""
 
-    @property
-    def shared(self) -> str:
-        """What tells its runs from others, in all studies."""
-        return self.results or self.fingerprint
+    @cached_property
+    def identities(self) -> frozenset[str]:
+        """What tells its runs from others, in all studies: two variants with a common one have the same scores.
+
+        The fingerprint; of judged results also `results`; of runs of this version of the numerics also the fingerprint
+        without the settings that decide only what is recorded.
+        """
+        found = {self.fingerprint, self.results} - {""}
+        code = as_identity(Source(**source) for source in self.sources)
+        if self.data and fingerprint(self.settings, self.data, code) == self.fingerprint:
+            found.add(fingerprint(self.settings, self.data, code, without=RECORDED_ONLY))
+        return frozenset(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,8 +196,14 @@ def check_unchanged(planned: Sequence[PlannedArm], manifest: Manifest, folder: P
     """Refuse to continue a study whose arms now mean other runs.
 
     Raises:
-        UserError: names the first settings that differ.
+        UserError: names the arms, or the first settings, that differ.
     """
+    labels, known_labels = [arm.label for arm in planned], [arm.label for arm in manifest.arms]
+    if labels != known_labels:
+        raise UserError(
+            f"{folder} was begun with other arms ({', '.join(known_labels)}), got {', '.join(labels)}; undo the change "
+            "to go on, or move the folder away to begin again"
+        )
     for mine, known in zip(planned, manifest.arms, strict=True):
         for new, old in zip(mine.every, known.every, strict=True):
             if new.fingerprint != old.fingerprint:

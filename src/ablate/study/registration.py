@@ -56,6 +56,8 @@ class Registration:
         since: {claim: date} of claims that an earlier study had registered unchanged.
         finished: {claim: {fingerprint: seeds}} of its report runs that were finished before that.
         post_hoc: {claim: reason} of claims that do not count as made before their runs.
+        explained_by: {claim or control: metrics} that it named as its mechanism when it was registered; None in
+            registrations of earlier versions. It is not part of the plan, as it decides no verdict.
     """
 
     plan: dict[str, Any]
@@ -64,6 +66,7 @@ class Registration:
     since: dict[str, str] = field(default_factory=dict)
     finished: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     post_hoc: dict[str, str] = field(default_factory=dict)
+    explained_by: dict[str, list[str]] | None = None
 
     def sentence(self) -> str:
         """Return date and hash.
@@ -90,7 +93,7 @@ def registered(plan: Mapping[str, Any], **known: Any) -> Registration:
 
     Args:
         plan: see `plan_of`.
-        known: `since`, `finished` and `post_hoc`, see `Registration`.
+        known: `since`, `finished`, `post_hoc` and `explained_by`, see `Registration`.
     """
     return Registration(**{"plan": dict(plan), "sha256": digest(plan), "date": utc_now(), **known})
 

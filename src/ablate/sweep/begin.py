@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from ablate.screen import say
 from ablate.storage.paths import named_folder, safe_name
 from ablate.study.earlier import Found, earlier_studies, examine
 from ablate.study.manifest import Manifest, PlannedArm, Variant, check_unchanged, read_manifest, write_manifest
-from ablate.study.registration import registered
+from ablate.study.registration import Registration, registered
 from ablate.study.results import collect, missing_runs
 from ablate.study.study import Study
+from ablate.study.verdict_file import looks_at
 from ablate.training.directory import agree_on_folder
 from ablate.training.identity import is_unscientific
 
@@ -66,7 +67,6 @@ def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool
     """
     known = read_manifest(folder)
     if known is not None:
-        check_unchanged(manifest.arms, known, folder)
         for key in DECIDING:
             free = () if known.registration else (SENTENCE,)  # earlier versions let sentences change
             if (now := deciding(manifest, key, free)) != (then := deciding(known, key, free)):
@@ -75,6 +75,7 @@ def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool
                     "before the first run; undo the change, or copy the study under another name: its runs are shared, "
                     "and claims that are changed after these were judged are marked as post hoc"
                 )
+        check_unchanged(manifest.arms, known, folder)
         manifest = replace(manifest, looks=known.looks, registration=known.registration)
     if extra_seeds < 0:
         raise UserError(f"`extra_seeds` must be at least 0, got {extra_seeds}")
@@ -89,7 +90,9 @@ def begin(manifest: Manifest, folder: Path, extra_seeds: int = 0, *, write: bool
 def register(manifest: Manifest, folder: Path) -> Manifest:
     """Return the manifest with its plan registered, and with the looks that earlier studies have had at its runs.
 
-    A manifest that is registered stays so; marks "post hoc" that its claims have got since are added.
+    A plan that is registered stays so; marks "post hoc" that its claims have got since are added. Until its last look
+    has been judged, it is compared again with the studies beside it, also with those that were registered later: one of
+    them may have judged the same claim meanwhile.
 
     Args:
         manifest: of the study.
@@ -98,18 +101,31 @@ def register(manifest: Manifest, folder: Path) -> Manifest:
     Raises:
         UserError: this would be a further look at the runs of an earlier study, which was not declared.
     """
-    if manifest.registration is not None:
-        given = {claim.name: claim.post_hoc for claim in manifest.study().claims if claim.post_hoc}
-        marks = {**given, **manifest.registration.post_hoc}
-        return replace(manifest, registration=replace(manifest.registration, post_hoc=marks))
+    own = manifest.registration
+    if own is not None and manifest.looks[-1] in [look.seeds for look in looks_at(folder, manifest.looks)]:
+        return replace(manifest, registration=marked(own, manifest, {}))
+    return compared(manifest, folder)
+
+
+def compared(manifest: Manifest, folder: Path) -> Manifest:
+    """Return the manifest compared with the studies beside it, and registered if it was not; see `register`."""
+    own = manifest.registration
     earlier, unread = earlier_studies(manifest, folder) if manifest.study().asked else ([], [])
     for line in unread:
         say(line, sys.stderr)
-    found = examine(manifest, earlier, folder.parent.parent)
-    own = registered(manifest.plan(), since=found.since, finished=found.finished, post_hoc=found.post_hoc)
+    found = examine(manifest, earlier, folder.parent.parent, made=own.date if own else "")
     looks = sorted({*found.looks, *manifest.looks})
     check_looks(manifest, looks, found)
-    return replace(manifest, looks=looks, registration=own)
+    if own is None:
+        known = {key: getattr(found, key) for key in ("since", "finished", "post_hoc", "explained_by")}
+        return replace(manifest, looks=looks, registration=registered(manifest.plan(), **known))
+    return replace(manifest, looks=looks, registration=marked(own, manifest, found.post_hoc))
+
+
+def marked(registration: Registration, manifest: Manifest, found: Mapping[str, str]) -> Registration:
+    """Return a registration with the reasons that its claims give, and those found, for being post hoc."""
+    given = {claim.name: claim.post_hoc for claim in manifest.study().claims if claim.post_hoc}
+    return replace(registration, post_hoc={**given, **found, **registration.post_hoc})
 
 
 def check_looks(manifest: Manifest, looks: Sequence[int], found: Found) -> None:
@@ -125,7 +141,8 @@ def check_looks(manifest: Manifest, looks: Sequence[int], found: Found) -> None:
     had = " and ".join(map(str, sorted(found.looks)))
     by = ", ".join(sorted(set(found.looks.values())))
     if study.foreign and study.foreign.judged:
-        cure = f"declare the look now, which marks the claims as post hoc: looks={len(looks)}"
+        named = "name=NAME " if manifest.registration else ""  # the looks of a registered study are fixed
+        cure = f"declare the look now, which marks the claims as post hoc: {named}looks={len(looks)}"
         raise UserError(
             f"study {study.name} declares {study.looks} looks at its data, and its claims have been judged with {had} "
             f"of these units (in {by}), so {num_seeds} units would be look {len(looks)}; {cure}"
@@ -135,10 +152,9 @@ def check_looks(manifest: Manifest, looks: Sequence[int], found: Found) -> None:
         cure = f"'study.seeds={{{ends}, first: {first}}}'"
     else:
         fresh = ",".join(map(str, range(first, first + num_seeds)))
-        cure = (
-            f"'study.seeds=[{fresh}]'; or declare the look now, which marks the claims as post hoc: "
-            f"study.looks={len(looks)}"
-        )
+        cure = f"'study.seeds=[{fresh}]'"
+        if not manifest.registration:  # the looks of a registered study are fixed
+            cure += f"; or declare the look now, which marks the claims as post hoc: study.looks={len(looks)}"
     raise UserError(
         f"study {study.name} declares {study.looks} looks at its data, and its claims have been judged with {had} of "
         f"these seeds (in {by}), so {num_seeds} seeds would be look {len(looks)}; take seeds that no study has judged: "
@@ -169,11 +185,7 @@ def with_further_look(manifest: Manifest, folder: Path, extra_seeds: int, *, is_
             f"study {study.name} declares {study.looks} looks at its data and has had them all, so more seeds "
             "would raise the error level; declare more with study.looks=... before the first run"
         )
-    further = replace(manifest, looks=[*manifest.looks, manifest.looks[-1] + extra_seeds])
-    found = examine(further, earlier_studies(further, folder)[0], folder.parent.parent)
-    looks = sorted({*found.looks, *further.looks})
-    check_looks(further, looks, found)
-    return replace(further, looks=looks)
+    return compared(replace(manifest, looks=[*manifest.looks, manifest.looks[-1] + extra_seeds]), folder)
 
 
 def begin_all(planned: "Sequence[Started]", extra_seeds: int = 0, *, write: bool = True) -> "list[Started]":

@@ -8,7 +8,7 @@ logging, the number of threads, and the module in which a class of `ablate` is d
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,10 @@ UNSCIENTIFIC = (
     "data.download",
     "data.cache_dir",
 )
+
+# Scientific settings that decide only what is recorded beside the scores: runs that differ in nothing else have the
+# same scores. They stay in the fingerprint, so that finished runs are still found.
+RECORDED_ONLY = ("trainer.thresholds",)
 
 MOST_CHARACTERS = 50  # of an arm's name in a folder's, so that with the hash it stays below 60
 SIZES = ("data.", "trainer.")  # settings that say how much is trained: the last to be named
@@ -196,7 +200,13 @@ def at_present(settings: Any) -> Any:
     return present_name(settings) if isinstance(settings, str) else settings
 
 
-def fingerprint(settings: Mapping[str, Any], data_fingerprint: str, sources: Mapping[str, str] | None = None) -> str:
+def fingerprint(
+    settings: Mapping[str, Any],
+    data_fingerprint: str,
+    sources: Mapping[str, str] | None = None,
+    *,
+    without: Collection[str] = (),
+) -> str:
     """Return the hash, 64 hexadecimal digits, that all seeds of one arm share.
 
     Args:
@@ -204,13 +214,15 @@ def fingerprint(settings: Mapping[str, Any], data_fingerprint: str, sources: Map
         data_fingerprint: hash of the content of the data set.
         sources: {module: hash of its text, or distribution: its version} of the code outside the program that the
             settings name; an empty mapping gives the same hash as None.
+        without: keys of settings to leave out, such as `RECORDED_ONLY`; the fingerprint of a run leaves out none.
 
     Example:
         >>> one, two = ({"optimizer": {"lr": 1.0}, "seed": seed} for seed in (0, 1))
         >>> fingerprint(one, "data") == fingerprint(two, "data"), len(fingerprint(one, "data"))
         (True, 64)
     """
-    content = {"settings": scientific(settings), "data": data_fingerprint, "numerics": NUMERICS_VERSION}
+    kept = {key: value for key, value in scientific(settings).items() if key not in without}
+    content = {"settings": kept, "data": data_fingerprint, "numerics": NUMERICS_VERSION}
     if sources:
         content["sources"] = dict(sources)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
