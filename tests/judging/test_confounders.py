@@ -7,6 +7,7 @@ import pytest
 
 from ablate.judging import judge
 from ablate.report.notes import notes
+from ablate.study.registration import registered
 
 GRID = [{"zip": {"activation": ["relu", "tanh"], "initializer": ["he", "xavier"]}}]
 SIDES = {"treatment": {"activation": "relu"}, "control": {"activation": "tanh"}}
@@ -88,3 +89,18 @@ def test_the_remark_stands_beside_the_verdict_and_does_not_change_it(make_result
     assert line.kind == "warning"
     assert f"{SPREAD} is 3 against 1, a factor of 3" in line.text
     assert not [note for note in notes(results, replace(found, confounders=[])) if "before the first" in note.text]
+
+
+def test_a_mechanism_that_is_named_after_the_registration_keeps_the_remark(make_results):
+    results, _ = judged(make_results, {**BOTH, "explained_by": [SPREAD]}, {SPREAD: 3.0}, {SPREAD: 1.0})
+
+    def remarks(**known):
+        manifest = replace(results.manifest, registration=registered({}, **known))
+        own = replace(results, manifest=manifest)
+        (found,) = judge(own)
+        return [note.text for note in notes(own, found) if "before the first step" in note.text]
+
+    (line,) = remarks(explained_by={"it": []})
+    assert "a factor of 3, which is named as the mechanism after the plan was registered" in line
+    assert remarks(explained_by={"it": [SPREAD]}) == []
+    assert remarks() == []  # a registration of an earlier version does not say what was named

@@ -7,8 +7,8 @@ control. A difference is *explained* where it is what the claim is about:
 - the sides differ only in axes that set the initial state (`SETS_INITIAL_STATE`): the initialization, the
   normalization, the preprocessing, the data or the net. Sides that differ in the activation too, each with the
   initialization that is recommended for it, are not among these;
-- or the claim names the measurement in `explained_by`: its factor is meant to work in this way, as a sigmoid's gradient
-  vanishes.
+- or the claim named the measurement in `explained_by` when the plan was registered: its factor is meant to work in this
+  way, as a sigmoid's gradient vanishes. A measurement that is named later explains nothing: its remark stays.
 
 Otherwise the factor explains no difference, since each arm's initialization is there to keep the signal, and a ratio
 beyond `LIMIT` is remarked on beside the verdict. It does not change the verdict: whether the initial state is the cause
@@ -27,7 +27,9 @@ LIMIT = 2.0  # He's gain against Xavier's is sqrt(2) a layer: two layers of it
 SETS_INITIAL_STATE = ("initializer", "normalization", "preprocessing", "data", "net", "augmentation", "recipe")
 
 
-def confounders(claim: Claim, cells: Sequence[Sequence[ArmResult]], declared: Collection[str]) -> list[Confounder]:
+def confounders(
+    claim: Claim, cells: Sequence[Sequence[ArmResult]], declared: Collection[str], registered: Collection[str]
+) -> list[Confounder]:
     """Return what differs by more than `LIMIT` before the first step and is not explained.
 
     Only claims that compare trained nets of two sides can be confounded in this way. Means are geometric, over runs
@@ -37,13 +39,14 @@ def confounders(claim: Claim, cells: Sequence[Sequence[ArmResult]], declared: Co
         claim: any.
         cells: its arms, treatment and control.
         declared: axes in which the two sides differ.
+        registered: what `explained_by` named when the plan was registered.
     """
     is_about_it = all(any(f"{axis}.".startswith(f"{group}.") for group in SETS_INITIAL_STATE) for axis in declared)
     if len(cells) != 2 or not depends_on_training(claim.metric) or is_about_it:
         return []
     found = []
     for metric in MEASURED:
-        if metric in claim.explained_by:
+        if metric in claim.explained_by and metric in registered:
             continue
         treatment, control = (geometric_mean(cell, metric) for cell in cells)
         if treatment is not None and control is not None and abs(math.log(treatment / control)) > math.log(LIMIT):

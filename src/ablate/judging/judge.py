@@ -127,7 +127,8 @@ def conclude(
     fields |= name_sides(claim, evidence.selection)
     fields["mechanisms"] = [mechanism(claim, metric, cells, len(study.seeds)) for metric in claim.explained_by]
     if len(evidence.selection.specs) == 2 and evidence.obstacle != "not comparable":
-        fields["confounders"] = confounders(claim, cells, apart(*evidence.selection.specs))
+        registered = mechanisms_registered(claim, results.manifest.registration)
+        fields["confounders"] = confounders(claim, cells, apart(*evidence.selection.specs), registered)
     if evidence.scores is not None:
         fields |= summarize(claim, evidence.scores)
     cell_labels = labels_of_cells(claim, evidence.selection)
@@ -168,6 +169,13 @@ def devices(cells: Sequence[Sequence[ArmResult]]) -> dict[str, int]:
     runs = {(r.fingerprint, r.seed): r.environment.get("device") for c in cells for a in c for r in a.records.values()}
     counts = Counter(str(device) for device in runs.values() if device)
     return dict(sorted(counts.items())) if len(counts) > 1 else {}
+
+
+def mechanisms_registered(claim: Claim, registration: Registration | None) -> Sequence[str]:
+    """Return what a claim named in `explained_by` when it was registered; its present list where that is not known."""
+    if registration is None or registration.explained_by is None:
+        return claim.explained_by
+    return registration.explained_by.get(claim.name, [])
 
 
 def known_before(

@@ -113,9 +113,11 @@ def confounded(judgement: "Judgement", confounder: "Confounder") -> str:
     """Return in what two sides differ before the first step, which the claim's factor does not explain."""
     sides = f"{confounder.treatment:.3g} against {confounder.control:.3g}"
     factor = max(confounder.treatment / confounder.control, confounder.control / confounder.treatment)
+    named_later = confounder.metric in judgement.claim.explained_by  # else it would not be remarked on
+    why = "named as the mechanism after the plan was registered" if named_later else "not what the claim is about"
     return (
         f"the sides differ before the first step: {confounder.metric} is {sides}, a factor of {factor:.3g}, which is "
-        "not what the claim is about; the effect may come from the initial state"
+        f"{why}; the effect may come from the initial state"
     )
 
 
