@@ -162,14 +162,52 @@ def test_nothing_is_unpacked_outside_the_folder(tmp_path):
     assert (tmp_path / "inner" / "a").read_text() == "a" * 50
 
 
-def test_the_claims_of_a_studys_file_are_those_of_its_command(output_dir, tmp_path):
+def test_the_claims_of_a_studys_file_are_those_of_its_command(output_dir, tmp_path, capsys):
     folder = output_dir / "studies" / "s-1"
-    assert declared_study(folder, WHERE) is None  # there is no study file of this name
+    assert declared_study(folder, WHERE) == (None, "")  # there is no study file of this name
+    assert verify_command([str(folder)], WHERE)
+    assert " (not compared with a file: none of this name)\n" in capsys.readouterr().out
     (tmp_path / "mine" / "study").mkdir(parents=True)
     lines = ["grids:", "  - product: {activation: [relu, tanh]}", "claims:", "  relu_wins:", "    text: ReLU wins."]
     lines += ["    form: greater", "    smallest_effect: 0.03", "    treatment: {activation: relu}"]
     lines += ["    control: {activation: tanh}"]
     (tmp_path / "mine" / "study" / "s.yaml").write_text("\n".join(lines))
-    found = declared_study(folder, [*WHERE, tmp_path / "mine"])
+    found, _ = declared_study(folder, [*WHERE, tmp_path / "mine"])
     assert found.claims[0].smallest_effect == 0.03
     assert not verify_command([str(folder)], [*WHERE, tmp_path / "mine"])
+    assert "not compared" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("grids: [product: {activation: [relu, tanh]}]\nunheard_of: 1\n", "unheard_of"),
+        ("grids: [product: {activation: [relu\n", "it is not valid YAML"),
+    ],
+)
+def test_a_studys_file_that_is_refused_is_a_problem(output_dir, tmp_path, capsys, content, reason):
+    (tmp_path / "mine" / "study").mkdir(parents=True)
+    (tmp_path / "mine" / "study" / "s.yaml").write_text(content)
+    assert not verify_command([str(output_dir / "studies" / "s-1")], [*WHERE, tmp_path / "mine"])
+    title, problem, *_ = capsys.readouterr().out.splitlines()
+    assert "none of this name" not in title
+    assert problem.startswith("  DIFFERS  the study's file: not compared with its file: ")
+    assert reason in problem
+
+
+def test_a_folder_with_verdicts_and_no_manifest_is_a_problem(output_dir, capsys):
+    assert verify_command([str(output_dir)], WHERE)
+    capsys.readouterr()
+    lost = output_dir / "studies" / "s-2"
+    (lost / "manifest.json").unlink()
+    (next((output_dir / "studies").glob("both-*")) / "report.html").write_text("")  # of a collection, which has none
+    for where in (output_dir, output_dir.parent, output_dir / "studies", lost):
+        assert not verify_command([str(where)], WHERE)
+        shown = capsys.readouterr().out
+        assert "s-2\n  DIFFERS  manifest.json: it is not there, so the verdicts" in shown
+        assert shown.count("DIFFERS") == 1
+    (lost / "verdicts.json").rename(lost / "report.md")
+    assert not verify_command([str(output_dir)], WHERE)
+    (lost / "report.md").unlink()
+    assert verify_command([str(output_dir / "studies" / "s-1")], WHERE)
+    assert verify_command([str(output_dir)], WHERE)

@@ -5,6 +5,8 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import yaml
+
 from ablate.config import catalog
 from ablate.errors import UserError
 from ablate.judging.verification import Checked, Verification, shortened, verify_study
@@ -16,7 +18,10 @@ from ablate.storage.archive import archives_in, is_archive, unpack
 from ablate.study.collection import COLLECTION_NAME, read_collection
 from ablate.study.manifest import MANIFEST_NAME, read_manifest
 from ablate.study.study import Study
+from ablate.study.verdict_file import VERDICTS_NAME
 from ablate.sweep.request import named_studies
+
+JUDGED = (VERDICTS_NAME, "report.html", "report.md")  # what a study's folder has once it was judged
 
 
 def verify_command(words: Sequence[str], where: Sequence[Path]) -> bool:
@@ -54,14 +59,19 @@ def verified(folder: Path, where: Sequence[Path]) -> Iterator[Verification]:
                 yield Verification(folder=folder, title=f"pages beside {folder.name}", files=files, is_study=False)
         return
     studies = studies_in(folder.resolve())
-    found = {study: verify_study(study, declared_study(study, where)) for study in studies}
+    found = {study: verify_study(study, *declared_study(study, where)) for study in studies}
     yield from found.values()
+    lost = without_manifest(folder.resolve())
+    for study in lost:
+        why = "it is not there, so the verdicts of this folder cannot be computed again; restore it from a backup"
+        files = [Checked(what=MANIFEST_NAME, problems=[why])]
+        yield Verification(folder=study, title=study.name, files=files, is_study=False)
     for collection in collections_in(folder.resolve()):
         yield from verify_page(collection, found)
     archives = archives_in(folder) if not studies else []
     for archive in archives:
         yield from verified(archive, where)
-    if not studies and not archives:
+    if not studies and not archives and not lost:
         raise UserError(no_study(folder))
 
 
@@ -112,6 +122,18 @@ def studies_in(folder: Path) -> list[Path]:
     return [study for study in found if "replaced" not in study.relative_to(folder).parts]
 
 
+def without_manifest(folder: Path) -> list[Path]:
+    """Return the folders of studies, which a folder is or holds, that have verdicts or a report and no manifest."""
+    inside = [*folder.glob("**/studies/*"), *(folder.glob("*") if folder.name == "studies" else ())]
+    return [
+        path
+        for path in sorted({folder, *inside} if folder.parent.name == "studies" else set(inside))
+        if any((path / name).is_file() for name in JUDGED)
+        and not any((path / name).exists() for name in (MANIFEST_NAME, COLLECTION_NAME))
+        and "replaced" not in path.relative_to(folder).parts
+    ]
+
+
 def collections_in(folder: Path) -> list[Path]:
     """Return the folders of the collections that a folder is or holds."""
     if (folder / COLLECTION_NAME).exists():
@@ -119,22 +141,28 @@ def collections_in(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob(f"**/studies/*/{COLLECTION_NAME}"))
 
 
-def declared_study(folder: Path, where: Sequence[Path]) -> Study | None:
+def declared_study(folder: Path, where: Sequence[Path]) -> tuple[Study | None, str]:
     """Return the study that its file describes now, with the profile and the changes of the study's command.
 
-    None where there is no such file, as for a sweep, or for a study in a folder that is not given as --config-dir.
+    None where there is no such file, as for a sweep, or for a study in a folder that is not given as --config-dir; and
+    where the file is refused, with the reason.
     """
     try:
         manifest = read_manifest(folder)
-        if manifest is None or manifest.name not in catalog.levels(where, "study"):
-            return None
+    except UserError:
+        return None, ""  # `verify_study` names what is wrong with it
+    if manifest is None or manifest.name not in catalog.levels(where, "study"):
+        return None, ""
+    try:
         words = shlex.split(manifest.command)
         changes = [word.removeprefix("study.") for word in words if word.startswith("study.")]
         profile = manifest.definition.get("profile") or None
         (request,) = named_studies(manifest.name, profile, changes, [], where)
-    except (UserError, ValueError):
-        return None
-    return request.study
+    except yaml.YAMLError as error:
+        return None, f"it is not valid YAML: {' '.join(str(error).split())}"
+    except (UserError, ValueError) as error:  # a ValueError is of a command with an open quotation mark
+        return None, str(error)
+    return request.study, ""
 
 
 def lines(found: Verification) -> list[str]:
