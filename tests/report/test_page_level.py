@@ -46,6 +46,34 @@ def test_a_claim_without_a_p_value_still_counts(judged):
     assert more[key(judged, 1)] == pytest.approx(fewer[key(judged, 1)] * 5 / 2)
 
 
+def test_post_hoc_claims_make_no_other_q_smaller_and_have_none(judged):
+    results, judgements = judged[0]
+    claims = [replace(judgements[0].claim, name=f"claim_{i}") for i in range(32)]
+    first = replace(judgements[0], claim=claims[0], p=0.004)
+    null = [replace(judgements[4], claim=claim, p=0.6, outcome="inconclusive") for claim in claims[1:20]]
+    chosen = [
+        replace(judgements[0], claim=claim, p=1e-6, equivalence_p=1e-6, post_hoc="chosen after its result")
+        for claim in claims[20:]
+    ]
+    alike = replace(judgements[2], claim=claims[1])
+    before, after = (page_level([(results, [first, *null, alike, *more])]) for more in ([], chosen))
+    of_first, of_alike = ((results.study.name, claim.name) for claim in (claims[0], claims[1]))
+    assert before.q[of_first] == pytest.approx(21 * 0.004 * results.study.looks)
+    for name in (of_first, of_alike):
+        assert after.q[name] >= before.q[name]
+    assert not {(results.study.name, claim.name) for claim in claims[20:]} & set(after.q)
+    assert (after.num_tests, after.num_differences) == (before.num_tests, 0)
+    assert FAMILY_ALONE in headline([(results, [first, *null, *chosen])], after, {})
+
+
+def test_a_family_of_post_hoc_claims_alone_is_expected_to_hold_nothing(judged):
+    results, judgements = judged[0]
+    chosen = replace(judgements[0], claim=replace(judgements[0].claim, name="c", family="other"), post_hoc="chosen")
+    before, after = page_level(judged), page_level([(results, [*judgements, chosen])])
+    assert (after.num_families, after.num_tests, after.expected) == (1, 5, before.expected)
+    assert "makes none smaller" in summarize(judged, {})["rule"]
+
+
 def test_the_headline_wants_family_page_and_second_budget(judged):
     results, judgements = judged[0]
     level = page_level(judged)

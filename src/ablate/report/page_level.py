@@ -2,7 +2,8 @@
 
 Each family of claims holds its own error level, so a page of many families is expected to hold some errors. Benjamini
 and Hochberg's procedure over all difference tests of the page, and over all equivalence tests, gives each claim a q
-value beside its family's decision.
+value beside its family's decision. A post hoc claim was chosen by its result, so its p value says nothing: it has no q
+value, and it makes no other claim's q value smaller.
 """
 
 from collections import Counter
@@ -31,7 +32,7 @@ RULE = (
     "The headline counts a verdict where the claim's family decides it (Holm) and its q value over this whole page is "
     "at most the error level, a contradiction about trained nets only where a second budget agrees, and a support only "
     "where no other budget contradicts it; what is not interpretable at this budget is in no count, and exact "
-    "statements and post hoc claims are counted apart."
+    "statements and post hoc claims are counted apart. A post hoc claim has no q value and makes none smaller."
 )
 
 
@@ -41,10 +42,11 @@ class PageLevel:
 
     Args:
         alpha: error level of the page, the smallest of its studies'.
-        num_families: families of claims that are tested.
-        num_tests: claims that are tested.
+        num_families: families of claims that are tested and not post hoc.
+        num_tests: claims that are tested and not post hoc.
         expected: families with a false difference to be expected at this look if no claim had any effect, at most.
-        q: of each claim that is tested and interpretable, the q value of the test that its verdict rests on.
+        q: of each claim that is tested, interpretable and not post hoc, the q value of the test that its verdict rests
+            on.
         num_differences: decided differences whose q is at most alpha, without post hoc claims.
     """
 
@@ -78,15 +80,16 @@ def page_level(judged: Judged) -> PageLevel:
     q = {
         key: float(agree[i] if rests_on_agreement(j) else differ[i])
         for i, (key, (_, j)) in enumerate(zip(keys, tested, strict=True))
-        if j.outcome != NOT_INTERPRETABLE
+        if has_level(j)
     }
     alpha = min((results.study.alpha for results, _ in judged), default=0.05)
-    families = {(results.study.name, j.claim.family): results for results, j in tested}
+    registered = [(results, j) for results, j in tested if not j.post_hoc]
+    families = {(results.study.name, j.claim.family): results for results, j in registered}
     decided = [k for k, (_, j) in zip(keys, tested, strict=True) if j.outcome in DIFFERENCES and not j.post_hoc]
     return PageLevel(
         alpha=alpha,
         num_families=len(families),
-        num_tests=len(tested),
+        num_tests=len(registered),
         expected=sum(r.study.alpha * r.look / r.study.looks for r in families.values()),
         q=q,
         num_differences=sum(q[key] <= alpha for key in decided),
@@ -98,20 +101,26 @@ def over_looks(results: Results, judgement: "Judgement") -> float:
     return 1.0 if judgement.p is None else p_over_looks(results, judgement, judgement.p)
 
 
-def difference_p(results: Results, judgement: "Judgement") -> float:
-    """Return the p value of a difference over all looks; 1 for a claim that a control leaves without a verdict.
+def has_level(judgement: "Judgement") -> bool:
+    """Return whether a claim's p value counts: a control may leave it without a verdict, or it may be post hoc."""
+    return judgement.outcome != NOT_INTERPRETABLE and not judgement.post_hoc
 
-    Such a claim still counts as a test, so that controls make no other claim easier to decide.
+
+def difference_p(results: Results, judgement: "Judgement") -> float:
+    """Return the p value of a difference over all looks; 1 for a claim without an error level, see `has_level`.
+
+    Such a claim still counts as a test, so that neither controls nor post hoc claims make another claim easier to
+    decide.
     """
-    return 1.0 if judgement.outcome == NOT_INTERPRETABLE else over_looks(results, judgement)
+    return over_looks(results, judgement) if has_level(judgement) else 1.0
 
 
 def agreement_p(results: Results, judgement: "Judgement") -> float:
     """Return the p value of equivalence over all looks; the adjusted one where only that is known.
 
-    It is 1 for a claim that a control leaves without a verdict, see `difference_p`.
+    It is 1 for a claim without an error level, see `difference_p`.
     """
-    if judgement.outcome == NOT_INTERPRETABLE:
+    if not has_level(judgement):
         return 1.0
     if judgement.equivalence_p is None:
         return 1.0 if judgement.equivalence_p_adjusted is None else judgement.equivalence_p_adjusted
