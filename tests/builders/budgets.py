@@ -6,16 +6,20 @@ from ablate.sweep.begin import begin
 from builders.judged import judge_again, planned, store
 
 
-def at(output_dir, name, right, images=100, epochs=1, widths=(8, 16), spread=3, **changes):
-    """Register, run and judge a study at a budget; return its folder. `right` is of 200 images, by activation."""
+def at(output_dir, name, right, images=100, epochs=1, widths=(8, 16), spread=3, data=None, levels=None, **changes):
+    """Register, run and judge a study at a budget; return its folder.
+
+    `right` is of 200 images, by activation; `data` are settings in place of `images`, `levels` other levels.
+    """
     plan = planned(**changes)
-    given = {"data": {"train_size": images}, "trainer": {"epochs": epochs}, "net": {"widths": list(widths)}}
+    given = {"data": data or {"train_size": images}, "trainer": {"epochs": epochs}, "net": {"widths": list(widths)}}
     arms = [
         replace(
             arm,
             variants=[
                 replace(
                     variant,
+                    levels={**variant.levels, **(levels or {})},
                     settings={**variant.settings, **given},
                     fingerprint=f"{variant.fingerprint}-{name}",
                     folder=f"{variant.folder}-{name}",

@@ -10,7 +10,8 @@ from ablate.cli.budget_map import map_command
 from ablate.config import catalog
 from ablate.errors import UserError
 from ablate.report.budget_map import budget_map
-from ablate.report.budget_pages import HEAD, write_map
+from ablate.report.budget_pages import HEAD, csv_rows, write_map
+from ablate.report.budget_plots import title_lines
 from ablate.study.collection import Collection, write_collection
 from ablate.study.verdict_file import VERDICTS_NAME
 from builders.budgets import at
@@ -73,6 +74,61 @@ def test_of_one_budget_the_study_with_more_seeds_counts(tmp_path):
     for order in (folders, folders[::-1]):
         (track,) = budget_map("s", order).tracks
         assert [(point.outcome, point.judgement.num_seeds) for point in track.points] == [("supported", 4)]
+        (line,) = budget_map("s", order).left_out
+        assert line == "s-a: s-b has the same budget and at least as many seeds (relu_wins)"
+
+
+def test_made_images_are_counted_so_that_the_larger_budget_is_the_headline(tmp_path):
+    sizes = {"train_size": None, "val_size": 100}
+    folders = [
+        at(tmp_path, "s-a", TANH_WINS, data={**sizes, "num_train": 300}, profile="small"),
+        at(tmp_path, "s-b", RELU_WINS, data={**sizes, "num_train": 3000, "train_size": 2000}, profile="sized"),
+        at(tmp_path, "s-c", LEVEL, data={**sizes, "num_train": 1100}, profile="large"),
+    ]
+    found = budget_map("s", folders)
+    (track,) = found.tracks
+    assert [(p.profile, p.images) for p in track.points] == [("small", 200), ("large", 1000), ("sized", 2000)]
+    assert track.headline.profile == "sized" and track.headline.budget == "width 12, 2,000 images, 1 epoch"
+    assert found.left_out == []
+
+
+def test_data_sets_and_nets_are_budgets_of_their_own_and_named_where_they_differ(tmp_path):
+    folders = [
+        at(tmp_path, "s-a", TANH_WINS),
+        at(tmp_path, "s-b", RELU_WINS, levels={"data": "shapes_magnitude"}),
+        at(tmp_path, "s-c", LEVEL, levels={"net": "small"}),
+    ]
+    found = budget_map("s", folders)
+    (track,) = found.tracks
+    assert found.left_out == []
+    assert [point.budget for point in track.points] == [
+        "micro, width 12, 100 images of shapes, 1 epoch",
+        "micro, width 12, 100 images of shapes_magnitude, 1 epoch",
+        "small, width 12, 100 images of shapes, 1 epoch",
+    ]
+    assert track.points[1].label == "micro\nshapes_magnitude\n100 × 1"
+    assert [row[4:6] for row in csv_rows(found)[1:]] == [
+        ["micro", "shapes"], ["micro", "shapes_magnitude"], ["small", "shapes"]
+    ]  # fmt: skip
+    (track,) = budget_map("s", folders[:2]).tracks
+    assert track.points[0].budget == "width 12, 100 images of shapes, 1 epoch"
+
+
+def test_all_images_of_an_unknown_number_are_more_than_a_part_of_them(tmp_path):
+    folders = [
+        at(tmp_path, "s-a", RELU_WINS, data={"root": "x", "val_size": 100, "train_size": None}),
+        at(tmp_path, "s-b", TANH_WINS, data={"root": "x", "val_size": 100, "train_size": 60_000}),
+    ]
+    (track,) = budget_map("s", folders).tracks
+    assert [point.images for point in track.points] == [60_000, None] and "all images" in track.headline.budget
+
+
+def test_the_title_of_an_axis_is_not_broken_inside_a_word():
+    title = "effect on pre_activation/within_channel_of_the_last_layer, some unit"
+    lines = title_lines(title)
+    assert len(lines) > 1
+    assert "".join(lines).replace(" ", "") == title.replace(" ", "")
+    assert set(re.findall(r"\w+", " ".join(lines))) == set(re.findall(r"\w+", title))
 
 
 def test_what_is_not_judged_or_means_something_else_is_left_out_and_named(tmp_path, three):

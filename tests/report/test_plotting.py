@@ -1,3 +1,5 @@
+import itertools
+import math
 import re
 
 import matplotlib
@@ -9,6 +11,7 @@ from ablate.report.plotting import (
     limits,
     new_figure,
     power_of_ten,
+    spaced_factors,
     style,
     to_svg,
     width_of,
@@ -64,3 +67,15 @@ def test_a_label_that_is_too_wide_gets_a_smaller_font():
     size = fitting_size(["xavier_as_printed"], 0.8, 8)
     assert 5 <= size < 8 and width_of("xavier_as_printed", size) <= 0.81
     assert fitting_size(["relu"], 2.0, 8) == 8
+
+
+@pytest.mark.parametrize(
+    ("least", "most"), [(0.9, 1.4), (0.3, 5), (0.5, 4000), (1e-9, 1e12), (1e-200, 1e200), (30, 80)]
+)
+def test_ticks_of_factors_keep_apart_and_span_the_range(least, most):
+    low, high = math.log(least), math.log(most)
+    places = [math.log(factor) for factor in spaced_factors(low, high)]
+    assert 1 <= len(places) <= 9 and all(low <= place <= high for place in places)
+    assert all(b - a >= (high - low) / 8 for a, b in itertools.pairwise(places))
+    assert (1 in spaced_factors(low, high)) == (least <= 1 <= most)
+    assert high - places[-1] <= (high - low) / 2  # a large effect has ticks beside it

@@ -1,13 +1,14 @@
 """The verdicts of a study or a page at every budget that was run: where each claim's verdict flips.
 
-A budget is net, images and epochs. Budgets are ordered by the work of a run: images x epochs x the square of the mean
-width where the net has widths. A claim's headline is its verdict at the largest budget at which its controls hold.
+A budget is net, data set, images and epochs. Budgets are ordered by the work of a run: images x epochs x the square of
+the mean width where the net has widths. A claim's headline is its verdict at the largest budget at which its controls
+hold. A study that is not in the map is named, with the reason.
 """
 
 import itertools
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from ablate.study.verdict_file import VERDICTS_NAME
 if TYPE_CHECKING:
     from ablate.judging import Judgement
 
-ALL_IMAGES = 50_000  # stands for `data.train_size=null` where budgets are ordered
+CIFAR_IMAGES = 50_000  # training images of CIFAR-10, those for validation included
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,17 +36,24 @@ class Point:
     Args:
         row: of the verdict.
         profile: of the study, "" for none.
+        net, data: levels of the runs, "a or b" where arms differ; "" for runs of other programs.
         width: mean number of channels, None where the net has no `widths`.
-        images, epochs: of a run, the largest where arms differ; None for all images, and for runs of other programs.
+        images, epochs: of a run, the largest where arms differ; None for all images of a set whose size the settings do
+            not tell, and for runs of other programs.
         folder: of the study.
+        names_net, names_data: whether the budget in words names them, as it must where they differ within a claim.
     """
 
     row: VerdictRow
     profile: str
+    net: str
+    data: str
     width: float | None
     images: int | None
     epochs: int | None
     folder: Path
+    names_net: bool = False
+    names_data: bool = False
 
     @property
     def judgement(self) -> "Judgement":
@@ -61,9 +69,16 @@ class Point:
         return self.outcome != NOT_INTERPRETABLE
 
     @property
-    def work(self) -> float:
-        """What orders budgets: images x epochs x width squared."""
-        return float(self.images or ALL_IMAGES) * (self.epochs or 1) * (self.width or 1.0) ** 2
+    def work(self) -> tuple[bool, float]:
+        """What orders budgets: images x epochs x width squared; all images of an unknown number are the most."""
+        return self.images is None, float(self.images or 1) * (self.epochs or 1) * (self.width or 1.0) ** 2
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Equal for points of one budget."""
+        if self.epochs is None:
+            return (self.budget,)
+        return self.net, self.data, self.width, self.images, self.epochs
 
     @property
     def budget(self) -> str:
@@ -71,15 +86,21 @@ class Point:
         if self.epochs is None:
             return self.judgement.budget or self.profile or self.folder.name
         images = "all images" if self.images is None else f"{self.images:,} images"
-        width = "" if self.width is None else f"width {self.width:.3g}, "
-        return f"{width}{images}, {self.epochs:,} epoch{'s' * (self.epochs != 1)}"
+        parts = [
+            self.net if self.names_net else "",
+            "" if self.width is None else f"width {self.width:.3g}",
+            f"{images} of {self.data}" if self.names_data else images,
+            f"{self.epochs:,} epoch{'s' * (self.epochs != 1)}",
+        ]
+        return ", ".join(part for part in parts if part)
 
     @property
     def label(self) -> str:
-        """The budget for an axis."""
+        """The budget for an axis, in lines."""
         if self.epochs is None:
             return self.budget
-        return f"{'all' if self.images is None else f'{self.images:,}'} × {self.epochs:,}"
+        size = f"{'all' if self.images is None else f'{self.images:,}'} × {self.epochs:,}"
+        return "\n".join([*[self.net] * self.names_net, *[self.data] * self.names_data, size])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,9 +168,9 @@ class BudgetMap:
     @property
     def profiles(self) -> list[str]:
         """The profiles that occur, by the least work of their points."""
-        least: dict[str, float] = {}
+        least: dict[str, tuple[bool, float]] = {}
         for point in (point for track in self.tracks for point in track.points):
-            least[point.profile] = min(least.get(point.profile, math.inf), point.work)
+            least[point.profile] = min(least.get(point.profile, point.work), point.work)
         return sorted(least, key=lambda profile: least[profile])
 
 
@@ -158,7 +179,8 @@ def budget_map(name: str, folders: Sequence[Path]) -> BudgetMap:
 
     Args:
         name: of the map.
-        folders: of studies, in any order; several with the same budget of a claim: the one with the most seeds counts.
+        folders: of studies, in any order; several with the same budget of a claim: the one with the most seeds counts,
+            and the others are among those that are left out.
 
     Raises:
         UserError: no study has a judged claim.
@@ -191,10 +213,18 @@ def budget_map(name: str, folders: Sequence[Path]) -> BudgetMap:
             key = (manifest.name, judgement.claim.name)
             found.setdefault(key, []).append(point_of(results, judgement, number))
     tracks = []
-    for (study, _), points in found.items():
-        kept, others = one_claim(points)
+    instead: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for (study, claim), points in found.items():
+        same_claim, others = one_claim(points)
         left_out += others
-        tracks.append(Track(study=study, title=titles[study], points=in_order(kept)))
+        kept, replaced = in_order(same_claim)
+        for point, by in replaced:
+            instead[point.folder.name, by.folder.name].append(claim)
+        tracks.append(Track(study=study, title=titles[study], points=kept))
+    left_out += [
+        f"{folder}: {by} has the same budget and at least as many seeds ({', '.join(claims)})"
+        for (folder, by), claims in instead.items()
+    ]
     if not tracks:
         why = f" ({left_out[0]})" if left_out else ""
         raise UserError(f"`ablate map` found no judged claim of {name} in {len(folders)} studies{why}")
@@ -208,14 +238,22 @@ def point_of(results: Results, judgement: "Judgement", number: int) -> Point:
     images = [images_of(arm) for arm in arms]
     epochs = [value for arm in arms if (value := setting(arm, "trainer", "epochs")) is not None]
     widths = [value for arm in arms if (value := width_of(setting(arm, "net", "widths"))) is not None]
+    net, data = (" or ".join(dict.fromkeys(level(arm, group) for arm in arms)) for group in ("net", "data"))
     return Point(
         row=verdict_row(results, judgement, number),
         profile=results.study.profile,
+        net=net,
+        data=data,
         width=max(widths, default=None),
         images=None if None in images else max(value for value in images if value is not None),
         epochs=max(epochs, default=None),
         folder=results.folder,
     )
+
+
+def level(arm: ArmResult, group: str) -> str:
+    """Return the level of a group that an arm has, "" where it has none."""
+    return (arm.chosen or arm.planned.variants[0]).levels.get(group, "")
 
 
 def setting(arm: ArmResult, group: str, key: str) -> Any:
@@ -224,9 +262,27 @@ def setting(arm: ArmResult, group: str, key: str) -> Any:
 
 
 def images_of(arm: ArmResult) -> int | None:
-    """Return the number of training images of an arm, None for all that there are."""
-    value = setting(arm, "data", "train_size")
-    return None if value is None else int(value)
+    """Return the number of training images of an arm, see `training_images`."""
+    return training_images((arm.chosen or arm.planned.variants[0]).settings.get("data") or {})
+
+
+def training_images(data: Mapping[str, Any]) -> int | None:
+    """Return the number of training images that settings of a data set tell; None where only its files tell it.
+
+    It is `train_size`, or what `val_size` leaves of `num_train` made images or of CIFAR-10.
+
+    Example:
+        >>> training_images({"num_train": 300, "val_size": 100, "train_size": None})
+        200
+        >>> training_images({"_target_": "ablate.data.cifar10.Cifar10", "val_size": 5000})
+        45000
+        >>> training_images({"root": "my/images", "val_size": 100})
+    """
+    if data.get("train_size") is not None:
+        return int(data["train_size"])
+    is_cifar = str(data.get("_target_")).endswith(".Cifar10")
+    total, held_out = data.get("num_train", CIFAR_IMAGES if is_cifar else None), data.get("val_size")
+    return None if total is None or held_out is None else int(total) - int(held_out)
 
 
 def width_of(widths: Any) -> float | None:
@@ -264,11 +320,17 @@ def deciding(claim: Claim) -> dict[str, Any]:
     return {f.name: getattr(claim, f.name) for f in fields(Claim) if f.name not in free}
 
 
-def in_order(points: Iterable[Point]) -> list[Point]:
-    """Return one point a budget, the one with the most seeds, the smallest budget first."""
-    best: dict[tuple[float, str], Point] = {}
+def in_order(points: Sequence[Point]) -> tuple[list[Point], list[tuple[Point, Point]]]:
+    """Return one point a budget, the smallest budget first, and each other point with the one that replaces it.
+
+    Of several points of a budget the one with the most seeds is kept, the first of these. Where nets or data sets
+    differ, the budgets name them.
+    """
+    nets, sets = ({getattr(point, name) for point in points} for name in ("net", "data"))
+    best: dict[tuple[Any, ...], Point] = {}
     for point in points:
-        key = (point.work, point.budget)
-        if key not in best or point.judgement.num_seeds > best[key].judgement.num_seeds:
-            best[key] = point
-    return [best[key] for key in sorted(best)]
+        if point.key not in best or point.judgement.num_seeds > best[point.key].judgement.num_seeds:
+            best[point.key] = point
+    kept = {key: replace(point, names_net=len(nets) > 1, names_data=len(sets) > 1) for key, point in best.items()}
+    replaced = [(point, kept[point.key]) for point in points if best[point.key] is not point]
+    return sorted(kept.values(), key=lambda point: (point.work, point.budget)), replaced

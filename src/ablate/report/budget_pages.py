@@ -13,8 +13,8 @@ from ablate.storage.integrity import replacing
 from ablate.tables import comma_separated, markdown
 
 HEAD = (
-    "study", "claim", "text", "profile", "net", "width", "images", "epochs", "outcome", "controls", "estimate", "low",
-    "high", "level", "seeds", "post_hoc", "headline", "folder",
+    "study", "claim", "text", "profile", "net", "data", "width", "images", "epochs", "outcome", "controls", "estimate",
+    "low", "high", "level", "seeds", "post_hoc", "headline", "folder",
 )  # fmt: skip
 DPI = 150
 
@@ -60,8 +60,7 @@ def csv_rows(found: BudgetMap) -> list[list[str]]:
     for track in found.tracks:
         for point in track.points:
             judgement = point.judgement
-            net = judgement.budget.partition(",")[0]
-            cells = [track.study, track.claim.name, track.claim.text, point.profile, net, point.width]
+            cells = [track.study, track.claim.name, track.claim.text, point.profile, point.net, point.data, point.width]
             cells += ["all" if point.images is None and point.epochs is not None else point.images, point.epochs]
             cells += [judgement.outcome, "hold" if point.controls_hold else "fail", judgement.estimate, judgement.low]
             cells += [judgement.high, judgement.level, judgement.num_seeds, judgement.post_hoc]

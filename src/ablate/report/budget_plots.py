@@ -1,17 +1,30 @@
 """Figures of a map of budgets: one picture for all claims, and a small curve for each."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ablate.report.budget_map import BudgetMap, Point, Track
 from ablate.report.effect_plots import axis_title, margin, shown
-from ablate.report.plotting import INK, MUTED, RULE, SHADE, factor_ticks, limits, new_figure, style, to_svg
+from ablate.report.plotting import (
+    INK,
+    MUTED,
+    RULE,
+    SHADE,
+    factor_ticks,
+    fitting_size,
+    limits,
+    new_figure,
+    style,
+    to_svg,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+HEIGHT = 1.9  # of a curve, in inches
 ROW = 0.25  # height of a claim in the picture, in inches
 MOST_ROWS = 400  # a picture of more claims has no use, and matplotlib no room
 
@@ -22,7 +35,7 @@ def curve(track: Track) -> str:
     if not points:
         return ""
     with style():
-        figure = new_figure(5.2, 1.9)
+        figure = new_figure(5.2, HEIGHT)
         ax = figure.subplots()
         ends = [(p.judgement.estimate, p.judgement.low, p.judgement.high) for p in points]
         values = [shown(p.row, value) for p, triple in zip(points, ends, strict=True) for value in triple]
@@ -40,11 +53,27 @@ def curve(track: Track) -> str:
         ax.set_xticks(range(len(points)), [f"{point.label}\n{point.profile}" for point in points])
         if points[0].row.unit.is_factor:
             factor_ticks(ax.yaxis, *ax.get_ylim())
-        ax.set_ylabel("\n".join(textwrap.wrap(axis_title(points[0].row), 24)), fontsize=8)
+        lines = title_lines(axis_title(points[0].row))
+        ax.set_ylabel("\n".join(lines), fontsize=fitting_size(lines, 0.9 * HEIGHT, 8))
         ax.grid(axis="y", color=RULE)
         ax.set_axisbelow(True)
         verdicts = "; ".join(f"{p.budget}: {p.row.effect} {p.row.interval} {p.outcome}" for p in points)
         return to_svg(figure, f"{track.claim.text} {verdicts}")
+
+
+def title_lines(title: str, most: int = 24) -> list[str]:
+    """Return the title of an axis in lines of at most so many characters, broken at spaces and after a "/" alone.
+
+    Example:
+        >>> title_lines("treatment / control, initial/gradient_norm/first_last")
+        ['treatment / control,', 'initial/gradient_norm/', 'first_last']
+    """
+    lines = [""]
+    for piece in re.findall(r"[^\s/]+/?\s*|/\s*", title):
+        if lines[-1] and len(lines[-1] + piece.rstrip()) > most:
+            lines.append("")
+        lines[-1] += piece
+    return [line.rstrip() for line in lines]
 
 
 def draw(ax: "Axes", x: int, point: Point) -> None:

@@ -160,15 +160,43 @@ def whisker(ax: "Axes", y: float, low: float | None, high: float | None, colour:
 
 
 def factor_ticks(axis: "Axis", low: float, high: float) -> None:
-    """Mark factors on an axis of natural logarithms that spans `low` to `high`, at most eight of them."""
-    inside = [factor for factor in FACTORS if low <= math.log(factor) <= high]
-    step = math.ceil(len(inside) / 8)
-    one = inside.index(1) if 1 in inside else 0
-    kept = inside[one % step :: step] if step > 1 else inside
-    axis.set_ticks(
-        [math.log(factor) for factor in kept],
-        [f"×{factor:.2g}" if factor >= 0.1 else f"×{factor:g}" for factor in kept],
-    )
+    """Mark factors on an axis of natural logarithms that spans `low` to `high`, see `spaced_factors`."""
+    kept = spaced_factors(low, high)
+    axis.set_ticks([math.log(factor) for factor in kept], [factor_label(factor) for factor in kept])
+
+
+def spaced_factors(low: float, high: float) -> list[float]:
+    """Return factors whose natural logarithms lie in [low, high], at least an eighth of the range apart.
+
+    1 comes first, then decades, then factors between them.
+
+    Example:
+        >>> spaced_factors(math.log(0.9), math.log(3))
+        [1, 1.25, 1.5, 2, 3]
+        >>> spaced_factors(math.log(0.5), math.log(4000))
+        [1, 10, 100, 1000]
+    """
+    tens = [10.0**k for k in range(math.ceil(low / math.log(10)), math.floor(high / math.log(10)) + 1)]
+    order = sorted({round(ten) if ten >= 1 else ten for ten in tens}, key=lambda ten: abs(math.log(ten)))
+    kept: list[float] = []
+    for factor in [*order, *sorted(FACTORS, key=lambda factor: abs(math.log(factor)))]:
+        place = math.log(factor)
+        if low <= place <= high and all(abs(place - math.log(other)) >= (high - low) / 8 for other in kept):
+            kept.append(factor)
+    return sorted(kept)
+
+
+def factor_label(factor: float) -> str:
+    """Return a factor as a tick's label; powers of ten from 10⁵ and to 10⁻⁴ with a raised exponent.
+
+    Example:
+        >>> factor_label(1 / 3), factor_label(0.02), factor_label(1000), factor_label(1e6)
+        ('×0.33', '×0.02', '×1000', '×10⁶')
+    """
+    exponent = math.log10(factor)
+    if exponent >= 5 or exponent <= -4:
+        return f"×{power_of_ten(round(exponent))}"
+    return f"×{factor:.2g}" if 0.1 <= factor < 100 else f"×{factor:g}"
 
 
 def decade_ticks(axis: "Axis") -> None:
