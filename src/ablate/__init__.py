@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ablate.export.loaded import Loaded
     from ablate.nets import Net
 
-__all__ = ["compare", "load", "load_net", "run", "study"]
+__all__ = ["compare", "load", "load_net", "run"]
 
 # Huge pages for tensors of 2 MB and more, where Linux gives them on request. PyTorch reads this at its first
 # allocation, so it stands where all processes pass first, workers too.
@@ -53,7 +53,7 @@ def load(folder: "str | Path") -> "Loaded":
 
     Returns:
         `runs` (one row a run: arm, seed, state, folder, factors, all metrics), `histories` (one row an epoch) and
-        `verdicts` (one row a claim); see `ablate.export.loaded.Loaded`.
+            `verdicts` (one row a claim); see `ablate.export.loaded.Loaded`.
 
     Raises:
         UserError: the folder holds no results, or pandas is missing.
@@ -111,8 +111,8 @@ def run(*words: str) -> "Loaded":
     what is finished is not trained again.
 
     Args:
-        words: of the command line, one a string: run("data=shapes", "activation=tanh"), or a sweep:
-            run("-m", "activation=relu,tanh", "seed=range(3)").
+        words: of the command line, one a string: run("data=shapes", "activation=tanh"), a sweep:
+            run("-m", "activation=relu,tanh", "seed=range(3)"), or a study: run("study=quickstart").
 
     Raises:
         UserError: the command is refused or fails; nothing was trained (`dry_run=true`); or pandas is missing.
@@ -125,21 +125,3 @@ def run(*words: str) -> "Loaded":
     from ablate.cli.launching import run as launch
 
     return launch(*words)
-
-
-def study(name: str, *words: str) -> "Loaded":
-    """Do a study and return its results: `run("study=NAME", *words)`.
-
-    Args:
-        name: of a study file, see `ablate list study`.
-        words: further words of the command line, such as "profile=quick" or "hydra/launcher=joblib".
-
-    Raises:
-        UserError: see `run`.
-
-    Example:
-        >>> study("no_such_study")  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        ablate.errors.UserError: ablate study=no_such_study ended with status 2: ...
-    """
-    return run(f"study={name}", *words)

@@ -1,4 +1,4 @@
-"""The command line from Python: `ablate.run` and `ablate.study`."""
+"""The command line from Python: `ablate.run`."""
 
 import os
 import signal
