@@ -14,6 +14,8 @@ list relu
 figure --help
 judge --help
 explain --help
+export --help
+list published_speed
 explain C16
 doctor
 activation=rleu

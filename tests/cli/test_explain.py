@@ -53,6 +53,19 @@ def test_a_claim_is_explained_by_name_and_by_source(where, capsys):
     assert "saturation/mean is shown beside the verdict" in words
 
 
+def test_an_identity_with_a_value_and_a_single_run_read_well(tmp_path, capsys):
+    claims = (
+        "claims:\n  mine: {text: It is 3., form: identity, treatment: {activation: relu}, value: 3, tolerance: 0}\n"
+    )
+    content = CONF.partition("tuning:")[0].replace("seeds: 4", "seeds: 1") + claims
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "own.yaml").write_text(content)
+    explain_command(["mine"], [tmp_path])
+    words = " ".join(capsys.readouterr().out.split())
+    assert "of activation=relu equals 300 % within 0 in every seed" in words
+    assert "Runs: 1 (1 arm with 1 seed), how long" in words
+
+
 def test_an_unknown_claim_is_refused_with_the_nearest(where):
     with pytest.raises(UserError, match="no claim 'mien'; did you mean mine"):
         explain_command(["mien"], where)

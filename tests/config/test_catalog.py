@@ -85,6 +85,18 @@ def test_a_folder_of_ones_own_adds_levels(tmp_path):
         split_folders(["--config-dir", "nowhere"])
 
 
+def test_a_source_goes_on_in_the_next_comment_line(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("# First.\n# Source: A 2012, a net with a\n# rate of its own. It is.\n# Here: more.\nbase: []\n")
+    assert catalog.caption(path) == ("First.", "A 2012, a net with a rate of its own. It is.")
+    path.write_text("# First.\n# Source: A 2012\nkey: 1\n# and a comment elsewhere\n")
+    assert catalog.caption(path) == ("First.", "A 2012")
+    path.write_text("key: 1\n# Source: no caption\n")
+    assert catalog.caption(path) == ("", "")
+    words = " ".join(catalog.describe_levels(CONF, ["published_speed"]).split())
+    assert "regularization, a learning rate for each net" in words
+
+
 def test_an_unknown_group_is_named():
     with pytest.raises(ValueError, match="no group 'activatoin'; did you mean activation"):
         catalog.describe_levels(CONF, ["activatoin"])

@@ -41,7 +41,7 @@ def doctor_command(words: Sequence[str], where: Sequence[Path]) -> bool:
     Raises:
         UserError: a word follows it.
     """
-    if words and not {"-h", "--help"} & set(words):
+    if words:
         raise UserError(f"`ablate doctor` takes no words, got {words[0]!r}")
     sound = True
     for check in every_check():

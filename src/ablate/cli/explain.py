@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ablate.cli.subcommand_help import HELP
 from ablate.config import catalog
 from ablate.config.overrides import text
 from ablate.errors import UserError
-from ablate.report.phrases import is_accuracy, unit_of
+from ablate.report.phrases import is_accuracy, plural, unit_of
 from ablate.study.claim import Axes, Claim
 from ablate.study.files import parts_of, read_study, with_claims, with_profile
 from ablate.study.study import Study, parse
@@ -25,8 +26,8 @@ def explain_command(words: Sequence[str], where: Sequence[Path]) -> None:
     Raises:
         UserError: no claim has this name or source.
     """
-    if not words or {"-h", "--help"} & set(words):
-        print("usage: ablate explain CLAIM ...   a claim's name, or its source, as C16")
+    if not words:
+        print(HELP["explain"], end="")
         return
     known = list(every_claim(where))
     parts = []
@@ -99,7 +100,8 @@ def hypothesis(claim: Claim, study: Study) -> str:
         value = f"{100 * claim.value:g} %" if is_accuracy(metric) else f"{claim.value:g}"
         control = value
     if claim.form == "identity":
-        return f"{metric} of {treatment} equals that of {control} within {claim.tolerance:g} in every seed{at}."
+        other = control if claim.value is not None else f"that of {control}"
+        return f"{metric} of {treatment} equals {other} within {claim.tolerance:g} in every seed{at}."
     match claim.form:
         case "equivalent":
             what = f"{metric} of {treatment} differs from {control} by less than {least}"
@@ -150,12 +152,13 @@ def runs_of(name: str, claim: Claim, profile: str | None, where: Sequence[Path])
     tuning = len(study.tuning.values) * study.tuning.seeds if study.tuning else 0
     count = len(arms) * (len(study.seeds) + tuning)
     of_tuning = (study.tuning.seconds_a_run if study.tuning else None) or study.seconds_a_run
-    tuned = f", and {tuning} tuning runs each" if tuning else ""
+    tuned = f", and {plural(tuning, 'tuning run')}{' each' * (len(arms) > 1)}" if tuning else ""
     each = study.seconds_a_run
     seconds = math.nan if each is None else len(arms) * (each * len(study.seeds) + (of_tuning or each) * tuning)
     time = f"about {clock(seconds)} on one core" if each else "how long is not known"
     which = f"profile={profile}: " if profile else ""
-    return f"{which}{count} ({len(arms)} arms with {len(study.seeds)} seeds each{tuned}), {time}"
+    seeds = f"{plural(len(study.seeds), 'seed')}{' each' * (len(arms) > 1)}"
+    return f"{which}{count} ({plural(len(arms), 'arm')} with {seeds}{tuned}), {time}"
 
 
 def wrapped(name: str, words: str) -> list[str]:

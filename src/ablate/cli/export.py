@@ -18,6 +18,8 @@ FORMAT is one of {", ".join(FORMATS)}:
   parquet                  runs, histories and verdicts as data frames
   mlflow, wandb, trackio   each finished run with settings, history, metrics;
                            into files in DIR, nothing is sent
+
+  ablate export outputs/studies/activation-1a2b3c4d --to latex
 """
 
 

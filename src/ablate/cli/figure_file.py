@@ -24,6 +24,18 @@ from ablate.config.overrides import in_profile, text
 from ablate.errors import UserError
 
 OWN = ("profile", "rerun")
+USAGE = """\
+usage: ablate figure NAME [figure.KNOB=VALUE ...] [KEY=VALUE ...]
+
+Compute a figure's numbers unless they are stored, draw it, and print the
+paths of what was written. `ablate list figure` shows the figures.
+
+figure.KNOB=VALUE             changes a knob of the figure's file
+profile=NAME                  the figure's profile of this name
+rerun=true                    compute its numbers again
+
+  ablate figure dropout_masks
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +68,7 @@ def asked(words: Sequence[str], where: Sequence[Path]) -> tuple[FigureSpec, list
 
     known = catalog.levels(where, "figure")
     if {"-h", "--help"} & set(words):
-        print("usage: ablate figure NAME [figure.KNOB=VALUE ...] [KEY=VALUE ...]")
+        print(USAGE)
         print(catalog.describe_levels(where, ["figure"]))
         return None
     if option := next((word for word in words if word.startswith("-")), None):

@@ -17,6 +17,7 @@ from ablate.cli import console
 from ablate.cli.arguments import as_sweep, check, expand, named_sweep, options_first, split_folders
 from ablate.cli.ending import end_stopped, end_with
 from ablate.cli.options import COMPLETION
+from ablate.cli.subcommand_help import HELP
 from ablate.config import catalog
 from ablate.config.overrides import quoted
 from ablate.errors import Unusable, UserError
@@ -41,6 +42,7 @@ usage: ablate [KEY=VALUE ...]                train one net; other keys: defaults
        ablate list [GROUP|LEVEL ...]         describe levels, studies, recipes
        ablate explain CLAIM                  what a claim tests, and its cost
        ablate doctor                         what is installed, found, writable
+       ablate SUBCOMMAND --help              its options, with an example
 
   ablate activation=tanh initializer=xavier_normal normalization=none
   ablate data=shapes trainer.epochs=3 optimizer.lr=0.01
@@ -83,7 +85,9 @@ def run_command() -> None:
         sys.argv[1:] = localized(sys.argv[1:])
         folders, words = split_folders(sys.argv[1:])
         where = [*catalog.folders(), *folders]
-        if words and words[0] in SUBCOMMANDS:
+        if words and words[0] in HELP and {"-h", "--help"} & set(words):
+            print(HELP[words[0]], end="")
+        elif words and words[0] in SUBCOMMANDS:
             how = "to start it again"
             SUBCOMMANDS[words[0]](words[1:], where)
         elif {"-h", "--help"} & set(words):

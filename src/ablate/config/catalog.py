@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import itertools
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -98,14 +99,25 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 
 
 def caption(path: Path) -> tuple[str, str]:
-    """Return the description and the source from the first two comment lines of a level's file; "" where there is none.
+    """Return the description and the source from the first comment lines of a level's file; "" where there is none.
+
+    The description is the first line, the source the second. The source goes on in a next comment line that begins with
+    a small letter.
 
     >>> caption(levels(folders(), "activation")["relu"])[0]
     'Rectified linear unit max(0, x).'
     """
     lines = path.read_text(encoding="utf-8").splitlines()
-    first, second = ([line.removeprefix("#").strip() if line.startswith("#") else "" for line in lines] + ["", ""])[:2]
-    return first, second.removeprefix("Source:").strip() if second.startswith("Source:") else ""
+    first, *rest = [line.removeprefix("#").strip() for line in itertools.takewhile(is_comment, lines)] or [""]
+    if not rest or not rest[0].startswith("Source:"):
+        return first, ""
+    more = itertools.takewhile(lambda line: line[:1].islower(), rest[1:])
+    return first, " ".join([rest[0].removeprefix("Source:").strip(), *more])
+
+
+def is_comment(line: str) -> bool:
+    """Return whether a line of a YAML file is a comment from its first character."""
+    return line.startswith("#")
 
 
 def overview(where: Sequence[Path]) -> str:
