@@ -1,9 +1,12 @@
 """Results as data frames, against the records that they are made from."""
 
 import csv
+import json
 import math
 import subprocess
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +15,7 @@ from ablate.cli.export import export_command
 from ablate.errors import UserError
 from ablate.judging import judge
 from ablate.report import write_report
+from ablate.storage.integrity import write_json
 from ablate.storage.paths import named_folder
 from ablate.study.collection import Collection, write_collection
 from ablate.study.manifest import write_manifest
@@ -82,6 +86,37 @@ def test_verdicts_are_those_of_the_report(folder):
     assert (row["claim"], row["text"], row["outcome"]) == ("c", "ReLU wins.", "incomplete")
     (folder / "verdicts.json").unlink()
     assert len(ablate.load(folder).verdicts) == 0
+
+
+@pytest.fixture
+def marked(folder):
+    """The study with a verdict that is post hoc, at a level of 70 %."""
+    path = folder / "verdicts.json"
+    content = json.loads(path.read_text())
+    more = {"outcome": "supported", "estimate": 0.1, "low": 0.05, "high": 0.15, "level": 0.7}
+    content["verdicts"][0] |= {**more, "post_hoc": "chosen after its result", "finished_before": [10, 12]}
+    write_json({key: value for key, value in content.items() if key != "sha256"}, path)
+    return folder
+
+
+def test_a_post_hoc_verdict_and_the_level_are_marked_in_frames_and_tables(marked):
+    (row,) = ablate.load(marked).verdicts.to_dict("records")
+    assert (row["outcome"], row["level"]) == ("supported", 0.7)
+    assert (row["post_hoc"], row["finished_before"]) == ("chosen after its result", "10 of 12")
+    for form, name in (("markdown", "tables.md"), ("latex", "tables.tex")):
+        export_command([str(marked), "--to", form], [])
+        text = (marked / "export" / name).read_text().replace("\\%", "%").replace(" & ", " | ")
+        assert "| supported, post hoc |" in text and "| [+5.00, +15.00] | 70 % |" in text
+
+
+def test_a_verdict_of_an_earlier_version_is_not_post_hoc(marked):
+    path = marked / "verdicts.json"
+    content = json.loads(path.read_text())
+    for key in ("post_hoc", "finished_before"):
+        del content["verdicts"][0][key]
+    write_json({key: value for key, value in content.items() if key != "sha256"}, path)
+    (row,) = ablate.load(marked).verdicts.to_dict("records")
+    assert (row["post_hoc"], row["finished_before"]) == ("", "")
 
 
 def test_single_runs_are_loaded_with_their_levels(folder):
@@ -185,6 +220,9 @@ class Recorder:
     def __exit__(self, *_):
         self.calls.append(("exit", (), {}))
 
+    def __iter__(self):
+        return iter(())
+
 
 @pytest.mark.parametrize("form", ["wandb", "trackio"])
 def test_a_tracker_gets_each_finished_run_with_settings_history_and_metrics(form, folder, monkeypatch):
@@ -214,3 +252,74 @@ def test_mlflow_gets_each_finished_run_in_an_experiment_of_its_study(folder, mon
     assert sorted(row["test/accuracy"] for row in metrics if "test/accuracy" in row) == sorted(SCORES.values())
     assert [row["train/loss"] for row in metrics if "train/loss" in row] == [2.0] * 5
     assert sum(name == "exit" for name, _, _ in calls) == 5  # each run is ended
+
+
+class Store:
+    """Stands in for the runs that a tracker keeps, for MLflow and trackio: {project: {identity: run}}."""
+
+    def __init__(self):
+        self.runs, self.deleted, self.project, self.interrupted = [], [], "", False
+
+    def set_tracking_uri(self, uri): ...
+
+    def set_experiment(self, project):
+        self.project = project
+        return SimpleNamespace(experiment_id=project)
+
+    def search_runs(self, experiment_ids, filter_string, output_format):
+        assert output_format == "list"
+        key, _, value = filter_string.partition(" = ")
+        return [r for r in self.runs if r.project in experiment_ids and f"'{r.tags[key[5:]]}'" == value]
+
+    def delete_run(self, run_id):
+        self.deleted.append(run_id)
+        self.runs = [run for run in self.runs if run.info.run_id != run_id]
+
+    def start_run(self, run_name, tags):
+        status = "FAILED" if self.interrupted else "FINISHED"
+        info = SimpleNamespace(status=status, run_id=f"{run_name}-{len(self.runs)}")
+        self.runs.append(SimpleNamespace(project=self.project, name=run_name, tags=tags, info=info))
+        return nullcontext()
+
+    def log_params(self, params): ...
+
+    def log_metrics(self, metrics, step): ...
+
+    def Api(self):
+        return SimpleNamespace(runs=lambda project: [run for run in self.runs if run.project == project])
+
+    def init(self, project, name, group, config):
+        run = SimpleNamespace(project=project, name=name, config=config, info=SimpleNamespace(run_id=len(self.runs)))
+        run.delete = lambda: self.deleted.append(name) or self.runs.remove(run)
+        run.log, run.finish = lambda row, step: None, lambda: None
+        self.runs.append(run)
+        return run
+
+
+@pytest.mark.parametrize("form", ["mlflow", "trackio"])
+def test_exporting_twice_adds_no_run(form, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, form, store := Store())
+    monkeypatch.setenv("TRACKIO_DIR", str(folder / "t"))
+    for _ in range(2):
+        export_command([str(folder), "--to", form], [])
+        assert sorted(run.name for run in store.runs) == sorted(f"activation={a} seed {s}" for a, s in SCORES)
+    assert len(store.deleted) == (5 if form == "trackio" else 0)
+
+
+def test_a_run_whose_export_to_mlflow_was_interrupted_is_written_again(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow", store := Store())
+    store.interrupted = True
+    export_command([str(folder), "--to", "mlflow"], [])
+    store.interrupted = False
+    export_command([str(folder), "--to", "mlflow"], [])
+    assert [run.info.status for run in store.runs] == ["FINISHED"] * 5 and len(store.deleted) == 5
+
+
+def test_a_run_has_the_same_id_in_every_export_to_wandb_and_each_run_its_own(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", tracker := Recorder())
+    for _ in range(2):
+        export_command([str(folder), "--to", "wandb"], [])
+    begun = [kwargs for name, _, kwargs in tracker.calls if name == "init"]
+    assert len(begun) == 10 and len({run["id"] for run in begun}) == 5
+    assert [run["id"] for run in begun[:5]] == [run["id"] for run in begun[5:]]
+    assert {run["resume"] for run in begun} == {"allow"}

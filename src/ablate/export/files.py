@@ -35,16 +35,21 @@ def tables_of(folder: Path) -> list[tuple[str, Rows]]:
 
 
 def claim_rows(results: Results) -> Rows:
-    """Return the head and a row for each claim that was judged, effects in the unit of the metric."""
+    """Return the head and a row for each claim that was judged, effects in the unit of the metric.
+
+    The level is the confidence of the interval; an outcome is "supported, post hoc" where the claim is post hoc.
+    """
     from ablate.export.loaded import verdict_rows
-    from ablate.report.phrases import unit_of
+    from ablate.report.phrases import percent, unit_of
 
     claims = {claim.name: claim for claim in results.study.claims}
-    rows = [["claim", "verdict", "effect", "interval", "seeds"]]
+    rows = [["claim", "verdict", "effect", "interval", "level", "seeds"]]
     for row in verdict_rows(results):
         unit = unit_of(claims[row["claim"]])
-        shown = unit.effect(row["estimate"]), unit.interval(row["low"], row["high"])
-        rows.append([row["text"], row["outcome"], *shown, str(row["num_seeds"] or 0)])
+        outcome = row["outcome"] + ", post hoc" * bool(row["post_hoc"])
+        interval = unit.interval(row["low"], row["high"])
+        level = percent(row["level"]) if interval else ""
+        rows.append([row["text"], outcome, unit.effect(row["estimate"]), interval, level, str(row["num_seeds"] or 0)])
     return rows
 
 

@@ -23,7 +23,8 @@ CURE = "pandas is missing: pip install 'pandas>=2.2'"
 OF_A_RUN = ("arm", "seed", "folder")  # columns that histories share with runs, beside the factors
 OF_A_VERDICT = (
     "claim", "text", "form", "metric", "outcome", "estimate", "low", "high", "level", "p", "p_adjusted", "num_seeds",
-    "smallest_effect", "treatment", "control", "treatment_mean", "control_mean", "reason",
+    "smallest_effect", "treatment", "control", "treatment_mean", "control_mean", "reason", "post_hoc",
+    "finished_before",
 )  # fmt: skip
 
 
@@ -37,7 +38,9 @@ class Loaded:
             that are missing have a row too. With several studies the first column is "study".
         histories: one row an epoch of a finished run: arm, seed, folder, factors, and the history of the record.
         verdicts: one row a claim as judged last, effects in the unit of the metric (accuracies are fractions); empty
-            before the first report.
+            before the first report. "level" is the confidence of the interval from "low" to "high"; "post_hoc" says why
+            the claim does not count as made before its runs, "" where it does; "finished_before" is "10 of 12" where
+            so many of its runs had finished when it was registered, "" where none had.
     """
 
     folder: Path
@@ -134,6 +137,8 @@ def verdict_rows(results: Results) -> Iterator[dict[str, Any]]:
     claims = {claim.name: claim for claim in results.study.claims}
     for verdict in known.verdicts if known else ():
         row = {name: number(verdict.get(name)) for name in OF_A_VERDICT}
+        row["post_hoc"] = verdict.get("post_hoc") or ""
+        row["finished_before"] = " of ".join(map(str, verdict.get("finished_before") or ()))
         if claim := claims.get(verdict["claim"]):
             row |= {name: getattr(claim, name) for name in ("text", "form", "metric", "smallest_effect")}
             yield row

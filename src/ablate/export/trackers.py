@@ -1,8 +1,11 @@
 """Export to experiment trackers: each finished run with its settings, history and final metrics.
 
 Nothing is sent anywhere by default: MLflow and trackio write into the target folder, W&B into its offline files there.
+A run has the same `identity` in every export, so that exporting twice adds no run: MLflow keeps a finished one, trackio
+replaces it, and W&B takes the second as the same run.
 """
 
+import hashlib
 import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +18,7 @@ from ablate.training.identity import flatten
 from ablate.training.record import Record
 
 MOST_TEXT = 250  # of a parameter in MLflow, in characters
+IDENTITY = "ablate_id"  # a tag in MLflow, a setting in trackio
 
 
 class Tracked(NamedTuple):
@@ -36,16 +40,35 @@ class Tracked(NamedTuple):
     history: list[tuple[int, dict[str, float]]]
     metrics: dict[str, float]
 
+    @property
+    def identity(self) -> str:
+        """16 hexadecimal digits, equal for one run of one project in every export."""
+        text = "\n".join([self.project, self.name, str(self.settings["fingerprint"]), str(self.settings["seed"])])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
 
 def to_mlflow(folder: Path, target: Path) -> list[Path]:
-    """Write the runs into the database mlflow.db in `target`, or to $MLFLOW_TRACKING_URI, an experiment a study."""
+    """Write the runs into the database mlflow.db in `target`, or to $MLFLOW_TRACKING_URI, an experiment a study.
+
+    A finished run that is there already is left as it is; one whose export was interrupted is deleted and written
+    again.
+    """
     mlflow = package("mlflow")
     target.mkdir(parents=True, exist_ok=True)
     path = target / "mlflow.db"
     mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{path.resolve()}")
     for run in tracked(folder):
-        mlflow.set_experiment(run.project)
-        with mlflow.start_run(run_name=run.name, tags={"arm": run.group}):
+        experiment = mlflow.set_experiment(run.project)
+        there = mlflow.search_runs(
+            experiment_ids=[experiment.experiment_id],
+            filter_string=f"tags.{IDENTITY} = '{run.identity}'",
+            output_format="list",
+        )
+        if any(found.info.status == "FINISHED" for found in there):
+            continue
+        for found in there:
+            mlflow.delete_run(found.info.run_id)
+        with mlflow.start_run(run_name=run.name, tags={"arm": run.group, IDENTITY: run.identity}):
             mlflow.log_params({mlflow_name(key): str(value)[:MOST_TEXT] for key, value in run.settings.items()})
             for epoch, row in run.history:
                 mlflow.log_metrics({mlflow_name(key): value for key, value in row.items()}, step=epoch)
@@ -55,7 +78,10 @@ def to_mlflow(folder: Path, target: Path) -> list[Path]:
 
 
 def to_wandb(folder: Path, target: Path) -> list[Path]:
-    """Write the runs as offline runs of W&B in `target`; $WANDB_MODE=online sends them."""
+    """Write the runs as offline runs of W&B in `target`; $WANDB_MODE=online sends them.
+
+    A second export writes a second folder with the same id, which W&B takes as the same run.
+    """
     wandb = package("wandb")
     target.mkdir(parents=True, exist_ok=True)
     mode = os.environ.get("WANDB_MODE") or "offline"
@@ -63,19 +89,33 @@ def to_wandb(folder: Path, target: Path) -> list[Path]:
 
     def begin(run: Tracked) -> Any:
         return wandb.init(
-            project=run.project, name=run.name, group=run.group, config=run.settings, dir=str(target), mode=mode
+            project=run.project,
+            id=run.identity,
+            resume="allow",
+            name=run.name,
+            group=run.group,
+            config=run.settings,
+            dir=str(target),
+            mode=mode,
         )
 
     return _log_each(folder, begin, target / "wandb")
 
 
 def to_trackio(folder: Path, target: Path) -> list[Path]:
-    """Write the runs into trackio's local database, in `target` unless $TRACKIO_DIR names another place."""
+    """Write the runs into trackio's local database, in `target` unless $TRACKIO_DIR names another place.
+
+    A run that is there already is replaced.
+    """
     os.environ.setdefault("TRACKIO_DIR", str((target / "trackio").resolve()))  # trackio reads it when it is imported
     trackio = package("trackio")
 
     def begin(run: Tracked) -> Any:
-        return trackio.init(project=run.project, name=run.name, group=run.group, config=run.settings)
+        for found in list(trackio.Api().runs(run.project)):
+            if found.name == run.name and (found.config or {}).get(IDENTITY) == run.identity:
+                found.delete()
+        settings = {**run.settings, IDENTITY: run.identity}
+        return trackio.init(project=run.project, name=run.name, group=run.group, config=settings)
 
     return _log_each(folder, begin, Path(os.environ["TRACKIO_DIR"]))
 
