@@ -125,7 +125,10 @@ def looked_up(words):
     studies = catalog.levels(catalog.folders(), "study")
     assert settings["study"] in studies, words
     profile = settings.get("profile")
-    assert profile in (None, *(from_yaml(studies[settings["study"]].read_text()).get("profiles") or PROFILES)), words
+    content = from_yaml(studies[settings["study"]].read_text())
+    assert profile in (None, *(content.get("profiles") or PROFILES)), words
+    if "extra_seeds" in settings:
+        assert content.get("looks", 1) > 1, f"{words}: the study declares one look, so that seeds cannot be added"
     return True
 
 

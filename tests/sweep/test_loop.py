@@ -116,6 +116,14 @@ def test_extra_seeds_are_a_declared_look_at_a_finished_study(folder):
         begin(declared(), folder, extra_seeds=1)
 
 
+def test_a_study_of_one_look_gets_no_further_seeds(folder):
+    once = manifest()
+    plan = begin(once, folder)
+    do_runs([(plan, folder)], lambda jobs, *how: [finish(folder, job) for job in jobs])
+    with pytest.raises(ValueError, match="declares 1 look at its data and has had them all"):
+        begin(once, folder, extra_seeds=1)
+
+
 def declared():
     plan = manifest()
     return replace(plan, definition={**plan.definition, "looks": 2})
@@ -201,7 +209,7 @@ def test_seeds_are_added_to_all_studies_of_a_collection_that_take_looks(folder):
     other = folder.with_name("t-00000000")
     planned = [(manifest(claims={"a": EXACT}), folder), (manifest(claims={"b": TESTED}), other)]
     do_runs(begin_all(planned), lambda jobs, *how: [finish(folder, job) for job in jobs])
-    with pytest.raises(ValueError, match="declares 1 looks"):
+    with pytest.raises(ValueError, match="declares 1 look at"):
         begin_all(planned, extra_seeds=2)
     assert read_manifest(folder).looks == [2]  # nothing is written where one of them refuses
     third = other.with_name("v-00000000")

@@ -144,7 +144,7 @@ def check_looks(manifest: Manifest, looks: Sequence[int], found: Found) -> None:
         named = "name=NAME " if manifest.registration else ""  # the looks of a registered study are fixed
         cure = f"declare the look now, which marks the claims as post hoc: {named}looks={len(looks)}"
         raise UserError(
-            f"study {study.name} declares {study.looks} looks at its data, and its claims have been judged with {had} "
+            f"{declared_looks(study)}, and its claims have been judged with {had} "
             f"of these units (in {by}), so {num_seeds} units would be look {len(looks)}; {cure}"
         )
     if study.schedule:
@@ -156,10 +156,15 @@ def check_looks(manifest: Manifest, looks: Sequence[int], found: Found) -> None:
         if not manifest.registration:  # the looks of a registered study are fixed
             cure += f"; or declare the look now, which marks the claims as post hoc: study.looks={len(looks)}"
     raise UserError(
-        f"study {study.name} declares {study.looks} looks at its data, and its claims have been judged with {had} of "
+        f"{declared_looks(study)}, and its claims have been judged with {had} of "
         f"these seeds (in {by}), so {num_seeds} seeds would be look {len(looks)}; take seeds that no study has judged: "
         f"{cure}"
     )
+
+
+def declared_looks(study: Study) -> str:
+    """Return e.g. "study s declares 2 looks at its data"."""
+    return f"study {study.name} declares {study.looks} look{'s' * (study.looks > 1)} at its data"
 
 
 def with_further_look(manifest: Manifest, folder: Path, extra_seeds: int, *, is_new: bool) -> Manifest:
@@ -182,7 +187,7 @@ def with_further_look(manifest: Manifest, folder: Path, extra_seeds: int, *, is_
         raise UserError("`extra_seeds` adds to a finished study, and runs are missing; finish it without first")
     if len(manifest.looks) >= study.looks:
         raise UserError(
-            f"study {study.name} declares {study.looks} looks at its data and has had them all, so more seeds "
+            f"{declared_looks(study)} and has had them all, so more seeds "
             "would raise the error level; declare more with study.looks=... before the first run"
         )
     return compared(replace(manifest, looks=[*manifest.looks, manifest.looks[-1] + extra_seeds]), folder)
