@@ -1,4 +1,5 @@
 from ablate.report import arm_labels, arm_rows
+from ablate.report.table import without_idle_columns
 from ablate.tables import aligned, comma_separated, markdown
 from builders.records import make_record
 
@@ -66,3 +67,12 @@ def test_a_metric_that_was_not_measured_is_not_shown():
     head, row = arm_rows([make_record(metrics={"test/accuracy": 0.5, "train_eval/accuracy": 0.75})])
     assert dict(zip(head, row, strict=True))["val accuracy %"] == ""
     assert dict(zip(head, row, strict=True))["test accuracy %"] == "50.00"
+
+
+def test_columns_of_arms_that_say_nothing_are_left_out():
+    head = ["arm", "seeds", "loss", "std", "val accuracy %", "diverged", "not finite", "seconds a run", "x"]
+    rows = [head, ["a", "1", "0", "", "", "0", "0", "0.0", "0"], ["b", "1", "0", "", "", "0", "1", "0.0", "0"]]
+    assert without_idle_columns(rows)[0] == ["arm", "seeds", "loss", "not finite", "seconds a run", "x"]
+    assert without_idle_columns(rows)[2] == ["b", "1", "0", "1", "0.0", "0"]
+    assert without_idle_columns(rows[:2])[0] == ["arm", "seeds", "loss", "seconds a run", "x"]
+    assert without_idle_columns([head, ["a", "0", "", "", "", "0", "0", "", ""]])[0] == ["arm", "seeds", "loss"]

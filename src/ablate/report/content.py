@@ -8,7 +8,7 @@ from ablate.report import provenance
 from ablate.report.contrasts import contrasts
 from ablate.report.controls import control_rows
 from ablate.report.provenance import Progress, Rows
-from ablate.report.table import shown_rows
+from ablate.report.table import shown_rows, without_idle_columns
 from ablate.report.verdicts import VerdictRow, answer, verdict_table
 from ablate.study.results import Results
 from ablate.study.study import Study
@@ -63,7 +63,7 @@ def study_content(results: Results, judgements: "Sequence[Judgement]") -> StudyC
         verdicts=verdict_table(results, judgements),
         controls=control_rows(judgements),
         rule=failure_rule(results.study),
-        arms=shown_rows(results),
+        arms=without_idle_columns(shown_rows(results)),
         contrasts=contrasts(results),
         failures=provenance.failures(results),
         undeclared=provenance.undeclared(results),

@@ -9,6 +9,7 @@ from pathlib import Path
 from ablate.config.overrides import text
 from ablate.report.headline import headlines
 from ablate.report.phrases import of_runs
+from ablate.report.provenance import Rows
 from ablate.storage.integrity import replacing
 from ablate.study.results import ArmResult, Results
 from ablate.study.study import Study
@@ -26,6 +27,7 @@ HEAD = (
     "seconds a run",
 )
 FAILED = "failed to train"
+COUNTS = ("diverged", "not finite")  # columns that are 0 in most studies
 
 
 def arm_labels(records: Iterable[Record]) -> dict[str, str]:
@@ -127,6 +129,20 @@ def shown_rows(results: Results) -> list[list[str]]:
     head, *rows = study_rows(results)
     planned = {arm.label: len(results.seeds_of(arm)) for arm in results.arms}
     return [head, *([row[0], of_seeds(int(row[1]), planned[row[0]]), *row[2:]] for row in rows)]
+
+
+def without_idle_columns(rows: Rows) -> Rows:
+    """Return rows of arms without the columns that are empty, or count something that happened in no run.
+
+    The first three (arm, seeds, the score) stay.
+
+    Example:
+        >>> without_idle_columns([["arm", "seeds", "test accuracy %", "std", "diverged"], ["a", "1", "50.00", "", "0"]])
+        [['arm', 'seeds', 'test accuracy %'], ['a', '1', '50.00']]
+    """
+    idle = {name: {"", "0"} if name in COUNTS else {""} for name in rows[0]}
+    kept = [i for i, name in enumerate(rows[0]) if i < 3 or {row[i] for row in rows[1:]} - idle[name]]
+    return [[row[i] for i in kept] for row in rows]
 
 
 def planned_by_fingerprint(results: Results) -> dict[str, int]:
