@@ -30,6 +30,8 @@ MODULES = {
     "ablate.diagnostics.probe": "a diagnostic",
     "ablate.statistics.effects": "statistics",
 }
+# Folders whose pages are wide tables: they get the width of the table of contents too.
+WIDE = ("lecture", "published", "skips", "reference")
 TROUBLE = re.compile(r"\b(?:WARNING|ERROR|Warning|Error)\b|griffe:")
 
 
@@ -51,6 +53,15 @@ def linked(text: str) -> str:
     return re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
 
 
+def in_words(rule: str) -> str:
+    """Return a rule of conf/schema with "integer" for `whole`.
+
+    >>> in_words("list of (whole >= 1 or text)")
+    'list of (integer >= 1 or text)'
+    """
+    return re.sub(r"\bwhole\b", "integer", rule)
+
+
 def rows(where: list[Path], group: str, default: str = "") -> list[str]:
     """Return a table with a row for each level of a group."""
     lines = ["| name | what | source |", "|---|---|---|"]
@@ -62,7 +73,7 @@ def rows(where: list[Path], group: str, default: str = "") -> list[str]:
 
 
 def levels() -> str:
-    """Return a section for each group: its levels, and the rules of its keys."""
+    """Return a section for each group: its levels, and the rules of its keys, with "integer" for `whole`."""
     lines = []
     for group, default in catalog.default_levels().items():
         lines += [f"## {group}", "", *rows(catalog.folders(), group, default)]
@@ -71,7 +82,7 @@ def levels() -> str:
         for target, keys in rules.items():
             if keys:
                 lines += [f"`{target}`", "", "| key | rule |", "|---|---|"]
-                lines += [f"| `{key}` | {cell(str(rule))} |" for key, rule in keys.items()]
+                lines += [f"| `{key}` | {cell(in_words(str(rule)))} |" for key, rule in keys.items()]
                 lines.append("")
     return "\n".join(lines)
 
@@ -110,6 +121,8 @@ def prepare(out: Path) -> Path:
         page = out / "docs" / "reference" / f"{make.__name__}.md"
         text = page.read_text(encoding="utf-8")
         page.write_text(text.replace(f"<!-- made: {make.__name__} -->", make()), encoding="utf-8")
+    for path in (page for name in WIDE for page in (out / "docs" / name).glob("*.md")):
+        path.write_text(f"---\nhide: [toc]\n---\n\n{path.read_text(encoding='utf-8')}", encoding="utf-8")
     shutil.copytree(ROOT / "src", out / "src", ignore=shutil.ignore_patterns("__pycache__"))
     for path in (out / "src").rglob("*.py"):
         path.write_text(readable(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,6 +1,7 @@
 """The site of the documents is built without a warning, and its links lead to pages and sections that exist."""
 
 import html.parser
+import re
 import shutil
 import subprocess
 import sys
@@ -82,11 +83,21 @@ def test_the_reference_is_filled_in(site):
         for path in (ROOT / "conf" / group).glob("*.yaml"):
             assert f"<code>{path.stem}</code>" in text["levels"], path
     rules = yaml.safe_load((ROOT / "conf/schema/activation.yaml").read_text())["ablate.layers.activation.Maxout"]
-    assert rules["num_pieces"] in text["levels"]
+    assert rules["num_pieces"].replace("whole", "integer") in text["levels"] and "whole in [" not in text["levels"]
     assert "<code>activation</code>" in text["studies"] and "https://arxiv.org/abs/1502.01852" in text["levels"]
     (python,) = (page for path, page in site.items() if path.stem == "python")
     assert {"ablate.load_net", "ablate.study.claim.Claim", "ablate.training.loop.Callback"} <= python.ids
     assert "&gt;&gt;&gt;" in text["python"] and "<!-- made" not in "".join(text.values())
+
+
+def test_pages_of_wide_tables_have_no_table_of_contents_beside_them(site):
+    """The theme lists a page's sections in a sidebar that `hide: [toc]` marks as hidden."""
+    hidden = {
+        f"{path.parent.name}/{path.stem}": bool(re.search(r'data-md-type="toc"\s+hidden', path.read_text("utf-8")))
+        for path in site
+    }
+    assert hidden["skips/index"] and hidden["lecture/activation"] and hidden["reference/levels"]
+    assert not hidden["tutorials/student"]
 
 
 def test_a_broken_link_fails(tmp_path):

@@ -11,6 +11,8 @@ from ablate.report.provenance import Rows
 from ablate.report.verdicts import VerdictRow
 from ablate.tables import markdown, printable
 
+KINDS = {"warning": "Warning", "step": "Next step", "remark": "Note"}  # of a `notes.Note`
+
 
 def plain_cell(content: str) -> str:
     """Return text in one line that Markdown shows as it is, with "<", ">" and "&" escaped, and no link or image.
@@ -29,21 +31,20 @@ def escaped(rows: Sequence[Sequence[str]]) -> Rows:
     return [[plain_cell(cell) for cell in row] for row in rows]
 
 
-def without_empty_columns(rows: Rows, keep: Sequence[str] = ()) -> Rows:
-    """Return head and rows without the columns in which every row is empty, but for those named in `keep`.
+def without_empty_columns(rows: Rows) -> Rows:
+    """Return head and rows without the columns in which every row is empty.
 
     Example:
-        >>> without_empty_columns([["a", "b", "c"], ["1", "", ""]], keep=["c"])
-        [['a', 'c'], ['1', '']]
+        >>> without_empty_columns([["a", "b", "c"], ["1", "", "2"]])
+        [['a', 'c'], ['1', '2']]
     """
-    kept = [i for i, name in enumerate(rows[0]) if name in keep or any(row[i] for row in rows[1:])]
+    kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
     return [[row[i] for i in kept] for row in rows]
 
 
 def verdict_rows(verdicts: Sequence[VerdictRow]) -> Rows:
-    """Return head and rows of the verdicts, escaped."""
-    always = ["", "claim", "verdict", "effect", "interval", "p adjusted", "seeds", "notes"]
-    rows = [[*always[:-1], "failed", "published", "ours", "notes"]]
+    """Return head and rows of the verdicts, escaped; `verdict_notes` has the rest."""
+    rows = [["", "claim", "verdict", "effect", "interval", "p adjusted", "seeds"]]
     for verdict in verdicts:
         judgement = verdict.judgement
         claim = judgement.claim
@@ -57,13 +58,26 @@ def verdict_rows(verdicts: Sequence[VerdictRow]) -> Rows:
                 verdict.interval + (f" at {percent(judgement.level)}" if has_level else ""),
                 verdict.p,
                 verdict.seeds,
-                verdict.failed,
-                claim.published,
-                verdict.ours if claim.published else "",
-                "; ".join(f"{n.text} {f'`{n.command}`' if n.command else ''}".strip() for n in verdict.notes),
             ]
         )
-    return without_empty_columns(escaped(rows), keep=always)
+    return escaped(rows)
+
+
+def verdict_notes(verdicts: Sequence[VerdictRow]) -> str:
+    """Return what to know about each verdict as Markdown: a paragraph and a list for each claim that has notes.
+
+    Every item begins with a word of the program, so that no text of a study begins a heading or a definition of a link.
+    """
+    parts = []
+    for verdict in verdicts:
+        published = verdict.judgement.claim.published
+        items = [f"Published: {published}", f"Ours: {verdict.ours}"] if published else []
+        items += [f"Failed to train: {verdict.failed}"] if verdict.failed else []
+        items += [f"{KINDS[n.kind]}: {n.text} {f'`{n.command}`' if n.command else ''}".strip() for n in verdict.notes]
+        if items:
+            parts.append(f"**{verdict.number}.** {plain_cell(verdict.judgement.claim.text)}")
+            parts.append("\n".join(f"- {plain_cell(item)}" for item in items))
+    return "\n\n".join(parts)
 
 
 def to_markdown(content: StudyContent) -> str:
@@ -82,6 +96,7 @@ def to_markdown(content: StudyContent) -> str:
         parts += ["## Controls", markdown(escaped(content.controls)), CONTROLS_RULE]
     if content.verdicts:
         parts += ["## Verdicts", markdown(verdict_rows(content.verdicts)), content.rule]
+        parts += ["### Notes", notes] if (notes := verdict_notes(content.verdicts)) else []
     if content.contrasts:
         parts += ["## Differences (exploratory)", markdown(escaped(content.contrasts)), note(content.contrasts)]
     parts += ["## Arms", markdown(escaped(content.arms))]
