@@ -614,13 +614,13 @@ def decided_at(d: Array, smallest: float, looks: Sequence[int], reach: Sequence[
 def declared_looks(rng: Rng, num_draws: int) -> Table:
     """False verdicts where seeds go to open claims
 
-    `seeds: {from: 4, to: 16, looks: 4}`: after each look, decided claims rest and open ones get four seeds more. The
-    error level is spent in equal parts over the looks, by levels that use the dependence of the looks, and by division
-    (Bonferroni). "Different": all arms are the same, percent of families with a claim called different, with the
-    smallest effect 0. "Equivalent": every true effect is exactly the smallest one (four standard errors at 16 seeds),
-    percent of families with a claim called no difference. "By a budget": six further looks in all, one by one, each for
-    the claim with the smallest p, the order that seeks false verdicts. A fifth of the repetitions; in the last column a
-    fiftieth.
+    `seeds: {from: 4, to: 16, looks: 4}`: after each look, decided claims get no further seeds and open ones get four
+    more. The error level is spent in equal parts over the looks, by levels that use the dependence of the looks, and by
+    division (Bonferroni). "Different": all arms are the same, percent of families with a claim called different, with
+    the smallest effect 0. "Equivalent": every true effect is exactly the smallest one (four standard errors at 16
+    seeds), percent of families with a claim called no difference. "By a budget": six further looks in all, one by one,
+    each for the claim with the smallest p, the order that seeks false verdicts. A fifth of the repetitions; in the last
+    column a fiftieth.
     """
     rows: Table = [
         ("scores", "claims", "different, divided", "different", "equivalent", "different, by a budget")

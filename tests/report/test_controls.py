@@ -61,10 +61,10 @@ def test_the_rows_and_lines_of_a_control(gated):
     _, judgements = gated
     head, row = control_rows(judgements)
     assert head == ["control", "result", "effect and interval", "claims that depend on it"]
-    assert row[:2] == ["A net learns.", "? inconclusive: does not come out"]
+    assert row[:2] == ["A net learns.", "? inconclusive: fails"]
     assert row[3] == judgements[0].claim.name
     (line,) = control_lines(judgements)
-    assert line.startswith("control ? inconclusive: does not come out: A net learns.  ")
+    assert line.startswith("control ? inconclusive: fails: A net learns.  ")
     assert control_rows(judgements[1:]) == [head]
     assert control_lines(judgements[1:]) == []
 
@@ -72,10 +72,10 @@ def test_the_rows_and_lines_of_a_control(gated):
 @pytest.mark.parametrize(
     ("outcome", "said"),
     [
-        ("supported", "comes out"),
-        ("supported if trained", "comes out"),
-        ("contradicted", "does not come out"),
-        ("neither trains", "does not come out"),
+        ("supported", "passes"),
+        ("supported if trained", "passes"),
+        ("contradicted", "fails"),
+        ("neither trains", "fails"),
         ("incomplete", "runs are missing"),
     ],
 )
@@ -98,7 +98,7 @@ def test_every_output_of_a_study_says_it(gated):
         assert "Each control is tested by itself" in content, name
     text = summary(results, judgements)
     assert f"⊘ {NOT_INTERPRETABLE}: {judgements[0].claim.text}" in text
-    assert "control ? inconclusive: does not come out: A net learns." in text
+    assert "control ? inconclusive: fails: A net learns." in text
 
 
 def test_the_first_page_says_it(gated, tmp_path):
@@ -107,7 +107,7 @@ def test_the_first_page_says_it(gated, tmp_path):
     path = write_overview(collection, [gated], tmp_path / "studies" / "page")
     for content in (path.read_text(), path.with_name("report.md").read_text(), collection_summary([gated])):
         assert f"1 claim {NOT_INTERPRETABLE}, not counted" in content
-        assert "does not come out: A net learns." in content
+        assert "fails: A net learns." in content
 
 
 def test_a_study_without_controls_has_no_such_section(tuned_study, tmp_path):

@@ -26,10 +26,10 @@ def judged(outcome, claim=CLAIM, **fields):
 @pytest.mark.parametrize(
     ("outcome", "sentence"),
     [
-        ("supported", "Teach it at this budget."),
-        ("supported if trained", "Teach it for nets that train at this budget."),
+        ("supported", "It can be taught as it stands at this budget."),
+        ("supported if trained", "It can be taught as it stands for nets that train at this budget."),
         ("contradicted", "Do not teach it: the runs show the opposite at this budget."),
-        ("no difference", "Teach that any difference is below 2.00 points at this budget."),
+        ("no difference", "It can be taught that any difference is below 2.00 points at this budget."),
         ("incomplete", ""),
         ("measured", ""),
     ],
@@ -58,7 +58,7 @@ def test_a_number_that_is_not_reached_is_not_called_the_opposite():
 
 def test_what_is_measured_before_training_names_no_budget():
     claim = replace(CLAIM, metric="initial/saturation/mean")
-    assert teach(judged("supported", claim)) == "Teach it."
+    assert teach(judged("supported", claim)) == "It can be taught as it stands."
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,7 @@ def _absent(root: Path) -> Path:
 
 _CURES = (
     f"give the folder that holds {FOLDER} as `data.root=...` (or in the environment variable ABLATE_DATA), "
-    "or use the made images of `data=shapes`"
+    "or use the synthetic images of `data=shapes`"
 )
 
 

@@ -233,5 +233,5 @@ def _download(name: str, root: Path) -> None:
 
 _CURES = (
     "give the folder that torchvision calls root as `data.root=...` (or in the environment variable ABLATE_DATA), "
-    "or use the made images of `data=shapes`"
+    "or use the synthetic images of `data=shapes`"
 )

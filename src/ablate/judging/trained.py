@@ -36,7 +36,7 @@ def guessing(labels: IntArray | None, program: Program | None = None) -> float:
 
     Args:
         labels: true classes of the test images, shape (num_images,); None where they cannot be read: then it is 0.1,
-            that of ten equally frequent classes, as in CIFAR-10 and the made images.
+            that of ten equally frequent classes, as in CIFAR-10 and the synthetic images.
         program: that made the runs, if it was another one: then it is what the study says, or nan.
 
     Example:

@@ -1,4 +1,4 @@
-"""The lecture's grammar [(Conv-Act)^N-Pool]^M-(FC-Act)^F-Linear.
+"""The lecture's architecture template [(Conv-Act)^N-Pool]^M-(FC-Act)^F-Linear.
 
 The net is one flat `nn.Sequential` of named layers. It takes constructors (activation, normalization, dropout), so it
 depends on no particular choice. The last (FC-Act) of the lecture's notation would put an activation on the logits; here
@@ -20,7 +20,7 @@ from ablate.nets.roles import made
 
 @dataclass(frozen=True, kw_only=True)
 class ConvNet:
-    """The description of a net of the grammar; `build` makes the net.
+    """The description of a net of the template; `build` makes the net.
 
     Args:
         widths: one entry per stage (M of them): the number of channels of each convolution of that stage, or one number

@@ -151,13 +151,13 @@ class ResNet:
             raise NoPlace(
                 "activation",
                 f"it takes {num_pieces} times as many channels as it returns, and here all channels pass the skips; "
-                "choose another activation, or a net of the lecture's grammar",
+                "choose another activation, or a net of the lecture's template",
             )
         if hasattr(normalization, "wrap"):
             raise NoPlace(
                 "normalization",
                 "it acts on weights alone, and the sums of this net have none; choose another normalization, or a net "
-                "of the lecture's grammar",
+                "of the lecture's template",
             )
         if getattr(dropout, "hidden", 0.0):
             raise NoPlace(

@@ -1,4 +1,4 @@
-"""The positive controls of a study as text: whether each has come out, and which claims depend on it."""
+"""The positive controls of a study as text: whether each passes, and which claims depend on it."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -23,10 +23,10 @@ def controls_of(judgements: "Sequence[Judgement]") -> "list[Judgement]":
 
 
 def marked(control: "Judgement") -> str:
-    """Return whether a control has come out, e.g. "✓ supported: comes out"."""
+    """Return whether a control passes, e.g. "✓ supported: passes"."""
     outcome = control.outcome
-    found = "comes out" if outcome.startswith("supported") else "runs are missing" * (outcome == "incomplete")
-    return f"{OUTCOME_STYLES[outcome].symbol} {outcome}: {found or 'does not come out'}"
+    found = "passes" if outcome.startswith("supported") else "runs are missing" * (outcome == "incomplete")
+    return f"{OUTCOME_STYLES[outcome].symbol} {outcome}: {found or 'fails'}"
 
 
 def shown(control: "Judgement") -> str:
@@ -41,7 +41,7 @@ def shown(control: "Judgement") -> str:
 
 
 def control_rows(judgements: "Sequence[Judgement]") -> Rows:
-    """Return head and one row per control: its sentence, whether it has come out, its effect, and its claims."""
+    """Return head and one row per control: its sentence, whether it passes, its effect, and its claims."""
     rows = [["control", "result", "effect and interval", "claims that depend on it"]]
     for control in controls_of(judgements):
         names = [j.claim.name for j in judgements if any(c.claim.name == control.claim.name for c in j.controls)]

@@ -28,14 +28,14 @@ def teach(judgement: "Judgement") -> str:
         limits = f"{trained}{budget}".strip()
         return claim.teach[kind].rstrip(".") + (f" ({limits})." if limits else ".")
     if kind == "supported":
-        return f"Teach it{trained}{budget}."
+        return f"It can be taught as it stands{trained}{budget}."
     if kind == "contradicted":
         if claim.form in ("identity", "equivalent"):
             return f"Do not teach it: it does not hold{trained}{budget}."
         found = "less than it says" if claim.at_least else "the opposite"
         return f"Do not teach it: the runs show {found}{trained}{budget}."
     if kind == "no difference":
-        return f"Teach that any difference is below {margin(judgement)}{trained}{budget}."
+        return f"It can be taught that any difference is below {margin(judgement)}{trained}{budget}."
     if kind in OPEN:
         return f"Leave it open: {why_open(judgement)}."
     return ""
