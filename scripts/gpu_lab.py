@@ -14,6 +14,7 @@ Images are random, of CIFAR-10's size. Every result is one line of JSON, written
 
 import argparse
 import dataclasses
+import functools
 import json
 import statistics
 import subprocess
@@ -129,7 +130,8 @@ def step_of(lab: Lab, run: Run, *, captured: bool) -> tuple[Step, int]:
     dataset = run.data.load()
     state, _ = prepare(run, dataset, run.build(dataset))
     state.net.train()
-    step = (CapturedStep if captured and lab.on_gpu else Step)(
+    make_step = functools.partial(CapturedStep, required=True) if captured and lab.on_gpu else Step
+    step: Step = make_step(
         net=state.net,
         optimizer=state.optimizer,
         data=state.dataset.train,

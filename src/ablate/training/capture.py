@@ -1,18 +1,25 @@
 """Whether the training step of a run can be recorded as a CUDA graph."""
 
+import functools
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ablate.data import steps
 from ablate.data.augmentation import Augmentation
 from ablate.errors import UserError
+from ablate.nets import functions
 from ablate.optimization import is_capturable
+from ablate.signatures import name_of
 from ablate.training.step import is_keyed
 
 # Packages whose layers do no more than operations on tensors in their forward pass.
 KNOWN = frozenset({"ablate", "timm", "torch", "torchvision"})
+# Modules of these packages that do more: they draw from Python's generators, or copy from the CPU and read back.
+EXCEPT = ("timm.data", "torchvision.transforms")
+FUNCTIONS = (steps.Function, functions.Function)  # their code is the function that they hold
 
 
 def obstacle(
@@ -60,9 +67,28 @@ def unknown_code(net: nn.Module, augmentation: Any, regularizer: Any) -> str:
     if not type(regularizer).__module__.startswith("ablate."):
         return "the regularizer is not of this package"
     for module in net.modules():
-        if type(module).__module__.partition(".")[0] not in KNOWN:
-            return f"the net has a {type(module).__name__}, which is of none of {', '.join(sorted(KNOWN))}"
+        code = module.function if isinstance(module, FUNCTIONS) else type(module)
+        where = module_of(code)
+        if where.partition(".")[0] not in KNOWN:
+            return f"the net has {name_of(code)}, which is of none of {', '.join(sorted(KNOWN))}"
+        if any(f"{where}.".startswith(f"{outer}.") for outer in EXCEPT):
+            return f"the net has {name_of(code)}, which may draw from Python's generators or read a tensor back"
     return ""
+
+
+def module_of(function: Any) -> str:
+    """Return the name of the module of a class, a function, or the class of a callable object; "" if it is unknown.
+
+    Example:
+        >>> module_of(torch.sqrt), module_of(functools.partial(torch.nn.functional.relu, inplace=False))
+        ('torch', 'torch.nn.functional')
+        >>> module_of(torch.Tensor.sqrt)
+        'torch._C'
+    """
+    while isinstance(function, functools.partial):
+        function = function.func
+    owner = getattr(function, "__objclass__", None)  # of a method written in C
+    return getattr(function, "__module__", None) or getattr(owner, "__module__", None) or ""
 
 
 def is_captured(capture: bool | str, why_not: str) -> bool:

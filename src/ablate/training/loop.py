@@ -16,6 +16,7 @@ A callback observes, and may add to the history and the metrics; what changes tr
 """
 
 import contextlib
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -115,7 +116,7 @@ def fit(
     streams: Streams,
     precision: str,
     compile_mode: str | None = None,
-    capture: bool = False,
+    capture: bool | str = False,
     validate: Callable[[Net], Metrics],
     callbacks: Sequence[Callback],
 ) -> None:
@@ -140,6 +141,7 @@ def fit(
             stay in fp32.
         compile_mode: None, or the mode of `step.compiled` for the forward pass of the training steps.
         capture: whether the steps are recorded as a CUDA graph and replayed, see `step.CapturedStep`; same numbers.
+            True: they must be; "auto": unless a step turns out to wait for the device.
         validate: net -> validation metrics (empty without validation images), called after every epoch.
         callbacks: observers, called in order.
 
@@ -147,7 +149,8 @@ def fit(
         Stopped: a signal asked for it; `on_stop` of every callback was called.
     """
     net, optimizer, train = state.net, state.optimizer, state.dataset.train
-    step = (CapturedStep if capture else Step)(
+    make_step = functools.partial(CapturedStep, required=capture is True) if capture else Step
+    step: Step = make_step(
         net=net,
         optimizer=optimizer,
         data=train,

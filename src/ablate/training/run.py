@@ -251,7 +251,7 @@ def train(run: Run, state: State, examine: Examination, callbacks: Sequence[Call
             streams=Streams(run.seed),
             precision=run.precision,
             compile_mode=str(run.compile) if run.compile else None,
-            capture=captured,
+            capture=run.capture if captured else False,
             validate=examine.validate,
             callbacks=callbacks,
         )
