@@ -112,6 +112,7 @@ RATIOS = (
 def train(args: argparse.Namespace) -> list[Row]:
     """Images per second of training, batch 128."""
     rows: list[Row] = []
+    done: list[Row] = []
     for net in args.nets:
         images = args.images // (1 if net != "lecture" else 2) // args.batch_size * args.batch_size
         field = [(n, p) for n, p in FIELD if n in args.contenders and p in args.precisions]
@@ -122,6 +123,8 @@ def train(args: argparse.Namespace) -> list[Row]:
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
                 rates[name].append(images / contenders[name].seconds())
             print(f"{net}, turn {turn + 1}: " + ", ".join(f"{k} {v[-1]:.0f}" for k, v in rates.items()), flush=True)
+            done += [{"net": net, "turn": turn + 1, "what": k, "images_per_second": v[-1]} for k, v in rates.items()]
+            save(args, [*rows, *done])
         for contender in contenders.values():
             contender.close()
         rows += [{"net": net, "what": k, "images_per_second": round(statistics.median(v), 1)} for k, v in rates.items()]
@@ -428,6 +431,23 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def save(args: argparse.Namespace, rows: Sequence[Row]) -> None:
+    """Write what is known so far, if a file is asked for: a measurement that is cut off leaves its turns there."""
+    if args.output is None:
+        return
+    from ablate.training.environment import environment
+
+    found = {
+        "what": args.what,
+        "repeats": args.repeats,
+        "threads": args.threads,
+        "device": environment(args.device, "fp32", args.threads),
+        "python": platform.python_version(),
+        "rows": list(rows),
+    }
+    args.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=BENCHMARKS)
@@ -446,20 +466,9 @@ def main() -> None:
     args = parser.parse_args()
     args.images = args.images or (44800 if args.device == "cuda" else 12800)
     args.epochs = args.epochs or (10 if args.device == "cuda" else 1)
-    from ablate.training.environment import environment
-
     rows = BENCHMARKS[args.what](args)
-    found = {
-        "what": args.what,
-        "repeats": args.repeats,
-        "threads": args.threads,
-        "device": environment(args.device, "fp32", args.threads),
-        "python": platform.python_version(),
-        "rows": rows,
-    }
     print(table(rows))
-    if args.output:
-        args.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    save(args, rows)
 
 
 if __name__ == "__main__":

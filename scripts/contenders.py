@@ -286,7 +286,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     # As `ablate.training.hardware.prepare_device` does it; importing ablate would give all contenders its huge pages.
-    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = args.precision == "tf32"
     train = CONTENDERS[args.name](args)
     train()

@@ -96,6 +96,7 @@ class AblateSweeper(BasicSweeper):
         from ablate.config import catalog
         from ablate.config.overrides import command_again
         from ablate.sweep import studies
+        from ablate.sweep.machine import shared_out
         from ablate.sweep.mps import shared_gpus
         from ablate.sweep.request import collection_of
 
@@ -125,7 +126,7 @@ class AblateSweeper(BasicSweeper):
             dry_run=self.config.dry_run,
             leave=self.config.leave,
         )
-        with shared_gpus(machine.num_workers, len(machine.gpus)):
+        with shared_gpus(machine.num_workers, len(machine.gpus)), shared_out(machine.gpus):
             return studies.do_studies(requests, options, machine, resolve, submit)
 
     def submission(self) -> "Submit":

@@ -1,8 +1,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from ablate.cli import jobs, planning
+from ablate.cli.ending import end_with
 from ablate.cli.jobs import conclusion
 from ablate.errors import UserError
 from ablate.training.start import start
@@ -74,3 +76,44 @@ def test_a_callback_or_measure_that_does_not_fit_is_refused_before_the_run(compo
         plan = planning.plan(*compose([*ALONE.split(), *shown, word]))
         with pytest.raises(UserError, match=message):
             jobs.observers(plan)
+
+
+FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+CURES = ("trainer.batch_size", "trainer.eval_batch_size", "precision=bf16", "workers_per_gpu", "allocate 2.00 GiB")
+
+
+def test_a_full_gpu_is_no_bug_of_the_program(capsys):
+    for error in (FULL, RuntimeError("CUDA error: out of memory, allocate 2.00 GiB")):
+        with pytest.raises(SystemExit) as ended:
+            end_with(error)
+        shown = " ".join(capsys.readouterr().err.split())
+        assert ended.value.code == 2
+        assert "bug" not in shown
+        assert all(cure in shown for cure in CURES)
+
+
+@pytest.mark.parametrize(("error", "raised"), [(FULL, UserError), (RuntimeError("sizes differ"), RuntimeError)])
+def test_a_sweep_names_the_cures_for_a_full_gpu(compose, cache, tmp_path, monkeypatch, error, raised):
+    def fail(*args, **options):
+        raise error
+
+    monkeypatch.setattr(jobs, "start", fail)
+    plan = planning.plan(*compose([*ALONE.split(), f"output_dir={tmp_path}"]))
+    with pytest.raises(raised):
+        jobs.do_in_sweep(plan)
+    line = (plan.folder / "failure.txt").read_text().splitlines()[-1]
+    if error is FULL:
+        assert all(cure in line for cure in CURES)
+    else:
+        assert line == "RuntimeError: sizes differ"
+
+
+@pytest.mark.parametrize(("device", "gpu", "expected"), [("cuda", None, 3), ("cuda", 1, 1), ("cpu", None, None)])
+def test_a_job_computes_on_the_gpu_of_its_worker(compose, cache, tmp_path, monkeypatch, device, gpu, expected):
+    seen = []
+    monkeypatch.setattr(jobs, "start", lambda run, *args, **options: seen.append(run.gpu))
+    monkeypatch.setattr(jobs, "gpu_of_worker", lambda: 3)
+    make = jobs.make_run
+    monkeypatch.setattr(jobs, "make_run", lambda plan: jobs.replace(make(plan), device=device, gpu=gpu))
+    jobs.do_in_sweep(planning.plan(*compose([*ALONE.split(), f"output_dir={tmp_path}"])))
+    assert seen == [expected]

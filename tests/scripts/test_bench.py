@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablate.training import step
+from ablate.training import hardware, step
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,6 +61,41 @@ def test_the_contenders_of_others_do_not_load_the_program():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_contenders_compute_with_the_flags_of_the_program(monkeypatch):
+    cudnn = torch.backends.cudnn
+    monkeypatch.setattr(cudnn, "benchmark", True)
+    monkeypatch.setattr(cudnn, "deterministic", False)
+    contenders, seen = script("contenders", monkeypatch), []
+    note = lambda args: seen.append((cudnn.benchmark, cudnn.deterministic)) or (lambda: 0.0)  # noqa: E731
+    monkeypatch.setattr(contenders, "CONTENDERS", {"bare": note})
+    monkeypatch.setattr(sys, "argv", ["contenders.py", "bare", "--threads", str(torch.get_num_threads())])
+    monkeypatch.setattr(sys, "stdin", iter(()))
+    contenders.main()
+    hardware.prepare_device("cpu", "fp32")
+    assert seen == [(cudnn.benchmark, cudnn.deterministic)]
+
+
+def test_every_turn_is_written_as_soon_as_it_is_measured(tmp_path, monkeypatch):
+    """A measurement on a GPU takes minutes, and what is cut off must leave its numbers."""
+    bench = script("bench", monkeypatch)
+
+    class Contender:
+        def __init__(self, *args):
+            self.turns = iter([2.0])
+
+        def seconds(self):
+            return next(self.turns)  # the second turn fails
+
+    monkeypatch.setattr(bench, "Contender", Contender)
+    output = tmp_path / "bench.json"
+    words = ["bench.py", "train", "--nets", "small", "--contenders", "bare", "--precisions", "fp32"]
+    monkeypatch.setattr(sys, "argv", [*words, "--images", "128", "--output", str(output)])
+    with pytest.raises(StopIteration):
+        bench.main()
+    rows = json.loads(output.read_text())["rows"]
+    assert rows == [{"net": "small", "turn": 1, "what": "bare fp32", "images_per_second": 64.0}]
 
 
 def test_layers_on_a_gpu_are_timed_by_events_read_at_the_end(monkeypatch):

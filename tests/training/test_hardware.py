@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from ablate.errors import UserError
-from ablate.sweep.machine import in_turn
 from ablate.training import hardware
 from hydra_plugins.ablate_sweeper import AblateSweeper
 
@@ -152,12 +151,6 @@ def test_several_workers_compile_in_one_process_each(monkeypatch, kind, num_jobs
 def test_a_gpu_has_a_worker_at_least(four_gpus):
     with pytest.raises(ValueError, match="`workers_per_gpu` must be auto or a whole number of at least 1, got 0"):
         hardware.share_gpus(16, 4, 0)
-
-
-def test_jobs_get_the_gpus_in_turn():
-    jobs = [[f"seed={i}"] for i in range(5)]
-    assert [job[-1] for job in in_turn(jobs, [0, 1])] == ["gpu=0", "gpu=1", "gpu=0", "gpu=1", "gpu=0"]
-    assert in_turn(jobs, []) == jobs
 
 
 @pytest.mark.skipif(

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from ablate import screen, stopping
 from ablate.cli import console
+from ablate.cli.cures import too_little_memory
 from ablate.config.overrides import command_again
 from ablate.errors import CannotWrite, UserError, explain
 from ablate.installed import version_of
@@ -56,6 +57,7 @@ def end_with(error: Exception, command: str = "") -> NoReturn:
     """
     if SHOW_ALL:
         traceback.print_exception(error)
+    error = too_little_memory(error) or error
     if isinstance(error, OSError) and error.errno in REFUSED and error.filename:
         error = cannot_write(Path(os.fsdecode(error.filename)), error)
     if isinstance(error, CannotWrite):

@@ -4,16 +4,19 @@ import contextlib
 import shlex
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ablate import stopping
+from ablate.cli.cures import too_little_memory
 from ablate.cli.planning import Plan, make, make_run
 from ablate.errors import UserError
 from ablate.nets import format_layer_table, layer_table
 from ablate.report.phrases import plural
 from ablate.screen import copyable, fitted, say, width
 from ablate.storage.announced import announce
+from ablate.sweep.machine import gpu_of_worker
 from ablate.training.callbacks import Progress, left_out
 from ablate.training.directory import CONFIG_NAME
 from ablate.training.identity import measures
@@ -74,19 +77,25 @@ def do_in_sweep(plan: Plan) -> None:
     rerun, wait = plan.settings["rerun"], plan.settings["wait"]
     try:
         with stopping.deferred() if stopping.is_worker() else contextlib.nullcontext():
-            start(make_run(plan), plan.folder, observers(plan), rerun=rerun, wait=wait)
+            run = make_run(plan)
+            if run.device == "cuda" and run.gpu is None:
+                run = replace(run, gpu=gpu_of_worker())
+            start(run, plan.folder, observers(plan), rerun=rerun, wait=wait)
     except Busy:
         return
     except stopping.Stopped:
         if not stopping.is_worker():
             raise
     except Exception as error:
+        shown = too_little_memory(error) or error
         with contextlib.suppress(OSError):
             plan.folder.mkdir(parents=True, exist_ok=True)
-            name = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-            lines = [traceback.format_exc(), name + " ".join(str(error).split())]
+            name = "" if isinstance(shown, UserError) else f"{type(shown).__name__}: "
+            lines = [traceback.format_exc(), name + " ".join(str(shown).split())]
             (plan.folder / FAILURE_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")
-        raise
+        if shown is error:
+            raise
+        raise shown from error
 
 
 def observers(plan: Plan) -> list[Callback]:

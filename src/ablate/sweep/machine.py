@@ -1,10 +1,22 @@
 """What is the same for all jobs of a sweep: what replaces `auto`, how many jobs run at once, and on which GPUs."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import functools
+import itertools
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from filelock import FileLock, Timeout
+
+from ablate import stopping
 from ablate.config.overrides import key_of
 from ablate.errors import UserError
+
+GPUS = "ABLATE_WORKER_GPUS"  # "0,1 FOLDER": what the workers share out, and the folder with the lock of each place
+_held: list[FileLock] = []  # until this process ends
 
 
 class Machine(NamedTuple):
@@ -13,7 +25,7 @@ class Machine(NamedTuple):
     Args:
         values: {key: value} that replace `auto`, so that all jobs compute alike.
         num_workers: how many jobs run at once.
-        gpus: which the jobs get in turn; none where each job finds its own.
+        gpus: which the worker processes share out; none where each job finds its own.
         is_local: whether the jobs run on this computer.
         has_workers: whether the jobs run in worker processes of this one.
     """
@@ -80,12 +92,45 @@ def find_machine(launcher: str, num_jobs: int, settings: Mapping[str, Any], base
     return Machine(values, num_workers, gpus, has_workers=shared)
 
 
-def in_turn(jobs: Sequence[list[str]], gpus: Sequence[int]) -> list[list[str]]:
-    """Return the jobs' overrides, each job with the next GPU; unchanged where there are no GPUs to give.
+@contextlib.contextmanager
+def shared_out(gpus: Sequence[int]) -> Iterator[None]:
+    """Have each worker process that is started inside the block take one of the GPUs, see `gpu_of_worker`.
 
-    The order is fixed beforehand: where runs differ much in length, two may share one GPU while another is idle.
-
-    >>> in_turn([["seed=0"], ["seed=1"], ["seed=2"]], gpus=[0, 1])
-    [['seed=0', 'gpu=0'], ['seed=1', 'gpu=1'], ['seed=2', 'gpu=0']]
+    Args:
+        gpus: numbers of CUDA devices; none where there is nothing to take.
     """
-    return [[*job, f"gpu={gpus[i % len(gpus)]}"] if gpus else job for i, job in enumerate(jobs)]
+    if not gpus:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="ablate-gpus-", ignore_cleanup_errors=True) as folder:
+        os.environ[GPUS] = f"{','.join(map(str, gpus))} {folder}"  # workers inherit it
+        try:
+            yield
+        finally:
+            del os.environ[GPUS]
+
+
+def gpu_of_worker() -> int | None:
+    """Return the GPU of this worker process, the same at every call; None where there is none to take.
+
+    A worker holds the lock on the first place that is free, and place i has GPU i modulo their number. The system
+    releases the lock when the process ends, so that the next worker takes the same GPU.
+
+    Example:
+        >>> print(gpu_of_worker())
+        None
+    """
+    return _take(os.environ[GPUS]) if stopping.is_worker() and GPUS in os.environ else None
+
+
+@functools.cache
+def _take(shared: str) -> int:
+    gpus, _, folder = shared.partition(" ")
+    for place in itertools.count():
+        lock = FileLock(Path(folder) / f"{place}.lock", timeout=0)
+        with contextlib.suppress(Timeout):
+            lock.acquire()
+            _held.append(lock)  # a lock that is not referenced any more is released
+            numbers = gpus.split(",")
+            return int(numbers[place % len(numbers)])
+    raise AssertionError("itertools.count() does not end")

@@ -26,7 +26,7 @@ from ablate.sweep.begin import Started, begin_all, begin_manifest, study_folder
 from ablate.sweep.budget import Budget, open_claims
 from ablate.sweep.forecast import forecast, study_overview
 from ablate.sweep.loop import Launch, collect_all, do_runs, measures_by_folder
-from ablate.sweep.machine import Machine, in_turn
+from ablate.sweep.machine import Machine
 from ablate.sweep.request import Request
 from ablate.tables import printable
 from ablate.training.record import FAILURE_NAME, WEIGHTS_NAME, is_finished
@@ -227,7 +227,7 @@ def launcher(submit: Submit, options: Options, machine: Machine, measures: Mappi
         ]
         try:
             with stopping.leading() if machine.has_workers else contextlib.nullcontext():
-                lost = submit(in_turn(lines, machine.gpus))
+                lost = submit(lines)
         except Exception as error:
             why = f"the launcher gave up: {' '.join(str(error).split())[:300]}"
             if not machine.is_local:

@@ -241,8 +241,8 @@ def keep_memory() -> None:
 def peak_memory_mb(device: str) -> float:
     """Return the peak of resident memory of this process so far, in 2**20 bytes.
 
-    On CUDA: of allocated device memory since the run began. The workspaces of the algorithms that cuDNN tries at the
-    first batch of each shape are in it, so that the first run of a process may need more than a later one.
+    On CUDA: of allocated device memory since the run began; the data set that the process keeps for its next run and
+    the workspaces of cuBLAS are in it.
     """
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
