@@ -108,12 +108,12 @@ def test_a_sweep_names_the_cures_for_a_full_gpu(compose, cache, tmp_path, monkey
         assert line == "RuntimeError: sizes differ"
 
 
-@pytest.mark.parametrize(("device", "gpu", "expected"), [("cuda", None, 3), ("cuda", 1, 1), ("cpu", None, None)])
-def test_a_job_computes_on_the_gpu_of_its_worker(compose, cache, tmp_path, monkeypatch, device, gpu, expected):
+@pytest.mark.parametrize(("where", "gpu", "expected"), [("cuda", None, 3), ("cuda", 1, 1), ("cpu", None, None)])
+def test_a_job_computes_on_the_gpu_of_its_worker(compose, cache, tmp_path, monkeypatch, where, gpu, expected):
     seen = []
     monkeypatch.setattr(jobs, "start", lambda run, *args, **options: seen.append(run.gpu))
     monkeypatch.setattr(jobs, "gpu_of_worker", lambda: 3)
     make = jobs.make_run
-    monkeypatch.setattr(jobs, "make_run", lambda plan: jobs.replace(make(plan), device=device, gpu=gpu))
+    monkeypatch.setattr(jobs, "make_run", lambda plan: jobs.replace(make(plan), device=where, gpu=gpu))
     jobs.do_in_sweep(planning.plan(*compose([*ALONE.split(), f"output_dir={tmp_path}"])))
     assert seen == [expected]
