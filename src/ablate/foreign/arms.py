@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from ablate.config.overrides import text
@@ -17,6 +18,8 @@ from ablate.judging.effects import is_accuracy
 from ablate.study.claim import Claim
 from ablate.study.study import TUNING_SEED
 from ablate.training.identity import canonical, is_unscientific
+
+SHARES = {"acc", "accuracy", "top1", "top5", "f1", "auc", "auroc", "iou", "dice"}  # words in names of shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +131,9 @@ def arms_of(table: Table, claims: Sequence[Claim], options: Options) -> Arms:
         rows_of[key_of(values), name] = row
         found.runs[name] = outcome(row, metrics, claimed, notes, options)
     check_settings(arms, rows_of, settings, table)
+    for metric in dict.fromkeys(claimed):
+        check_unit_of(metric, list(rows_of.values()))
+        remarks += last_steps(metric, list(rows_of.values()))
     for key, arm in arms.items():
         first = next((row for (other, _), row in rows_of.items() if other == key), None)
         if first is not None:
@@ -192,8 +198,10 @@ def roles(table: Table, claims: Sequence[Claim], options: Options) -> tuple[list
 
 
 def near(key: str, columns: Sequence[str]) -> str:
-    found = difflib.get_close_matches(key, columns, n=1) or [one for one in columns if one.lower() == key.lower()]
-    return f"; did you mean {found[0]}?" if found else ""
+    """Return the columns that may be meant: those that end with the name, such as val/acc for acc, or the nearest."""
+    found = [one for one in columns if one.endswith(f"/{key}")] or difflib.get_close_matches(key, columns, n=1)
+    found = found or [one for one in columns if one.lower() == key.lower()]
+    return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
 def values_in(claims: Sequence[Claim], axis: str) -> list[Any]:
@@ -276,6 +284,42 @@ def outcome(
         diverged=diverged,
         notes={key: cell for key in notes if not is_empty(cell := row.cells.get(key))},
     )
+
+
+def check_unit_of(metric: str, rows: Sequence[Row]) -> None:
+    """Refuse an accuracy that is a fraction in some runs and in percent in others.
+
+    Raises:
+        UserError: names a run of each kind.
+    """
+    words = set(re.split(r"[^a-z0-9]+", metric.lower()))
+    if not words & SHARES:
+        return
+    known = [(to_number(cell), row) for row in rows if not is_empty(cell := row.cells.get(metric))]
+    fractions = [one for one in known if 0 < one[0] <= 1]
+    percents = [one for one in known if 1 < one[0] <= 100]
+    if fractions and percents:
+        (low, first), (high, second) = max(fractions, key=itemgetter(0)), max(percents, key=itemgetter(0))
+        raise UserError(
+            f"{metric} must have one unit in all runs, got {low:g} in {first.where} and {high:g} in {second.where}; "
+            "divide percentages by 100, or, if all are in one unit, give the column a name that is no accuracy "
+            "(rename={" + f"{metric}: NAME" + "})"
+        )
+
+
+def last_steps(metric: str, rows: Sequence[Row]) -> list[str]:
+    """Return a remark where the value of a metric is not of the same step in all runs: one may have stopped early."""
+    steps = Counter(row.steps[metric] for row in rows if metric in row.steps)
+    if len(steps) < 2:
+        return []
+    usual = max(steps, key=lambda step: (steps[step], step))
+    others = [row for row in rows if row.steps.get(metric, usual) != usual]
+    shown = ", ".join(f"{row.steps[metric]} in {row.where}" for row in others[:3])
+    more = f" and in {len(others) - 3} more" if len(others) > 3 else ""
+    return [
+        f"the last step of {metric} is {usual} in {steps[usual]} runs, and {shown}{more}; a run that was not finished "
+        "has no result: take it out"
+    ]
 
 
 def twice(first: Row, second: Row, run: str, others: Sequence[str]) -> str:

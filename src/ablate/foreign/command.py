@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 
 from ablate.errors import Unusable, UserError
 from ablate.foreign.code import code_of
-from ablate.foreign.files import flat
+from ablate.foreign.files import each_once, flat
 from ablate.foreign.table import to_number
 from ablate.judging.effects import is_accuracy
 from ablate.storage.dates import utc_now
@@ -251,7 +251,10 @@ def results_of(run: CommandRun, home: Path) -> tuple[dict[str, float | None], bo
         Failed: there are none, one that is needed is missing, or is no number.
     """
     found, where = record_file(home / run.program.record) if run.program.record else last_object(home / STDOUT)
-    measured = dict(flat(found, "/"))
+    try:
+        measured = each_once(list(flat(found, "/")))
+    except ValueError as error:
+        raise Failed(f"{where}: {error} once nested keys are joined") from error
     metrics: dict[str, float | None] = {}
     for name, value in measured.items():
         try:

@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,9 +136,12 @@ def of_parquet(data: bytes, path: Path) -> Iterator[Row]:
             f"{path} needs the package pyarrow to be read: pip install 'pandas>=2.2' 'pyarrow>=14', or save it as CSV"
         ) from error
     try:
-        found = parquet.read_table(io.BytesIO(data)).to_pylist()
+        table = parquet.read_table(io.BytesIO(data))
+        found = table.to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
+    if twice := [name for name, count in Counter(table.column_names).items() if count > 1]:
+        raise UserError(f"{path}: the column {twice[0]!r} occurs twice; name them apart")
     for number, cells in enumerate(found):
         yield Row(where=f"{path.name}, row {number}", cells=cells)
 
@@ -148,9 +151,9 @@ def of_json(data: bytes, path: Path) -> Iterator[Row]:
     try:
         content = data.decode("utf-8-sig")
         if path.suffix.lower() == ".json":
-            found = json.loads(content)
+            found = json.loads(content, object_pairs_hook=each_once)
         else:
-            found = [json.loads(line) for line in content.splitlines() if line.strip()]
+            found = [json.loads(line, object_pairs_hook=each_once) for line in content.splitlines() if line.strip()]
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON: {error}") from error
     if isinstance(found, dict) and isinstance(found.get("runs"), list):
@@ -161,18 +164,42 @@ def of_json(data: bytes, path: Path) -> Iterator[Row]:
         name = run.get("name") or run.get("id")
         where = f"{path.name}, run {number}{f' ({name})' if isinstance(name, str) else ''}"
         if not isinstance(run.get("config"), dict):
-            yield Row(where=where, cells=dict(flat(run)))
+            yield Row(where=where, cells=leaves(flat(run), where))
             continue
         summary = next((run[key] for key in ("summary", "summary_metrics", "summaryMetrics") if key in run), None)
         if not isinstance(summary, dict):
             raise UserError(f"{where}: `summary` must hold the metrics, {{name: number}}, got {summary!r:.60}")
-        config = {key: value for key, value in unwrapped(run["config"]) if not key.startswith("_wandb")}
-        metrics = {key: value for key, value in flat(summary, "/") if not key.startswith("_")}
+        config = leaves(unwrapped(run["config"]), where)
+        config = {key: value for key, value in config.items() if not key.startswith("_wandb")}
+        metrics = {key: value for key, value in leaves(flat(summary, "/"), where).items() if not key.startswith("_")}
         if twice := sorted(config.keys() & metrics.keys()):
             raise UserError(f"{where}: {twice[0]!r} is in `config` and in `summary`; give them two names")
         cells = {f"params.{key}": value for key, value in config.items()}
         cells |= {f"metrics.{key}": value for key, value in metrics.items() if is_scalar(value)}
         yield Row(where=where, cells=cells, status=str(run.get("state") or ""))
+
+
+def each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON as a dict.
+
+    Raises:
+        ValueError: a key occurs twice, of which JSON readers would take the last.
+    """
+    if twice := [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]:
+        raise ValueError(f"the key {twice[0]!r} occurs twice in one object")
+    return dict(pairs)
+
+
+def leaves(pairs: Iterable[tuple[str, Any]], where: str) -> dict[str, Any]:
+    """Return the leaves of nested mappings as a dict.
+
+    Raises:
+        UserError: two have the same name, such as {"val.acc": 0.5, "val": {"acc": 0.7}}.
+    """
+    try:
+        return each_once(list(pairs))
+    except ValueError as error:
+        raise UserError(f"{where}: {error} once nested keys are joined; give them two names") from error
 
 
 def unwrapped(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -200,6 +227,16 @@ def flat(content: Mapping[str, Any], separator: str = ".") -> Iterator[tuple[str
             yield str(key), value
 
 
+def of_tracker(column: str) -> str:
+    """Return the name of a parameter or metric in an export.
+
+    >>> of_tracker("params.lr"), of_tracker("metrics.acc"), of_tracker("params.metrics.x"), of_tracker("seed")
+    ('lr', 'acc', 'metrics.x', 'seed')
+    """
+    kind, _, name = column.partition(".")
+    return name if kind in ("params", "metrics") and name else column
+
+
 def is_scalar(value: Any) -> bool:
     return value is None or isinstance(value, int | float | str)
 
@@ -211,6 +248,10 @@ def with_kinds(name: str, rows: list[Row], remarks: list[str], status: str | Non
         raise UserError(f"`status` must be a column of {name}, got {status!r}")
     column = status or next((key for key in STATUS if key in columns), None)
     tracked = any(key.startswith("metrics.") for key in columns)
+    bare = {key: of_tracker(key) if tracked else key for key in columns if key != column}
+    if twice := [name for name, count in Counter(bare.values()).items() if count > 1]:
+        both = " and ".join(sorted(repr(key) for key in bare if bare[key] == twice[0]))
+        raise UserError(f"{name}: the columns {both} would both be called {twice[0]!r}; rename one of them in the file")
     measured = frozenset(key.removeprefix("metrics.") for key in columns if tracked and key.startswith("metrics."))
     exported = {"Name", "State"} <= columns or any(key.startswith("_wandb") for key in columns)
     ignored = {key for key in columns if key.startswith("tags.")} if tracked else set()
@@ -218,9 +259,7 @@ def with_kinds(name: str, rows: list[Row], remarks: list[str], status: str | Non
     ignored |= columns & {*OF_WANDB} if exported else set()
     prepared = []
     for row in rows:
-        cells = {key: cell for key, cell in row.cells.items() if key != column}
-        if tracked:
-            cells = {key.removeprefix("params.").removeprefix("metrics."): cell for key, cell in cells.items()}
+        cells = {bare[key]: cell for key, cell in row.cells.items() if key != column}
         word = row.status or str(row.cells.get(column) or "" if column else "")
         prepared.append(Row(where=row.where, cells=cells, status=word))
     kind = "an export of Weights & Biases" if exported else "an export of a tracker" if tracked else "a table"

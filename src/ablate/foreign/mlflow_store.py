@@ -11,6 +11,7 @@ The final value of a metric is the one with the greatest step, then timestamp, t
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ def read_store(folder: Path, experiment: str | None = None) -> Table:
             remarks.append(f"{name}: deleted in MLflow, left out")
             continue
         params = dict(values(run / "params", digest))
-        metrics = {key: final(text, run / "metrics" / key) for key, text in values(run / "metrics", digest)}
+        finals = {key: final(text, run / "metrics" / key) for key, text in values(run / "metrics", digest)}
+        metrics = {key: value for key, (value, _) in finals.items()}
         parent = next((text for key, text in values(run / "tags", digest) if key == PARENT), "")
         if twice := sorted(params.keys() & metrics.keys()):
             raise UserError(f"{run}: {twice[0]!r} is a parameter and a metric; log them under two names")
@@ -60,6 +62,7 @@ def read_store(folder: Path, experiment: str | None = None) -> Table:
             where=f"run {name} of {chosen.parent.name}/{chosen.name}",
             cells={**params, **metrics},
             status=STATUS.get(status, str(status)) if isinstance(status, int) else str(status or ""),
+            steps={key: step for key, (_, step) in finals.items() if step is not None},
         )
         found.append((row, run.name, parent))
     parents = {parent for _, _, parent in found}
@@ -96,8 +99,12 @@ def runs_in(folder: Path) -> list[Path]:
 
 def choose(folder: Path, experiment: str | None) -> Path:
     """Return the folder of the experiment that is meant."""
-    found = {str(read_meta(path).get("name") or path.name) if (path / META).is_file() else path.name: path
-             for path in experiments(folder)}  # fmt: skip
+    names = {
+        path: str(read_meta(path).get("name") or path.name) if (path / META).is_file() else path.name
+        for path in experiments(folder)
+    }
+    times = Counter(names.values())  # of several with one name, the folder says which
+    found = {name if times[name] == 1 else path.name: path for path, name in names.items()}
     if experiment is None and len(found) == 1:
         return next(iter(found.values()))
     named = {**{path.name: path for path in found.values()}, **found}
@@ -132,13 +139,13 @@ def values(folder: Path, digest: Any) -> Iterator[tuple[str, str]]:
         yield key, text.strip() if "\n" in text.strip() else text
 
 
-def final(text: str, path: Path) -> float | None:
-    """Return the final value of a metric from the lines of its file; None where it has no line.
+def final(text: str, path: Path) -> tuple[float | None, int | None]:
+    """Return the final value of a metric from the lines of its file, and its step; None where it has no line.
 
     >>> final("1 0.5 0\\n2 0.7 1\\n", Path("acc"))
-    0.7
+    (0.7, 1)
     """
-    best: tuple[float, float, float] | None = None
+    best: tuple[int, float, float] | None = None
     value = None
     for number, line in enumerate(text.splitlines(), start=1):
         if not (parts := line.split()):
@@ -150,4 +157,4 @@ def final(text: str, path: Path) -> float | None:
         rank = (step, when, -math.inf if math.isnan(value_here) else value_here)
         if best is None or rank >= best:
             best, value = rank, value_here
-    return value
+    return value, None if best is None else best[0]

@@ -35,11 +35,13 @@ class Row:
         where: file and line, or the run's name, for messages.
         cells: by column; a column without a value is None or absent.
         status: "" where it is not known, which counts as finished.
+        steps: at which a metric has the value in its cell, where the program says it.
     """
 
     where: str
     cells: Mapping[str, Cell]
     status: str = ""
+    steps: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_finished(self) -> bool:
@@ -101,7 +103,14 @@ class Table:
                 raise UserError(f"`rename` names {old!r}, which is no column of {self.name}; {listed(self.columns)}")
             if new in columns - names.keys() or list(names.values()).count(new) > 1:
                 raise UserError(f"`rename` gives {old!r} the name {new!r}, which another column of {self.name} has")
-        rows = [replace(row, cells={names.get(key, key): cell for key, cell in row.cells.items()}) for row in self.rows]
+        rows = [
+            replace(
+                row,
+                cells={names.get(key, key): cell for key, cell in row.cells.items()},
+                steps={names.get(key, key): step for key, step in row.steps.items()},
+            )
+            for row in self.rows
+        ]
         measured, ignored = (frozenset(names.get(key, key) for key in keys) for keys in (self.measured, self.ignored))
         return replace(self, rows=rows, measured=measured, ignored=ignored)
 
