@@ -43,3 +43,12 @@ def test_an_error_of_hydra_becomes_one_line():
     error = HydraException("Could not override 'optimizer.lrr'.\nTo append to your config use +optimizer.lrr=1")
     message = plainly(error, catalog.folders(), ["optimizer=sgd"])
     assert message == "there is no key 'optimizer.lrr'; did you mean optimizer.lr?"
+
+
+def test_a_key_that_the_chosen_level_lacks_is_not_proposed():
+    error = HydraException("Interpolation key 'data.bits' not found\n    full_key: augmentation.bits")
+    message = plainly(error, catalog.folders(), ["data=mine"])
+    assert "the chosen level of `data` has no key 'bits'; give the value itself, augmentation.bits=VALUE" in message
+    assert "did you mean" not in message
+    error = HydraException("Interpolation key 'data.bit' not found\n    full_key: augmentation.bits")
+    assert plainly(error, catalog.folders()).endswith("did you mean ${data.bits}?")

@@ -149,7 +149,7 @@ def test_images_that_are_all_oblong_are_refused(tmp_path: Path) -> None:
     root = make_folder(tmp_path / "d")
     for file in root.rglob("*.png"):
         Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(file)
-    with pytest.raises(ValueError, match=r"must be square .* 4x6"):
+    with pytest.raises(ValueError, match=r"must be square .*ant/0.png is 4x6 \(height x width\)"):
         load(root)
 
 

@@ -66,6 +66,12 @@ def test_tuning_runs_unfinished_runs_and_unpaired_seeds_do_not_count():
         (("norm=none", "activation=tanh"), "test/accuracy", "no column 'norm'"),
         (("relu", "activation=tanh"), "test/accuracy", "must be like 'activation=relu', got 'relu'"),
         (("activation=relu", "activation=tanh"), "accuracy", "did you mean one of test/accuracy"),
+        (("activation=relu", "activation=tanh"), "f1", "no column 'f1'; there are arm, activation"),
+        (
+            ("activation=relu", "activation=tanh"),
+            "state",
+            "must be a column of numbers, .* got 'state', which holds 'finished'",
+        ),
     ],
 )
 def test_what_is_not_there_is_refused(sides, metric, message):

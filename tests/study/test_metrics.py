@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from ablate.errors import UserError
 from ablate.study.metrics import metric_value
 from builders.records import make_record
 
@@ -46,3 +47,8 @@ def test_a_loss_that_is_not_there_gives_no_value():
 def test_a_missing_run_has_none_of_them():
     assert math.isnan(metric_value(None, "reaches/test/accuracy/0.985"))
     assert math.isnan(metric_value(None, "gap/accuracy"))
+
+
+def test_a_run_without_any_metric_is_described():
+    with pytest.raises(UserError, match=r"no metric 'acc' .*; it has no metric at all$"):
+        metric_value(make_record(metrics={}), "acc")

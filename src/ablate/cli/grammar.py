@@ -158,7 +158,13 @@ def plainly(error: Exception, where: Sequence[Path], words: Sequence[str] = ()) 
     if found := re.search(r"Primary config (?:module|directory|dir) '?([^'\s]+)'? not found", message):
         return f"--config-path: there is no folder {found[1]}; a folder of your own levels is --config-dir FOLDER"
     if found := re.search(r"Interpolation key '([^']+)' not found\s+full_key: (\S+)", message):
-        near = nearest_keys(found[1], every_key(where))
+        if found[1] in (known := every_key(where)):
+            group, _, key = found[1].partition(".")
+            return (
+                f"`{found[2]}` refers to ${{{found[1]}}}, and the chosen level of `{group}` has no key {key!r}; "
+                f"give the value itself, {found[2]}=VALUE, or add {key} to that level where its class takes it"
+            )
+        near = nearest_keys(found[1], known)
         hint = f"did you mean ${{{near[0]}}}?" if near else "`ablate --cfg job` shows all keys"
         return f"`{found[2]}` refers to ${{{found[1]}}}, and there is no such key; {hint}"
     if found := re.search(r"Environment variable '([^']+)' not found\W*full_key: (\S+)", message):

@@ -1,6 +1,7 @@
 """Images with labels, and the split into training, validation and test images, the same for every arm and seed."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +40,8 @@ class Dataset:
     """Training, validation and test images of one classification problem.
 
     Args:
-        train, val, test: disjoint; `val` is taken from the source's training images, and may be empty.
+        train, val, test: disjoint; `val` is taken from the source's training images where the source has no validation
+            images of its own, and may be empty.
         class_names: the name of label k at position k.
         bits: intensities lie in 0 .. 2**bits - 1.
     """
@@ -68,12 +70,15 @@ class Source:
     Args:
         train_images, test_images: (N, H, W, C), uint8 or uint16.
         train_labels, test_labels: (N,), integer.
+        val_images, val_labels: validation images of its own; None where they are taken from the training images.
     """
 
     train_images: NDArray[np.integer]
     train_labels: NDArray[np.integer]
     test_images: NDArray[np.integer]
     test_labels: NDArray[np.integer]
+    val_images: NDArray[np.integer] | None = None
+    val_labels: NDArray[np.integer] | None = None
 
 
 def content_hash(source: Source, rest: bytes = b"") -> str:
@@ -90,7 +95,10 @@ def content_hash(source: Source, rest: bytes = b"") -> str:
         (True, False)
     """
     digest = hashlib.sha256()
-    for array in (source.train_images, source.train_labels, source.test_images, source.test_labels):
+    own = (source.val_images, source.val_labels)
+    for array in (source.train_images, source.train_labels, source.test_images, source.test_labels, *own):
+        if array is None:
+            continue
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
         digest.update(f"{little.dtype.str} {array.shape}".encode())
         digest.update(np.ascontiguousarray(little).data)
@@ -175,7 +183,8 @@ def split_source(
         bits: intensities lie in 0 .. 2**bits - 1.
         train_size: number of images, or None for all that the validation set leaves.
         val_size: number of images, taken from the source's training images; 0 for none; None for a tenth of them, at
-            least one a class and at most `MOST_VALIDATION`, but never the last training image of a class.
+            least one a class and at most `MOST_VALIDATION`, but never the last training image of a class. Where the
+            source has validation images, it is the number of these; None takes all.
         test_size: number of images, or None for all.
         split_seed: at least 0.
 
@@ -194,6 +203,7 @@ def split_source(
     if split_seed < 0:
         raise UserError(f"`data.split_seed` must be at least 0, got {split_seed}")
     num_train, num_test = len(source.train_labels), len(source.test_labels)
+    own_val = source.val_labels
     check_sizes(
         train_size=train_size,
         val_size=val_size,
@@ -201,25 +211,32 @@ def split_source(
         num_train=num_train,
         num_test=num_test,
         num_classes=len(class_names),
+        num_val=None if own_val is None else len(own_val),
     )
     # One generator for each set: no size shifts the draws of another set.
     val_generator, train_generator, test_generator = (np.random.default_rng([split_seed, k]) for k in range(3))
-    order = stratified_order(source.train_labels, val_generator)
-    if val_size is None:
-        target = min(MOST_VALIDATION, max(len(class_names), num_train // 10))
-        last = {int(label): place for place, label in enumerate(source.train_labels[order])}  # of each class, in order
-        val_size = min(target, *last.values())
-    train_size = num_train - val_size if train_size is None else train_size
+    if source.val_images is not None and own_val is not None:
+        val_images, val_labels = source.val_images, own_val
+        val = stratified_order(val_labels, val_generator)[:val_size]
+        from_train, rest = 0, np.arange(num_train)
+    else:
+        val_images, val_labels = source.train_images, source.train_labels
+        order = stratified_order(val_labels, val_generator)
+        if val_size is None:
+            target = min(MOST_VALIDATION, max(len(class_names), num_train // 10))
+            last = {int(label): place for place, label in enumerate(val_labels[order])}  # of each class, in order
+            val_size = min(target, *last.values())
+        from_train, val, rest = val_size, order[:val_size], np.sort(order[val_size:])
+    train_size = num_train - from_train if train_size is None else train_size
     test_size = num_test if test_size is None else test_size
-    _check_train_size(train_size, val_size, num_train, len(class_names))
+    _check_train_size(train_size, from_train, num_train, len(class_names))
 
-    val, rest = order[:val_size], np.sort(order[val_size:])
     train = rest[stratified_order(source.train_labels[rest], train_generator)][:train_size]
     test = stratified_order(source.test_labels, test_generator)[:test_size]
-    _check_classes(source, class_names, train, val, test)
+    _check_classes(class_names, (source.train_labels, val_labels, source.test_labels), (train, val, test))
     return Dataset(
         train=_take(source.train_images, source.train_labels, train),
-        val=_take(source.train_images, source.train_labels, val),
+        val=_take(val_images, val_labels, val),
         test=_take(source.test_images, source.test_labels, test),
         class_names=class_names,
         bits=bits,
@@ -243,6 +260,7 @@ def check_sizes(
     num_train: int,
     num_test: int,
     num_classes: int,
+    num_val: int | None = None,
 ) -> None:
     """Check the sizes of a split, for a source with so many images; it needs no image.
 
@@ -250,6 +268,7 @@ def check_sizes(
         train_size, val_size, test_size: see `split_source`.
         num_train, num_test: images of the source.
         num_classes: of the source.
+        num_val: validation images of the source; None where they are taken from its training images.
 
     Raises:
         UserError: a size is smaller than the number of classes or larger than the number of images.
@@ -261,9 +280,11 @@ def check_sizes(
 images of the source (20), got 40
     """
     if val_size:
-        _check_size("val_size", val_size, num_train, num_classes, "training images of the source")
-    left = num_train - (val_size or 0)
-    _check_train_size(left if train_size is None else train_size, val_size or 0, num_train, num_classes)
+        what = "training" if num_val is None else "validation"
+        available = num_train if num_val is None else num_val
+        _check_size("val_size", val_size, available, num_classes, f"{what} images of the source")
+    taken = (val_size or 0) if num_val is None else 0
+    _check_train_size(num_train - taken if train_size is None else train_size, taken, num_train, num_classes)
     wanted = num_test if test_size is None else test_size
     _check_size("test_size", wanted, num_test, num_classes, "test images of the source")
 
@@ -281,9 +302,16 @@ def _check_size(name: str, size: int, available: int, num_classes: int, what: st
         )
 
 
-def _check_classes(source: Source, class_names: tuple[str, ...], *parts: NDArray[np.intp]) -> None:
-    """Refuse training images that lack a class; give a notice where the validation or test images lack one."""
-    labels = (source.train_labels, source.train_labels, source.test_labels)
+def _check_classes(
+    class_names: tuple[str, ...], labels: Sequence[NDArray[np.integer]], parts: Sequence[NDArray[np.intp]]
+) -> None:
+    """Refuse training images that lack a class; give a notice where the validation or test images lack one.
+
+    Args:
+        class_names: of the source.
+        labels: of the images that the training, validation and test images are taken from.
+        parts: the positions of these.
+    """
     for name, of_source, part in zip(("train", "val", "test"), labels, parts, strict=True):
         present = np.bincount(of_source[part], minlength=len(class_names)) > 0
         lacking = [class_names[label] for label in np.flatnonzero(~present)]

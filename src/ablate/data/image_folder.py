@@ -31,6 +31,9 @@ VERSION = 2
 class ImageFolder:
     """Square images, grey or RGB, in `root/train/<class>/` and `root/test/<class>/` and the folders below these.
 
+    Where there is `root/val/<class>/` (or `valid`, `validation`), it holds the validation images, and all images of
+    `train` are training images. Other folders are not used, which a notice says.
+
     Classes are numbered in the order of their sorted names, in Unicode's composed form (NFC). All images have one size,
     one depth and one number of channels. `image_file` states what is read and what is refused. Hidden files, files
     of operating systems and files with other suffixes are left out and counted in a notice; links are followed.
@@ -41,9 +44,9 @@ class ImageFolder:
     (Hounsfield units for CT) plus `zero`, cut off at 0.
 
     Args:
-        root: folder that holds `train` and `test`.
-        val_size: number of validation images, taken from the training images; 0 for none; None for a tenth of them, at
-            most 1000.
+        root: folder that holds `train` and `test`, and perhaps `val`.
+        val_size: number of validation images: of those in `val`, None for all; where there is no `val`, taken from the
+            training images, None for a tenth of them, at most 1000. 0 for none.
         train_size: number of training images; None takes all that `val_size` leaves.
         test_size: number of test images; None takes all.
         split_seed: seed of the split, at least 0.
@@ -178,9 +181,10 @@ def _check(file: Path, image: NDArray[np.integer], first: Path, expected: NDArra
         )
     if image.shape != expected.shape or image.shape[0] != image.shape[1]:
         side = min(expected.shape[:2])
+        other = "" if file == first else f" and {first} is {_size(expected)}"
         raise UserError(
-            f"all images must be square and of one size, but {file} is {_size(image)} and {first} is "
-            f"{_size(expected)} (height x width); resize or crop them, e.g. with ImageMagick: "
+            f"all images must be square and of one size, but {file} is {_size(image)}{other} (height x width); "
+            "resize or crop them, e.g. with ImageMagick: "
             f"`magick mogrify -resize {side}x{side}^ -gravity center -extent {side}x{side} FILES`"
         )
 

@@ -1,4 +1,4 @@
-"""Finds the images of classes in folders, train/<class>/** and test/<class>/**, as people and systems leave them."""
+"""Finds the images of classes in folders, train/<class>/**, test/<class>/** and perhaps val/<class>/**."""
 
 import os
 import unicodedata
@@ -17,6 +17,9 @@ SYNONYMS = {
 }
 """Other usual names of the folders `train` and `test`."""
 
+VALIDATION = ("val", "valid", "validation")
+"""Names of the folder of validation images, which need not be there."""
+
 SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", BESIDE)
 SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "zbthumbnail.info", "picasa.ini", "dicomdir")
 
@@ -33,7 +36,7 @@ def find_images(root: Path, suffixes: Sequence[str], read: str) -> Found:
     """Return the images below a root; give a notice of what is left out.
 
     Args:
-        root: holds train/<class>/ and test/<class>/.
+        root: holds train/<class>/ and test/<class>/, and perhaps val/<class>/ (or valid/, validation/).
         suffixes: of the files that are read, in lower case; "" for files without one.
         read: the same in words, for errors.
 
@@ -41,21 +44,23 @@ def find_images(root: Path, suffixes: Sequence[str], read: str) -> Found:
         UserError: if the folders are not as `ImageFolder` describes them.
     """
     left_out: Counter[str] = Counter()
-    classes = {split: _classes(root, split, left_out) for split in SPLITS}
-    names = tuple(sorted(classes["train"]))
-    if names != tuple(sorted(classes["test"])):
-        only = {s: sorted(set(classes[s]) - set(classes[o])) for s, o in (SPLITS, SPLITS[::-1])}
-        alike = {name.casefold() for name in only["train"]} & {name.casefold() for name in only["test"]}
-        hint = f"; {sorted(alike)} differ in upper and lower case" if alike else ""
-        surplus = ", and ".join(f"only {split} has {few(odd)}" for split, odd in only.items() if odd)
+    classes = {split: _classes(root, split, split, left_out) for split in SPLITS}
+    folders = {split: root / split for split in SPLITS}
+    there = _folders(root)
+    if len(validation := [name for name in VALIDATION if name in there]) > 1:
         raise UserError(
-            f"{root / 'train'} and {root / 'test'} must hold the same classes, one folder each, but {surplus}{hint}; "
-            "rename the folders, or move images of these classes to where they are missing"
+            f"{root} must hold one folder of validation images, got {validation}; rename or move the others"
         )
+    if validation:
+        folders["val"] = root / validation[0]
+        classes["val"] = _classes(root, "val", validation[0], left_out)
+    for split in classes:
+        _check_same_classes(folders["train"], folders[split], set(classes["train"]), set(classes[split]))
+    names = tuple(sorted(classes["train"]))
     if len(names) < 2:
         raise UserError(f"{root / 'train'} must hold at least 2 classes, one folder each, got {list(names)}")
     images: dict[str, list[tuple[str, Path, int]]] = {}
-    for split in SPLITS:
+    for split in classes:
         images[split] = []
         for label, name in enumerate(names):
             before = left_out.copy()
@@ -63,21 +68,42 @@ def find_images(root: Path, suffixes: Sequence[str], read: str) -> Found:
             files = _walk(folder, left_out, (), suffixes)
             named = sorted((_composed(file.relative_to(root).as_posix()), file) for file in files)
             if not named:
-                there = _count(left_out - before)
+                not_read = _count(left_out - before)
                 raise UserError(
                     f"{folder} must hold at least one image ({read}), got "
-                    f"{f'only what is not read: {there}; convert these' if there else 'none'}; or remove this class "
-                    "from train and test"
+                    f"{f'only what is not read: {not_read}; convert these' if not_read else 'none'}; or remove this "
+                    f"class from {' and '.join(classes)}"
                 )
             images[split] += [(below, file, label) for below, file in named]
     if left_out.total():
         notice(f"{root}: {left_out.total():,} files are left out: {_count(left_out)}")
+    if unused := [name for name in there if root / name not in folders.values()]:
+        notice(f"{root}: folders that are not used: {few(unused)}; validation images lie in val/<class>/")
     return Found(names, images)
 
 
-def _classes(root: Path, split: str, left_out: Counter[str]) -> dict[str, Path]:
+def _check_same_classes(train: Path, other: Path, of_train: set[str], of_other: set[str]) -> None:
+    """Refuse a folder whose classes are not those of the training images."""
+    if of_train == of_other:
+        return
+    only = {train.name: sorted(of_train - of_other), other.name: sorted(of_other - of_train)}
+    alike = {name.casefold() for name in only[train.name]} & {name.casefold() for name in only[other.name]}
+    hint = f"; {sorted(alike)} differ in upper and lower case" if alike else ""
+    surplus = ", and ".join(f"only {split} has {few(odd)}" for split, odd in only.items() if odd)
+    raise UserError(
+        f"{train} and {other} must hold the same classes, one folder each, but {surplus}{hint}; "
+        "rename the folders, or move images of these classes to where they are missing"
+    )
+
+
+def _folders(root: Path) -> list[str]:
+    """Return the names of the folders below a root that are not hidden."""
+    return sorted(entry.name for entry in _entries(root) if os.path.isdir(entry) and not _is_hidden(entry.name))
+
+
+def _classes(root: Path, split: str, name_of_split: str, left_out: Counter[str]) -> dict[str, Path]:
     """Return the folders of a split's classes by name."""
-    folder = root / split
+    folder = root / name_of_split
     if not folder.is_dir():
         raise UserError(
             f"an image folder needs `train/<class>/` and `test/<class>/` under `data.root={root}`; "
@@ -106,7 +132,7 @@ def _instead(root: Path, split: str) -> str:
     """Return a hint of what may serve as `train` or `test` where it is missing, "" for none."""
     if not root.is_dir():
         return ""
-    there = sorted(entry.name for entry in _entries(root) if os.path.isdir(entry) and not _is_hidden(entry.name))
+    there = _folders(root)
     for name in SYNONYMS[split]:
         if name in there:
             return f", but there is {name}; rename it, or link it: ln -s {name} '{root / split}'"

@@ -64,7 +64,10 @@ def compare(
     table = runs.runs if isinstance(runs, Loaded) else runs
     if metric not in table:
         close = [name for name in table.columns if metric.rpartition("/")[2] in str(name)][:4]
-        raise UserError(f"the runs have no column {metric!r}; did you mean one of {', '.join(map(str, close))}?")
+        hint = (
+            f"did you mean one of {', '.join(map(str, close))}?" if close else f"there are {', '.join(table.columns)}"
+        )
+        raise UserError(f"the runs have no column {metric!r}; {hint}")
     used = table[table["state"] == "finished"]
     used = used[used["role"] == "report"] if "role" in used else used
     sides = [by_seed(used, named(side), metric) for side in (treatment, control)]
@@ -112,7 +115,8 @@ def by_seed(table: DataFrame, side: Mapping[str, Any], metric: str) -> dict[int,
     """Return {seed: the metric} of the runs of one side.
 
     Raises:
-        UserError: a factor is no column, no run has these values, or a seed has several such runs.
+        UserError: a factor is no column, no run has these values, a seed has several such runs, or the metric is no
+            number.
     """
     for key, value in side.items():
         if key not in table:
@@ -125,4 +129,11 @@ def by_seed(table: DataFrame, side: Mapping[str, Any], metric: str) -> dict[int,
     if table["seed"].duplicated().any():
         arms = ", ".join(dict.fromkeys(map(str, table["arm"])))
         raise UserError(f"{' '.join(f'{k}={text(v)}' for k, v in side.items())} fits several arms ({arms}); name one")
-    return dict(zip(map(int, table["seed"]), map(float, table[metric]), strict=True))
+    try:
+        values = list(map(float, table[metric]))
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"`metric` must be a column of numbers, such as test/accuracy, got {metric!r}, which holds "
+            f"{table[metric].iloc[0]!r}"
+        ) from error
+    return dict(zip(map(int, table["seed"]), values, strict=True))

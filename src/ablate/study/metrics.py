@@ -51,7 +51,7 @@ def metric_value(record: Record | None, metric: str) -> float:
     if metric not in record.metrics:
         raise UserError(
             f"some runs have no metric {metric!r} (for one, seed {record.seed} of {record.arm}); "
-            f"it has {', '.join(sorted(record.metrics))}"
+            f"it has {', '.join(sorted(record.metrics)) or 'no metric at all'}"
         )
     value = record.metrics[metric]
     return math.inf if value is None else float(value)
