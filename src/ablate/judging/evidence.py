@@ -14,7 +14,7 @@ from ablate.judging.image_interval import (
     paired_hits,
     read_predictions,
 )
-from ablate.judging.incomplete import why_missing, why_unusable
+from ablate.judging.incomplete import why_diverged, why_missing, why_unusable
 from ablate.judging.selection import Selection, select, why_not_comparable
 from ablate.judging.trained import (
     exposure,
@@ -72,16 +72,23 @@ def gather(claim: Claim, results: Results, read: Reader = read_predictions) -> E
         scores = read_scores(samples, claim.metric, results.study.seeds)
     except UserError as error:
         return Evidence(claim=claim, selection=selection, obstacle="incomplete", reason=str(error))
-    labels = labels_of([arm for cell in cells for arm in cell], results.output_dir, read)
+    labels, unread = None, ""
+    try:
+        labels = labels_of([arm for cell in cells for arm in cell], results.output_dir, read)
+    except Unusable as error:
+        unread = f"which runs trained is not known without the test images' true classes: {error}"
     failures = []
     # Whether a number is reached is an outcome itself: a run that fails does not reach it.
     is_share = claim.metric.startswith("reaches/")
-    if depends_on_training(claim.metric) and not is_share:
+    if depends_on_training(claim.metric) and not is_share and not unread:
         program = results.study.foreign
         failures = [failures_of([which_trained(arm.records, labels, program) for arm in cell]) for cell in cells]
     found = Evidence(claim=claim, selection=selection, scores=scores, failures=failures)
-    if reason := why_missing(cells, results.study) or why_unusable(claim, cells, scores):
-        return replace(found, obstacle="incomplete", reason=reason)
+    reason = why_missing(cells, results.study) or why_unusable(claim, cells, scores)
+    if claim.form == "identity" and not neither_trains(claim, failures):
+        reason = reason or why_diverged(claim, cells)
+    if reason or (unread and depends_on_training(claim.metric) and not is_share):
+        return replace(found, obstacle="incomplete", reason=reason or unread)
     return compare(found, results, labels, read) if claim.is_tested else found
 
 
@@ -94,8 +101,11 @@ def compare(evidence: Evidence, results: Results, labels: IntArray | None, read:
     if are_same_nets(cells, study.seeds):
         try:
             hits = paired_hits(claim, cells, study.seeds, results.output_dir, read)
-        except Unusable:  # seeds decide, and the judgement names the file
-            hits = None
+        except Unusable as error:
+            if labels is not None:
+                reason = f"the same trained nets evaluated in two ways are decided over test images: {error}"
+                return replace(evidence, obstacle="incomplete", reason=reason)
+            hits = None  # of an early version, whose records name no predictions: seeds decide
         if hits is not None:
             effect = image_effect(hits, null_of(claim))
             comparison = comparison_of(claim, effect, neither_trains=neither)

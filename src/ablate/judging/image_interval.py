@@ -1,6 +1,5 @@
 """Test images as replicates: uncertainty over images of a difference, and the same nets evaluated in two ways."""
 
-import contextlib
 import hashlib
 import io
 import zipfile
@@ -19,11 +18,21 @@ from ablate.study.claim import DIFFERENCE_FORMS, Claim
 from ablate.study.metrics import GAP
 from ablate.study.program import Program
 from ablate.study.results import ArmResult
-from ablate.training.record import PREDICTIONS_NAME
+from ablate.training.identity import differences
+from ablate.training.record import PREDICTIONS_NAME, Record
 
 HitArray = NDArray[np.float64]
 IntArray = NDArray[np.int_]
 Reader = Callable[[Path, str], tuple[HitArray, IntArray]]
+
+# Settings that act at inference alone: arms that differ in these have the same trained weights.
+AT_INFERENCE = (
+    "dropout.num_samples",  # Monte-Carlo dropout
+    "normalization.inference",
+    "normalization.momentum",  # of the running statistics, which no training step uses
+    "preprocessing.fit",  # "test" fits a copy on the images that are evaluated
+    "trainer.test_views",
+)
 
 
 def interval_over_images(
@@ -84,12 +93,23 @@ def paired_hits(
 
 
 def labels_of(arms: Sequence[ArmResult], output_dir: Path, read: Reader) -> IntArray | None:
-    """Return the true classes of the test images, shape (num_images,); None where no run's file can be read."""
+    """Return the true classes of the test images, shape (num_images,); None where no record names predictions.
+
+    Records of another program and of early versions name none.
+
+    Raises:
+        Unusable: records name predictions, and none of these can be read; the first file is named.
+    """
+    unread: Unusable | None = None
     for arm in arms:
-        for seed in arm.records if arm.chosen else ():
+        for seed, record in arm.records.items() if arm.chosen else ():
             assert arm.chosen is not None
-            with contextlib.suppress(Unusable):
-                return read(output_dir / arm.chosen.folder / f"seed-{seed}", arm.records[seed].predictions)[1]
+            try:
+                return read(output_dir / arm.chosen.folder / f"seed-{seed}", record.predictions)[1]
+            except Unusable as error:
+                unread = unread or (error if record.predictions and not record.program else None)
+    if unread is not None:
+        raise unread
     return None
 
 
@@ -110,19 +130,32 @@ def num_images(
 def are_same_nets(cells: Sequence[Sequence[ArmResult]], seeds: Sequence[int]) -> bool:
     """Return whether two cells hold the same trained nets, evaluated in two ways.
 
-    They are the same if the training loss of every epoch agrees to the last bit in every pair of runs, none of which
-    diverged. On a device whose sums are not repeatable the same nets may not be recognized; then seeds decide.
+    They are the same if in every pair of runs the settings differ in nothing but what acts at inference alone
+    (`AT_INFERENCE`), and the training loss of every epoch agrees to the last bit. The loss alone does not tell: that
+    of a batch is measured before its own update, so it cannot show the last one. On a device whose sums are not
+    repeatable the same nets may not be recognized; then seeds decide.
     """
     if len(cells) != 2:
         return False
     for mine, other in zip(*cells, strict=True):
         for seed in seeds:
-            pair = [arm.records.get(seed) for arm in (mine, other)]
-            losses = [[row.get("train/loss") for row in record.history] for record in pair if record is not None]
-            known = len(losses) == 2 and all(loss is not None for loss in losses[0]) and len(losses[0]) > 0
-            if not known or losses[0] != losses[1]:
+            a, b = mine.records.get(seed), other.records.get(seed)
+            if a is None or b is None or not trained_alike(a, b):
                 return False
     return True
+
+
+def trained_alike(mine: Record, other: Record) -> bool:
+    """Return whether two runs of one seed have the same weights, see `are_same_nets`."""
+    losses = [[row.get("train/loss") for row in record.history] for record in (mine, other)]
+    if not losses[0] or None in losses[0] or losses[0] != losses[1]:
+        return False
+    differing = differences(mine.settings, other.settings)
+    if not differing.keys() <= set(AT_INFERENCE):
+        return False
+    # In a class of the user's own, a key of such a name may act in training.
+    groups = [record.settings.get(key.partition(".")[0], {}) for record in (mine, other) for key in differing]
+    return all(str(group.get("_target_", "ablate.")).startswith("ablate.") for group in groups)
 
 
 def image_effect(hits: tuple[HitArray, HitArray], null: float) -> Effect:
@@ -164,16 +197,16 @@ def read_predictions(folder: Path, checksum: str) -> tuple[HitArray, IntArray]:
     try:
         data = read_bytes(path)
     except UserError as error:
-        raise Unusable(f"no interval over test images: {error}; {cure}") from error
+        raise Unusable(f"{error}; {cure}") from error
     if data is None:
-        raise Unusable(f"no interval over test images: {path} is missing; {cure}")
+        raise Unusable(f"{path} is missing; {cure}")
     if checksum and hashlib.sha256(data).hexdigest() != checksum:
         raise Unusable(
-            f"no interval over test images: {path} is damaged or of another run: its content does not agree with the "
-            f"checksum in the run's record; {cure}"
+            f"{path} is damaged or of another run: its content does not agree with the checksum in the run's record; "
+            f"{cure}"
         )
     try:
         with np.load(io.BytesIO(data)) as arrays:
             return arrays["hits"], arrays["labels"]
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise Unusable(f"no interval over test images: {path} is damaged ({error}); {cure}") from error
+        raise Unusable(f"{path} is damaged ({error}); {cure}") from error

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ablate.judging.effects import Scores, unusable
-from ablate.study.claim import Claim
+from ablate.study.claim import Claim, depends_on_training
 from ablate.study.results import ArmResult
 from ablate.study.study import Study
 
@@ -26,6 +26,22 @@ def why_unusable(claim: Claim, cells: Sequence[Sequence[ArmResult]], scores: Sco
                 cause += f", {arm.num_non_finite} not finite at inference" if arm.num_non_finite else ""
                 reasons.append(f"{arm.label}: {count} of {len(arm.records)} runs have no {what}{cause}")
     return "; ".join(reasons)
+
+
+def why_diverged(claim: Claim, cells: Sequence[Sequence[ArmResult]]) -> str:
+    """Return how many runs of each arm diverged, "" where none did or the metric is not of trained nets.
+
+    The scores of a run that diverged are those of guessing, put there by the program: two of them agree whatever the
+    nets would have done, so that an identity cannot use them.
+    """
+    arms = [arm for cell in cells for arm in cell] if depends_on_training(claim.metric) else []
+    diverged = [(arm, sum(record.status == "diverged" for record in arm.records.values())) for arm in arms]
+    return "; ".join(
+        f"{arm.label}: {count} of {len(arm.records)} runs diverged, whose scores are those of guessing, not of a net; "
+        "choose settings with which every run stays finite, such as a lower optimizer.lr"
+        for arm, count in diverged
+        if count
+    )
 
 
 def _missing(arm: ArmResult, study: Study) -> str:

@@ -27,6 +27,7 @@ from ablate.judging.image_interval import Reader, interval_over_images, read_pre
 from ablate.judging.judgement import Judgement, Mechanism, Trained
 from ablate.judging.looks import Looked, replay
 from ablate.judging.selection import Selection, apart, axes_text
+from ablate.judging.trained import neither_trains
 from ablate.statistics import (
     Outcome,
     Verdict,
@@ -140,6 +141,8 @@ def conclude(
     if evidence.scores is not None and not evidence.obstacle:
         if claim.is_timed:
             fields |= measured(claim, evidence.scores, cells)
+        elif verdict is None and neither_trains(claim, evidence.failures):
+            fields["outcome"] = "neither trains"
         elif verdict is None:
             fields["outcome"] = "supported" if holds(claim, evidence.scores) else "contradicted"
         else:
@@ -150,7 +153,7 @@ def conclude(
             try:
                 fields["item_interval"] = interval_over_images(claim, cells, study.seeds, results.output_dir, read)
             except Unusable as error:
-                fields["unread"] = [str(error)]
+                fields["unread"] = [f"no interval over test images: {error}"]
     if study.tuning is not None and evidence.obstacle != "not comparable":
         fields["at_values"] = tuning.at_values(claim, cells, study)
         fields["value_sensitive"] = tuning.value_sensitive(claim, cells, study)

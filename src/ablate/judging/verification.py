@@ -230,7 +230,7 @@ def check_predictions(record: Record, folder: Path) -> str:
     try:
         hits, _ = read_predictions(folder, record.predictions)
     except Unusable as error:
-        return str(error).removeprefix("no interval over test images: ")
+        return str(error)
     accuracy = record.metrics.get("test/accuracy")
     if record.status != "finished" or not hits.size or alike(accuracy, float(hits.mean())):
         return ""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ablate.config.overrides import text
+from ablate.errors import Unusable
 from ablate.report.headline import headlines
 from ablate.report.phrases import of_runs
 from ablate.report.provenance import Rows
@@ -165,13 +166,19 @@ def of_seeds(known: int, planned: int) -> str:
 
 
 def failed_runs(results: Results, arm: ArmResult) -> str:
-    """Return how many runs of an arm failed to train and how large their share may be, "" without a finished run."""
+    """Return how many runs of an arm failed to train and how large their share may be.
+
+    "" without a finished run, and "not known" where the predictions that the records name cannot be read.
+    """
     from ablate.judging.image_interval import labels_of, read_predictions
     from ablate.judging.trained import failures_of, which_trained
 
     if not arm.records:
         return ""
-    labels = labels_of([arm], results.output_dir, read_predictions)
+    try:
+        labels = labels_of([arm], results.output_dir, read_predictions)
+    except Unusable:
+        return "not known"
     found = failures_of([which_trained(arm.records, labels, results.study.foreign)])
     return f"{found.failed} of {found.total}, ≤ {100 * found.at_most:.0f} %"
 
