@@ -117,7 +117,7 @@ def test_the_share_that_fails_is_shown(judged):
     results, judgements = judged[0]
     sides = [Trained(label="a", failed=0, total=6, at_most=0.393), Trained(label="b", failed=1, total=6, at_most=0.582)]
     alike = replace(judgements[0], trained=[sides[0], sides[0]])
-    assert failed(alike) == "0 of 6 failed, at most 39 % with 95 %"
+    assert failed(alike) == "0 of 6 did not train; 95 % upper limit of the failure rate: 39 %"
     unlike = replace(judgements[0], trained=sides, failure_share=0.1)
     assert failed(unlike) == "0 of 6 against 1 of 6 failed, at most 39 % against 58 % with 95 %"
     assert failed(judgements[0]) == ""

@@ -11,6 +11,7 @@ from ablate.report.provenance import (
     setting,
     undeclared,
 )
+from ablate.study.program import Program
 
 
 def test_progress_counts_runs(tuned_study, undone, tmp_path):
@@ -87,6 +88,19 @@ def test_a_setting_that_was_tuned_before_is_declared_and_shown(fixed_study, tmp_
     assert undeclared(results)[1:] == []
     plain = replace(results, study=replace(results.study, fixed=None))
     assert undeclared(plain)[1:] == [["activation=tanh", "optimizer.lr", "0.01", "0.3"]]
+
+
+def test_a_program_is_tuned_by_the_metric_that_its_study_names(tuned_study, tmp_path):
+    results, judgements = tuned_study(tmp_path)
+    assert "on validation images" in dict(setting(results, judgements))["Tuning"]
+    tuning = replace(results.study.tuning, metric="val/loss", minimize=True)
+    results = replace(
+        results,
+        study=replace(
+            results.study, tuning=tuning, foreign=Program(command="train {activation} {optimizer.lr} {seed}")
+        ),
+    )
+    assert " by the smallest val/loss, 3 seeds" in dict(setting(results, judgements))["Tuning"]
 
 
 def test_the_setting_says_which_claims_were_asked(tuned_study, tmp_path):

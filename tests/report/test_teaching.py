@@ -66,12 +66,13 @@ def test_what_is_measured_before_training_names_no_budget():
     [
         (
             {"low": -0.03, "high": 0.05, "further_seeds": 7},
-            "the noise of 5 seeds is ±4.00 points, wider than the margin of 2.00 points, so a true difference of that "
-            "size could not be seen; 7 further seeds would decide it",
+            "the noise of 5 seeds is ±4.00 points, wider than the smallest effect of interest, 2.00 points, so a true "
+            "difference of that size could not be seen; 7 further seeds would decide it",
         ),
         (
             {"low": -0.001, "high": 0.031},
-            "the true difference may lie on either side of the margin of 2.00 points: [−0.10, +3.10]",
+            "the true difference may be larger or smaller than the smallest effect of interest, 2.00 points: its "
+            "interval is [−0.10, +3.10]",
         ),
         (
             {
@@ -82,7 +83,7 @@ def test_what_is_measured_before_training_names_no_budget():
                     Trained(label="b", failed=0, total=5, at_most=0.4),
                 ],
             },
-            "so a true difference of that size could not be seen (2 of 5 runs of a side failed)",
+            "so a true difference of that size could not be seen (2 of 5 runs of a side did not train)",
         ),
         ({"low": -math.inf, "high": math.inf}, "the seeds bound the effect on one side at most"),
         ({"low": None, "high": None}, "the seeds bound the effect on one side at most"),
@@ -95,7 +96,9 @@ def test_an_open_claim_says_why(fields, reason):
 
 def test_a_ratio_is_compared_with_its_factor():
     wide = why_open(judged("inconclusive", RATIO, low=0.5, high=2.0))
-    assert wide.startswith("the noise of 5 seeds is a factor of 2 either way, wider than the margin of ×1.5")
+    assert wide.startswith(
+        "the noise of 5 seeds is a factor of 2 either way, wider than the smallest effect of interest, ×1.5"
+    )
     assert why_open(judged("inconclusive", RATIO, low=0.6, high=0.9)).startswith("the true difference may lie")
     assert why_open(judged("inconclusive", RATIO, low=0.0, high=0.9)).startswith("the seeds bound the effect on one")
 

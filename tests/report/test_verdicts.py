@@ -24,15 +24,15 @@ def test_numbers_are_in_points_or_factors_and_what_is_unknown_is_left_out(tuned_
     first, fifth = verdict_table(results, judgements)[0], verdict_table(results, judgements)[4]
     numbers = dict(first.numbers)
     assert numbers["95 % interval over test images"] == "[+15.00, +22.00]"
-    assert numbers["least effect that matters"] == "±1.00 points"
+    assert numbers["smallest effect of interest"] == "±1.00 points"
     assert numbers["pairs of seeds"] == "6"
-    assert "p of a relevant effect, adjusted" not in numbers
+    assert "p value of the equivalence test (TOST; Holm)" not in numbers
     assert numbers["effect"] == f"+{100 * judgements[0].estimate:.2f} points" == first.effect
     assert first.ours.startswith(first.effect) and " against " in first.ours
     assert first.at_values[0][0] == "optimizer.lr"
     assert first.at_values[1] == ["0.01", "+5.00 points", "[+1.00, +9.00]", "3"]
     assert fifth.effect == f"×{judgements[4].estimate:.3g}"
-    assert dict(fifth.numbers)["least effect that matters"] == "×1.2 or ×0.833"
+    assert dict(fifth.numbers)["smallest effect of interest"] == "×1.2 or ×0.833"
 
 
 def test_a_claim_without_numbers_has_its_reason(tuned_study, tmp_path):
@@ -41,7 +41,7 @@ def test_a_claim_without_numbers_has_its_reason(tuned_study, tmp_path):
     (found,) = verdict_table(results, [bare])
     assert (found.effect, found.interval, found.slug) == ("", "", "incomplete")
     assert texts(found) == ["warning: 3 runs are missing"]
-    assert [what for what, _ in found.numbers] == ["least effect that matters", "pairs of seeds"]
+    assert [what for what, _ in found.numbers] == ["smallest effect of interest", "pairs of seeds"]
 
 
 def test_fewer_pairs_than_seeds_say_so(tuned_study, undone, tmp_path):

@@ -10,7 +10,8 @@ CAME_OUT = ("supported", "supported if trained")
 UNDECIDED = ("incomplete", "not comparable")
 # What an incomplete claim does not show: a conclusion before all runs are there would be an undeclared look.
 CONCLUSIONS = (
-    "low", "high", "p", "p_adjusted", "equivalence_p", "equivalence_p_adjusted", "further_seeds", "bootstrap",
+    "low", "high", "p", "p_adjusted", "equivalence_p", "equivalence_p_adjusted", "equivalence_low",
+    "equivalence_high", "equivalence_level", "further_seeds", "bootstrap",
     "sign_flip_p", "sign_flip_smallest_p", "improvement", "item_interval", "stands_to",
 )  # fmt: skip
 

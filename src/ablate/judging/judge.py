@@ -308,8 +308,21 @@ def report_verdict(claim: Claim, verdict: Verdict, failure_share: float) -> dict
         "p_adjusted": verdict.p_adjusted,
         "equivalence_p": verdict.equivalence_p,
         "equivalence_p_adjusted": verdict.equivalence_p_adjusted,
+        **equivalence(claim, verdict),
         "further_seeds": verdict.further_seeds,
         "stands_to": stands_to(verdict, failure_share),
+    }
+
+
+def equivalence(claim: Claim, verdict: Verdict) -> dict[str, Any]:
+    """Return the interval of the equivalence test and its confidence; nothing where equivalence is not tested."""
+    interval = verdict.equivalence_interval
+    if not (math.isfinite(interval.lower) and math.isfinite(interval.upper)):
+        return {}
+    return {
+        "equivalence_low": in_unit(claim, interval.lower),
+        "equivalence_high": in_unit(claim, interval.upper),
+        "equivalence_level": interval.confidence,
     }
 
 

@@ -116,6 +116,9 @@ class Judgement:
         stands_to: share of failing runs up to which a difference of accuracies holds; None where it is not known, or
             not needed because the seeds exclude failures.
         equivalence_p: of the two one-sided tests, unadjusted.
+        equivalence_low, equivalence_high, equivalence_level: the interval that lies within the smallest effect of
+            interest exactly where the equivalence test decides, in the unit of the effect, and its confidence; None
+            where equivalence is not tested.
         num_images: test images that decided the claim, where they are the replicates; None where seeds are.
         spread: least and greatest value of a metric in seconds over the runs, in the unit of the estimate.
         num_machines: number of machines on which these runs were made.
@@ -164,6 +167,9 @@ class Judgement:
     failure_share: float | None = None
     stands_to: float | None = None
     equivalence_p: float | None = None
+    equivalence_low: float | None = None
+    equivalence_high: float | None = None
+    equivalence_level: float | None = None
     num_images: int | None = None
     spread: tuple[float, float] | None = None
     num_machines: int | None = None

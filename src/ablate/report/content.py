@@ -16,6 +16,15 @@ from ablate.study.study import Study
 if TYPE_CHECKING:
     from ablate.judging import Judgement
 
+DECISION_RULE = (  # see ablate.statistics.decide
+    "Supported or contradicted: the whole interval (paired t, at the level that Holm's correction leaves) lies on one "
+    "side of 0, and the estimate is at least the smallest effect of interest, on the claimed or on the other side; "
+    'where a claim names a number ("at least"), the whole interval lies beyond it, or short of it. No difference: the '
+    "interval of the equivalence test (two one-sided tests), which is narrower, lies within plus and minus the "
+    "smallest effect of interest, with three seeds or more. Inconclusive: neither, also where the effect is clearly "
+    "not 0 but may be too small to matter."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudyContent:
@@ -28,7 +37,7 @@ class StudyContent:
         setting: (what, value) of what all verdicts hold for.
         verdicts: one row per claim, in the study's order.
         controls: see `controls.control_rows`.
-        rule: when a verdict holds without "if trained".
+        rule: how a verdict follows from the intervals, and when it holds without "if trained".
         arms: one row per arm, best first.
         contrasts: see `contrasts.contrasts`; empty where there are claims.
         failures, undeclared, own_code, environment: see `provenance`.
@@ -62,7 +71,7 @@ def study_content(results: Results, judgements: "Sequence[Judgement]") -> StudyC
         setting=provenance.setting(results, judgements),
         verdicts=verdict_table(results, judgements),
         controls=control_rows(judgements),
-        rule=failure_rule(results.study),
+        rule=f"{DECISION_RULE} {failure_rule(results.study)}",
         arms=without_idle_columns(shown_rows(results)),
         contrasts=contrasts(results),
         failures=provenance.failures(results),

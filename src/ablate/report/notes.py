@@ -1,17 +1,20 @@
 """What to know when reading a verdict: what restricts or weakens it, what was measured, and what to do next."""
 
+import math
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ablate.report.page_level import DIFFERENCES
+from ablate.report.page_level import DIFFERENCES, rests_on_agreement
 from ablate.report.phrases import (
     Unit,
     of_runs,
+    percent,
     plural,
     unit_of,
 )
 from ablate.report.provenance import command_with
+from ablate.report.teaching import reason_open, smallest_of_interest
 from ablate.study.claim import Claim
 from ablate.study.results import Results
 from ablate.training.identity import flatten
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 # Parts of train/loss in addition to the cross-entropy; the L2 penalty is the optimizer's weight decay and not in it.
 IN_THE_LOSS = ("regularizer.l1_activation", "regularizer.label_smoothing")
+
+DID_NOT_TRAIN = " did not train"
 
 MANY_SEEDS = 50  # more further seeds are not recommended
 INSTEAD_OF_SEEDS = (
@@ -47,15 +52,17 @@ class Note:
 
 
 def failed(judgement: "Judgement") -> str:
-    """Return how many runs failed, e.g. "0 of 6 against 1 of 6 failed, at most 39 % against 58 % with 95 %".
+    """Return how many runs did not train, with the upper limit of the share of such runs, "" where nothing is trained.
 
-    "" where the metric does not depend on training. Equal sides are shown once.
+    E.g. "0 of 6 against 1 of 6 did not train; 95 % upper limit of the failure rate: 39 % against 58 %". Equal sides are
+    shown once.
     """
     sides = list(dict.fromkeys((side.failed, side.total, side.at_most) for side in judgement.trained))
     if not sides:
         return ""
     counts = " against ".join(f"{count} of {total}" for count, total, _ in sides)
-    return f"{counts} failed, at most {' against '.join(f'{100 * most:.0f} %' for *_, most in sides)} with 95 %"
+    limits = " against ".join(f"{100 * most:.0f} %" for *_, most in sides)
+    return f"{counts}{DID_NOT_TRAIN}; 95 % upper limit of the failure rate: {limits}"
 
 
 def sensitivity(key: str) -> str:
@@ -71,12 +78,22 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
     found += [Note(why) for why in judgement.unread]
     found += conditions(judgement)
     if judgement.value_sensitive:
-        key, where = study.nuisance, "" if study.tuning else ", in the runs that tuned it before"
-        found.append(Note(f"{sensitivity(key)}: another answer with one arm at a neighbouring {key}{where}", "warning"))
+        key = study.nuisance
+        setting, where = (
+            "learning rate" if key == "optimizer.lr" else key,
+            "" if study.tuning else ", in the runs that tuned it before",
+        )
+        found.append(Note(f"{sensitivity(key)}: the verdict changes at an adjacent {setting}{where}", "warning"))
     if judgement.edges and claim.form != "identity" and not claim.metric.startswith("initial/"):
         cure = "widen study.tuning.values" if study.tuning else "a better one may be outside"
         arms = ", ".join(dict.fromkeys(judgement.edges))
         found.append(Note(f"best {study.nuisance} on the edge of the grid: {arms}; {cure}", "warning"))
+    if judgement.outcome == "inconclusive":
+        found.append(Note(f"open: {reason_open(judgement)}"))
+    if rests_on_agreement(judgement) and judgement.equivalence_low is not None:
+        found.append(Note(inside(judgement)))
+    if tuned := tuned_on(results, claim):
+        found.append(Note(tuned, "warning"))
     if judgement.look:
         found.append(at_look(results, judgement))
     elif judgement.outcome == "inconclusive":
@@ -97,6 +114,28 @@ def notes(results: Results, judgement: "Judgement") -> list[Note]:
     if claim.note:
         found.append(Note(claim.note))
     return found
+
+
+def inside(judgement: "Judgement") -> str:
+    """Return the interval that a verdict of no difference, or of an equivalence that is supported, rests on."""
+    unit = unit_of(judgement.claim)
+    interval = unit.interval(judgement.equivalence_low, judgement.equivalence_high)
+    level = percent(judgement.equivalence_level or math.nan)
+    return (
+        f"decided by the equivalence test: its {level} interval {interval} lies within the smallest effect of "
+        f"interest, {smallest_of_interest(judgement)}"
+    )
+
+
+def tuned_on(results: Results, claim: Claim) -> str:
+    """Return that a claim is about the score by which the tuned setting was chosen, "" where it is not."""
+    tuning = results.study.tuning
+    if tuning is None or claim.metric != tuning.metric:
+        return ""
+    return (
+        f"{tuning.key} was chosen by {claim.metric} too, in runs of other seeds: where the runs can be scored on "
+        "validation data as well, tune on that (tuning.metric)"
+    )
 
 
 def known_before(judgement: "Judgement") -> list[str]:
@@ -149,21 +188,24 @@ def conditions(judgement: "Judgement") -> list[Note]:
         )
         found.append(
             Note(
-                f"{why} exclude ({failed(judgement)}); {seeds_to_exclude(share)} without a failure would",
+                f"{why} exclude ({failed(judgement)}); {seeds_to_exclude(share)} seeds without a failure would",
                 "warning",
             )
         )
     elif judgement.stands_to is not None and judgement.stands_to < max(
         (side.at_most for side in judgement.trained if side.failed < side.total), default=0.0
     ):
-        line = f"it holds if up to {100 * judgement.stands_to:.0f} % of the runs failed; the seeds leave more open"
+        line = f"it holds if up to {100 * judgement.stands_to:.0f} % of the runs failed"
+        line += "; the data do not exclude a higher failure rate"
         found.append(Note(f"{line} ({failed(judgement)})"))
     elif judgement.outcome == "neither trains":
         found.append(
             Note("no run of either side is clearly above guessing, so that there is nothing to compare", "warning")
         )
     elif judgement.outcome == "inconclusive" and any(0 < side.failed < side.total for side in judgement.trained):
-        line = "some runs failed and others did not: Student's t and the exact sign-flip test would both have to decide"
+        line = (
+            "some runs trained and others did not: Student's t and the exact sign-flip test would both have to decide"
+        )
         found.append(Note(f"{line} ({failed(judgement)})", "warning"))
     if judgement.num_images is not None:
         found.append(

@@ -9,6 +9,8 @@ from ablate.study.claim import Claim
 from ablate.study.control import NOT_INTERPRETABLE
 from ablate.study.results import ArmResult
 
+RESOLUTION = 1e-10  # in points: an accuracy in [0, 1] has 1e-12 of it, and less is rounding of a sum
+
 
 @dataclass(frozen=True)
 class OutcomeStyle:
@@ -127,10 +129,16 @@ def unit_of(claim: Claim) -> Unit:
 def signed(value: float, decimals: int | None = None) -> str:
     """Return a number with its sign; 3 significant digits where `decimals` is None or would round it to 0.
 
+    With `decimals`, a number below `RESOLUTION` is the rounding error of a 0, and shown as one.
+
     Example:
         >>> signed(-1.234, 2), signed(0.00021, 2)
         ('−1.23', '+0.00021')
+        >>> signed(1.11e-15, 2)
+        '+0.00'
     """
+    if decimals is not None and abs(value) < RESOLUTION:
+        return f"{0:+.{decimals}f}"
     if decimals is None or (value != 0 and abs(value) < 0.5 * 10**-decimals):
         shown = f"{value:+.3g}"
     else:

@@ -104,7 +104,7 @@ def setting(results: Results, judgements: "Sequence[Judgement]") -> list[tuple[s
         rows.append(
             (
                 "Tuning",
-                f"{study.tuning.key} of every arm over {values} on validation images, {number} of its own"
+                f"{study.tuning.key} of every arm over {values} {tuned_by(results)}, {number} of its own"
                 f"{own}; chosen: {rule_sentence(study.tuning)}",
             )
         )
@@ -163,6 +163,15 @@ def as_tuned_before(fixed: Fixed, labels: Sequence[str]) -> str:
         return f"none of its own: all arms share {fixed.key}={text(fixed.shared)}, as tuned before{at}{source}"
     others = "" if known == len(labels) else f"; the others share {text(fixed.shared)}"
     return f"{fixed.key} of {number} as tuned before{at}{source}{others}"
+
+
+def tuned_by(results: Results) -> str:
+    """Return on what the tuned setting is chosen: validation images, or the metric that a program's study names."""
+    tuning = results.study.tuning
+    assert tuning is not None
+    if not results.study.foreign:
+        return "on validation images"
+    return f"by {'the smallest ' * tuning.minimize}{tuning.metric}"
 
 
 def rule_sentence(tuning: Tuning) -> str:

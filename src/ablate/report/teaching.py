@@ -10,6 +10,7 @@ from ablate.study.control import NOT_INTERPRETABLE
 if TYPE_CHECKING:
     from ablate.judging import Judgement
 
+ROUNDING = 1e-9  # relative, of numbers that are compared
 OPEN = ("inconclusive", "neither trains", NOT_INTERPRETABLE)  # outcomes of claims that the runs leave open
 
 
@@ -35,17 +36,29 @@ def teach(judgement: "Judgement") -> str:
         found = "less than it says" if claim.at_least else "the opposite"
         return f"Do not teach it: the runs show {found}{trained}{budget}."
     if kind == "no difference":
-        return f"It can be taught that any difference is below {margin(judgement)}{trained}{budget}."
+        return f"It can be taught that any difference is below {smallest_of_interest(judgement)}{trained}{budget}."
     if kind in OPEN:
         return f"Leave it open: {why_open(judgement)}."
     return ""
 
 
 def why_open(judgement: "Judgement") -> str:
+    """Return `reason_open`, how many runs did not train, and how many further seeds would decide the claim."""
+    reason = reason_open(judgement)
+    if judgement.outcome != "inconclusive":
+        return reason
+    failed = [f"{side.failed} of {side.total}" for side in judgement.trained if side.failed]
+    note = f" ({' and '.join(failed)} runs of a side did not train)" if failed else ""
+    more = f"; {plural(judgement.further_seeds, 'further seed')} would decide it" if judgement.further_seeds else ""
+    return f"{reason}{note}{more}"
+
+
+def reason_open(judgement: "Judgement") -> str:
     """Return why the runs leave a claim open, from its numbers; "" for a claim that is decided, or was not tested.
 
-    Either a control has not come out, or no arm learns, or the interval is wider than the margin (the noise of the
-    seeds hides a difference of that size), or it is narrow and lies across the end of the margin.
+    Either a control has not come out, or no arm learns, or the interval is wider than the smallest effect of interest
+    (the noise of the seeds hides a difference of that size), or it is narrow and lies across that effect. Where it does
+    neither, a further rule of the verdict is not met: the runs that failed, or too few seeds for equivalence.
     """
     claim, outcome = judgement.claim, judgement.outcome
     if outcome not in OPEN:
@@ -54,28 +67,40 @@ def why_open(judgement: "Judgement") -> str:
         return f"a larger budget or more seeds are needed, since {judgement.reason}"
     if outcome == "neither trains":
         return "no arm is better than guessing, so a larger budget is needed"
-    unit = unit_of(claim)
-    failed = [f"{side.failed} of {side.total}" for side in judgement.trained if side.failed]
-    note = f" ({' and '.join(failed)} runs of a side failed)" if failed else ""
+    unit, own = unit_of(claim), smallest_of_interest(judgement)
     low, high = judgement.low, judgement.high
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)) or (unit.is_factor and low <= 0):
-        return f"the seeds bound the effect on one side at most{note}"
-    half = math.log(high / low) / 2 if unit.is_factor else (high - low) / 2
-    own = math.log(claim.smallest_effect) if unit.is_factor else claim.smallest_effect
-    more = f"; {plural(judgement.further_seeds, 'further seed')} would decide it" if judgement.further_seeds else ""
+        return "the seeds bound the effect on one side at most"
     shown = unit.interval(low, high)
-    if half > own:
+    if unit.is_factor:
+        low, high, size = math.log(low), math.log(high), math.log(claim.smallest_effect)
+    else:
+        size = claim.smallest_effect
+    half, size = (high - low) / 2, size * (1 + ROUNDING)
+    if not claim.at_least and (low > size or high < -size):
+        return f"the interval {shown} lies beyond {own}, but some runs did not train, and more may not"
+    if half > size:
         width = (
             f"a factor of {math.exp(half):.3g} either way" if unit.is_factor else f"±{unit.effect(half).lstrip('+')}"
         )
+        images, seeds = judgement.num_images, plural(judgement.num_seeds, "seed")
+        replicates = seeds if images is None else plural(images, "test image")
         return (
-            f"the noise of {plural(judgement.num_seeds, 'seed')} is {width}, wider than the margin of "
-            f"{margin(judgement)}, so a true difference of that size could not be seen{note}{more}"
+            f"the noise of {replicates} is {width}, wider than the smallest effect of "
+            f"interest, {own}, so a true difference of that size could not be seen"
         )
-    return f"the true difference may lie on either side of the margin of {margin(judgement)}: {shown}{note}{more}"
+    if not claim.at_least and -size < low and high < size:
+        return (
+            f"the interval {shown} lies within the smallest effect of interest, {own}, but equivalence needs at least "
+            f"three seeds, without runs that fail"
+        )
+    return (
+        f"the true difference may be larger or smaller than the smallest effect of interest, {own}: its interval is "
+        f"{shown}"
+    )
 
 
-def margin(judgement: "Judgement") -> str:
-    """Return the smallest effect that matters, with its unit."""
+def smallest_of_interest(judgement: "Judgement") -> str:
+    """Return the smallest effect of interest, with its unit."""
     unit = unit_of(judgement.claim)
     return unit.effect(judgement.claim.smallest_effect).lstrip("+")

@@ -9,6 +9,7 @@ from ablate.report.controls import control_lines
 from ablate.report.notes import MANY_SEEDS, failed, known_before, mechanism, next_look
 from ablate.report.provenance import REMADE, records_of, registration_of, unsound
 from ablate.report.table import arm_rows, planned_by_fingerprint, shown_rows
+from ablate.report.teaching import reason_open
 from ablate.report.verdicts import VerdictRow, answer, verdict_table
 from ablate.screen import fitted, width
 from ablate.study.manifest import coinciding, same_runs
@@ -87,6 +88,8 @@ def verdict_line(verdict: VerdictRow) -> str:
     more += "".join(f"  ({line})" for line in known_before(judgement))
     if any(side.failed for side in judgement.trained) or judgement.outcome.endswith("if trained"):
         more += f"  ({failed(judgement)})"
+    if judgement.outcome == "inconclusive":
+        more += f"  ({reason_open(judgement)})"
     if judgement.next_look and judgement.look:
         more += f"  (open: {next_look(judgement)})"
     elif judgement.further_seeds:

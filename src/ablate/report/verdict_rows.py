@@ -17,9 +17,9 @@ VERDICTS_TABLE = "verdicts.csv"
 CSV_CLAIM = ("name", "text", "form", "metric", "smallest_effect", "at_least", "family", "source", "published")
 CSV_NUMBERS = (
     "outcome", "reason", "treatment", "control", "treatment_mean", "control_mean", "estimate", "low", "high", "level",
-    "p", "p_adjusted", "equivalence_p", "equivalence_p_adjusted", "num_seeds", "further_seeds", "sign_flip_p",
-    "sign_flip_smallest_p", "improvement", "value_sensitive", "budget", "num_images", "failed", "look", "next_look",
-    "post_hoc", "finished_before",
+    "p", "p_adjusted", "equivalence_p", "equivalence_p_adjusted", "equivalence_low", "equivalence_high",
+    "equivalence_level", "num_seeds", "further_seeds", "sign_flip_p", "sign_flip_smallest_p", "improvement",
+    "value_sensitive", "budget", "num_images", "did_not_train", "look", "next_look", "post_hoc", "finished_before",
 )  # fmt: skip
 
 
@@ -28,7 +28,10 @@ def csv_rows(judgements: "Sequence[Judgement]") -> list[list[str]]:
     rows = [[*CSV_CLAIM, *CSV_NUMBERS]]
     for judgement in judgements:
         values = [getattr(judgement.claim, name) for name in CSV_CLAIM]
-        shown = {"failed": failed(judgement), "finished_before": " of ".join(map(str, judgement.finished_before or ()))}
+        shown = {
+            "did_not_train": failed(judgement),
+            "finished_before": " of ".join(map(str, judgement.finished_before or ())),
+        }
         values += [shown[name] if name in shown else getattr(judgement, name) for name in CSV_NUMBERS]
         rows.append(["" if value is None else str(value) for value in values])
     return rows

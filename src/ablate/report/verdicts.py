@@ -1,13 +1,14 @@
 """Each claim's verdict as text: one sentence, its numbers, and notes on what weakens it."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ablate.config.overrides import text
-from ablate.report.notes import Note, failed, notes, spread
-from ablate.report.page_level import apart_sentence
+from ablate.report.notes import DID_NOT_TRAIN, Note, failed, notes, spread
+from ablate.report.page_level import apart_sentence, rests_on_agreement
 from ablate.report.phrases import (
     OUTCOME_STYLES,
     OutcomeStyle,
@@ -19,6 +20,7 @@ from ablate.report.phrases import (
     unit_of,
 )
 from ablate.report.table import of_seeds
+from ablate.study.claim import Claim
 from ablate.study.control import NOT_INTERPRETABLE
 from ablate.study.results import Results
 
@@ -85,8 +87,8 @@ class VerdictRow:
 
     @property
     def failed(self) -> str:
-        """How many runs failed, as `failed` without the word; "" where nothing is trained."""
-        return failed(self.judgement).replace(" failed", "")
+        """How many runs did not train, as `failed` without these words; "" where nothing is trained."""
+        return failed(self.judgement).replace(DID_NOT_TRAIN, "")
 
     @property
     def slug(self) -> str:
@@ -172,19 +174,24 @@ def numbers(judgement: "Judgement", unit: Unit, num_seeds: int) -> list[tuple[st
         ),
         (f"{level} interval, adjusted", unit.interval(judgement.low, judgement.high), judgement.low),
         (
-            "effect that is claimed" if claim.at_least else "least effect that matters",
+            "effect that is claimed" if claim.at_least else tolerance_or_smallest(claim),
             least(judgement, unit),
             least(judgement, unit) or None,
         ),
         (
-            f"p of {'that' if claim.at_least else 'no'} effect, adjusted (alone)",
+            f"p value of H0: {'that effect' if claim.at_least else 'no difference'} (Holm; unadjusted)",
             both_p(judgement),
             judgement.p_adjusted,
         ),
         (
-            "p of a relevant effect, adjusted",
+            "p value of the equivalence test (TOST; Holm)",
             probability(judgement.equivalence_p_adjusted),
             judgement.equivalence_p_adjusted,
+        ),
+        (
+            f"{percent(judgement.equivalence_level or math.nan)} interval of the equivalence test",
+            unit.interval(judgement.equivalence_low, judgement.equivalence_high),
+            judgement.equivalence_low if rests_on_agreement(judgement) else None,
         ),
         ("sign-flip p (least reachable)", sign_flip(judgement), judgement.sign_flip_p),
         ("95 % bootstrap interval", unit.interval(*(judgement.bootstrap or (None, None))), judgement.bootstrap),
@@ -200,9 +207,14 @@ def numbers(judgement: "Judgement", unit: Unit, num_seeds: int) -> list[tuple[st
         ),
         ("look", f"{judgement.look} of {judgement.num_looks}", judgement.look),
         ("pairs of seeds", of_seeds(judgement.num_seeds, num_seeds), judgement.num_seeds),
-        ("runs that failed", failed(judgement).replace(" failed", ""), failed(judgement) or None),
+        ("runs that did not train", failed(judgement).replace(DID_NOT_TRAIN, ""), failed(judgement) or None),
     ]
     return [(what or "arm", value) for what, value, known in rows if known is not None]
+
+
+def tolerance_or_smallest(claim: Claim) -> str:
+    """Return what bounds an effect that does not matter."""
+    return "tolerance" if claim.form == "identity" else "smallest effect of interest"
 
 
 def least(judgement: "Judgement", unit: Unit) -> str:
@@ -232,7 +244,7 @@ def at_values(results: Results, judgement: "Judgement", unit: Unit) -> list[list
     """Return head and rows of the comparison with both arms at one value of the tuned setting."""
     if not judgement.at_values or results.study.tuning is None:
         return []
-    rows = [[results.study.tuning.key, "effect on validation", "95 % interval", "seeds"]]
+    rows = [[results.study.tuning.key, "effect in tuning runs", "95 % interval", "seeds"]]
     for row in judgement.at_values:
         interval = unit.interval(row.low, row.high) or "–"
         seeds = of_seeds(row.num_seeds, results.study.tuning.seeds)
