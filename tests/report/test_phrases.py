@@ -91,4 +91,4 @@ def test_names_leave_out_what_all_would_repeat(grid_study, tmp_path):
 def test_the_rounding_error_of_a_sum_is_shown_as_no_effect():
     points = Unit("points", 100)
     assert points.effect(9.25e-18) == points.effect(-1.11e-17) == points.effect(9e-13) == "+0.00 points"
-    assert points.effect(2e-12) == "+2e-10 points"
+    assert points.effect(2e-12) == "+2e−10 points"

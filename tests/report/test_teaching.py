@@ -99,7 +99,7 @@ def test_a_ratio_is_compared_with_its_factor():
     assert wide.startswith(
         "the noise of 5 seeds is a factor of 2 either way, wider than the smallest effect of interest, ×1.5"
     )
-    assert why_open(judged("inconclusive", RATIO, low=0.6, high=0.9)).startswith("the true difference may lie")
+    assert why_open(judged("inconclusive", RATIO, low=0.6, high=0.9)).startswith("the true difference may be larger")
     assert why_open(judged("inconclusive", RATIO, low=0.0, high=0.9)).startswith("the seeds bound the effect on one")
 
 
