@@ -164,7 +164,7 @@ def test_nan_has_no_score_unless_guessing_is_known(judge, tmp_path):
     ((found,), folder, _) = judge(write_csv(tmp_path / "b.csv", changed(3, acc="nan")), named, "guessing=0.5")
     assert found["outcome"] != "incomplete"
     assert float(found["control_mean"]) == pytest.approx((0.78 + 0.5 + 0.78 + 0.80 + 0.79 + 0.81) / 6)
-    assert "1 of 6" in found["failed"]
+    assert "1 of 6" in found["did_not_train"]
     assert "diverged: a metric is not finite; its accuracy is that of guessing" in (folder / "report.md").read_text()
 
 

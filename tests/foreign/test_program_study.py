@@ -145,7 +145,7 @@ def test_a_run_without_a_finite_score_has_diverged(study, tmp_path):
     (tmp_path / "odd").write_text('print(\'{"test/accuracy": NaN, "val/accuracy": 0.4}\'); sys.exit()')
     study()
     assert float(study.verdict()["control_mean"]) < 0.6  # one of three is 0.1
-    assert "1 of 3" in study.verdict()["failed"]
+    assert "1 of 3" in study.verdict()["did_not_train"]
     study("study.guessing=null")
     assert "1 of 3 runs have no test/accuracy, 1 diverged" in study.verdict()["reason"]
 
