@@ -130,3 +130,52 @@ def test_values_are_compared_as_values():
     assert not same([1], [1, 2]) and not same({"a": 1}, {"a": 1.0}) and not same(None, 0)
     net = nn.Sequential(nn.ReLU(), Relu(values=np.zeros(2)))
     assert list(attributes(net)) == ["1"]
+
+
+class Decaying(torch.optim.Optimizer):
+    """Gradient descent whose rate falls with its own count of steps."""
+
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+        self.weights = [p for group in self.param_groups for p in group["params"]]
+        self.k = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.count()
+        for p in self.weights:
+            p.add_(p.grad, alpha=-self.param_groups[0]["lr"] / self.k)
+
+    def count(self):
+        self.k += 1
+
+
+class Grouped(Decaying):
+    def count(self):
+        group = self.param_groups[0]
+        group["k"] = group.get("k", 0) + 1
+
+    def step(self, closure=None):
+        self.count()
+        with torch.no_grad():
+            for p in self.weights:
+                p.add_(p.grad, alpha=-0.01)
+
+
+class Saved(Decaying):
+    def state_dict(self):
+        return {**super().state_dict(), "k": self.k}
+
+
+class Mine(torch.optim.SGD):
+    """torch's, under another name."""
+
+
+def test_a_changed_attribute_of_the_optimizer_is_named_with_its_cure(warned):
+    (message,) = warned(optimizer=Decaying)
+    assert "training changed k of the optimizer" in message and "param_groups" in message
+
+
+@pytest.mark.parametrize("optimizer", [Grouped, Saved, Mine, torch.optim.Adam])
+def test_there_is_no_warning_of_an_optimizer_that_loses_nothing(warned, optimizer):
+    assert warned(optimizer=optimizer) == []

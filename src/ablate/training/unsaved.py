@@ -1,8 +1,8 @@
-"""State of modules that a checkpoint does not hold, and that a resumed run would lose.
+"""State of modules and of the optimizer that a checkpoint does not hold, and that a resumed run would lose.
 
 A checkpoint holds parameters, buffers, and what `get_extra_state` of a module returns: on resuming, its
 `set_extra_state` receives that. State kept elsewhere in a module (`self.num_calls += 1`) is reset to its initial
-value by a resume.
+value by a resume. Of an optimizer, a checkpoint holds `param_groups` and `state`.
 """
 
 import copy
@@ -20,6 +20,7 @@ from ablate.training.loop import Callback, State
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, np.ndarray, Tensor)
 OWN_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+OWN_OF_EVERY_OPTIMIZER = frozenset(vars(torch.optim.SGD([nn.Parameter(torch.zeros(1))], fused=True)))
 KEYED = frozenset({"seed", "generator"})  # set by `reseed` at every step
 
 
@@ -28,10 +29,12 @@ class Unsaved(Callback):
 
     def __init__(self) -> None:
         self.before: dict[str, dict[str, Any]] = {}
+        self.of_optimizer: dict[str, Any] = {}
 
     def on_fit_start(self, state: State) -> None:
         check_extra_state(state.net)
         self.before = attributes(state.net)
+        self.of_optimizer = optimizer_attributes(state.optimizer)
 
     def on_epoch_end(self, state: State) -> None:
         self.check(state)
@@ -42,6 +45,17 @@ class Unsaved(Callback):
     def check(self, state: State) -> None:
         """Refuse and warn as the class says."""
         check_extra_state(state.net)
+        if self.of_optimizer:
+            before, self.of_optimizer = self.of_optimizer, {}
+            now_there = optimizer_attributes(state.optimizer)
+            lost = [name for name, value in now_there.items() if name not in before or not same(before[name], value)]
+            if lost:
+                warnings.warn(
+                    f"training changed {', '.join(lost)} of the optimizer, which a checkpoint does not hold: a run "
+                    "that resumes after an interruption will have other values; keep them in param_groups "
+                    "(group['name']) or in state (self.state[parameter]['name'])",
+                    stacklevel=2,
+                )
         if self.before:
             now = attributes(state.net)
             changed = [
@@ -76,6 +90,30 @@ def attributes(net: nn.Module) -> dict[str, dict[str, Any]]:
         values |= {name: value for name, value in vars(module).items() if name not in hidden and is_plain(value)}
         found[path] = copy.deepcopy({name: detached(value) for name, value in values.items()})
     return {path: values for path, values in found.items() if values}
+
+
+def optimizer_attributes(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return copies of the plain attributes of an optimizer outside torch and ablate, by name.
+
+    Not included: what the checkpoint holds, what torch's optimizers have, and the parameters, which are the net's.
+    Empty for a class with a `state_dict` of its own.
+    """
+    kind = type(optimizer)
+    if (
+        kind.__module__.partition(".")[0] in ("torch", "ablate")
+        or kind.state_dict is not torch.optim.Optimizer.state_dict
+    ):
+        return {}
+    own = {name: value for name, value in vars(optimizer).items() if name not in OWN_OF_EVERY_OPTIMIZER}
+    return {name: copy.deepcopy(_without_parameters(value)) for name, value in own.items() if is_plain(value)}
+
+
+def _without_parameters(value: Any) -> Any:
+    if isinstance(value, nn.Parameter):
+        return None
+    if isinstance(value, dict):
+        return [[_without_parameters(key), _without_parameters(item)] for key, item in value.items()]
+    return [_without_parameters(item) for item in value] if isinstance(value, list | tuple) else detached(value)
 
 
 def is_plain(value: Any) -> bool:
