@@ -110,6 +110,15 @@ def test_namespace_packages_and_circles(own):
     assert names("space_d.one.Level") == ["space_d.one", "space_d.three", "space_d.two"]
 
 
+@pytest.mark.parametrize("made", [[], ["space_f/__init__.py"]])
+def test_a_folder_without_init_inside_another(own, made):
+    for file in made:
+        own(file)
+    own("space_f/models/inner/net.py")
+    outer = ["space_f"] if made else []
+    assert names("space_f.models.inner.net.Level") == [*outer, "space_f.models.inner.net"]
+
+
 @pytest.mark.parametrize(
     "setting",
     [

@@ -63,8 +63,13 @@ def _resolve(name: str, folder: str, path: tuple[str, ...], is_imported: bool) -
         found.append((module, spec))
         if not rest or spec.submodule_search_locations is None:
             break
-        module = f"{module}.{rest.pop(0)}"
-        spec = PathFinder.find_spec(module, list(spec.submodule_search_locations))
+        last = rest.pop(0)
+        module = f"{module}.{last}"
+        # With the last part alone: of a whole name, the folders of a package without __init__.py could only be read
+        # after its parent was imported.
+        spec = PathFinder.find_spec(last, list(spec.submodule_search_locations))
+        if spec is not None and spec.submodule_search_locations is not None:
+            spec.submodule_search_locations = list(spec.submodule_search_locations)
     return found
 
 
