@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ablate.diagnostics.probe import probing
 from ablate.errors import UserError
 from ablate.layers.activation import Maxout
 from ablate.layers.dropout import Dropout, Positions
@@ -12,6 +13,7 @@ from ablate.layers.native import NativeActivation, NativeDropout, NativeNormaliz
 from ablate.layers.normalization import Batch, Group, Instance, NoNormalization
 from ablate.layers.weight_standardization import WeightStandardization
 from ablate.nets import Library, Module, NoPlace
+from ablate.nets.net import in_memory_format
 from ablate.nets.roles import activations
 from builders.nets import ClassesOfImageNet, Functional, SmallResNet
 
@@ -349,3 +351,163 @@ def test_the_gain_of_equal_activations_is_known_whether_in_place_or_not():
 
     assert isinstance(build(make(nn.ReLU())).make_activation(), nn.ReLU)
     assert not hasattr(build(make(nn.Tanh())), "make_activation")
+
+
+class Sequence(nn.Module):
+    """Images as tokens of 4 x 4 pixels, and one layer of torch's transformer."""
+
+    def __init__(self, activation, num_classes):
+        super().__init__()
+        self.embed, self.fc = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, num_classes)
+        layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, activation=activation, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 1)
+
+    def forward(self, x):
+        return self.fc(self.encoder(self.embed(x).flatten(2).transpose(1, 2)).mean(1))
+
+
+@pytest.mark.parametrize(
+    "choices", [{"activation": nn.Tanh}, {"activation": nn.Tanh, "normalization": NoNormalization()}]
+)
+def test_a_transformer_is_evaluated_with_the_modules_it_is_trained_with(choices):
+    net = build(lambda num_classes: Sequence(nn.ReLU(), num_classes), **choices)
+    x = torch.randn(4, 3, 16, 16)
+    trained = net.train()(x)
+    with torch.no_grad():
+        torch.testing.assert_close(net.eval()(x), trained)
+
+
+def test_a_transformer_in_which_nothing_is_replaced_keeps_the_fused_kernel():
+    layer = build(lambda num_classes: Sequence(nn.ReLU(), num_classes)).model.encoder.layers[0]
+    assert layer.activation_relu_or_gelu == 1
+
+
+def test_dropout_between_recurrent_layers_is_refused_but_with_native():
+    class Recurrent(nn.Module):
+        def __init__(self, num_classes):
+            super().__init__()
+            self.rnn, self.fc = nn.GRU(48, 8, 2, dropout=0.5, batch_first=True), nn.Linear(8, num_classes)
+
+        def forward(self, x):
+            return self.fc(self.rnn(x.transpose(1, 2).flatten(2))[0][:, -1])
+
+    with pytest.raises(NoPlace, match=r"model.rnn \(GRU\) drops units between its 2 layers.*dropout=native"):
+        build(Recurrent, dropout=Positions(layer=Dropout))
+    assert build(Recurrent).model.rnn.dropout == 0.5
+
+
+class Views(nn.Module):
+    """The most common way to write it."""
+
+    def __init__(self, channels, num_classes):
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(channels, 4, 3, padding=1), nn.ReLU()
+        self.fc = nn.Linear(4 * 16 * 16, num_classes)
+
+    def forward(self, x):
+        x = self.act(self.conv(x))
+        return self.fc(x.view(x.size(0), -1))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_net_that_views_its_maps_is_kept_contiguous(channels):
+    net = build(lambda num_classes: Views(channels, num_classes), (channels, 16, 16))
+    assert "memory format: contiguous" in net.replaced[-1]
+    images = torch.empty(2, channels, 16, 16, memory_format=torch.channels_last).normal_()
+    expected = net.model(images.clone(memory_format=torch.contiguous_format))
+    assert torch.equal(in_memory_format(net)(images), expected)
+    assert net.model.conv.weight.is_contiguous()
+
+
+def test_a_net_that_takes_channels_last_is_left_in_it():
+    net = build(num_classes=3)
+    assert net.replaced == [] and net.model.conv.weight.is_contiguous()
+    weight = in_memory_format(net).model.conv.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+
+
+class OtherAtInference(nn.Sequential):
+    def __init__(self, num_classes):
+        super().__init__(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, num_classes))
+
+    def forward(self, x):
+        return super().forward(x) if self.training else {"logits": super().forward(x)}
+
+
+def test_what_is_returned_at_inference_is_checked_before_training():
+    with pytest.raises(UserError, match=r"one tensor.*at inference too; got dict; return the logits alone"):
+        build(OtherAtInference)
+
+
+class LateStem(nn.Module):
+    """Registers its first convolution last."""
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.refine, self.stem, self.fc = nn.Conv2d(4, 6, 3), nn.Conv2d(3, 4, 3), nn.Linear(6, num_classes)
+
+    def forward(self, x):
+        return self.fc(self.refine(self.stem(x)).mean((2, 3)))
+
+
+def test_the_convolution_on_the_images_is_the_first_that_is_called():
+    assert build(LateStem).replaced == []
+    net = build(LateStem, (1, 16, 16))
+    assert net.replaced == ["first layer: 3 -> 1 channels: model.stem"] and net.model.refine.in_channels == 4
+
+
+def test_one_dropout_on_maps_and_on_vectors_is_refused():
+    class Twice(nn.Module):
+        def __init__(self, num_classes):
+            super().__init__()
+            self.conv, self.drop, self.fc = nn.Conv2d(3, 4, 3), nn.Dropout(0.5), nn.Linear(4, num_classes)
+
+        def forward(self, x):
+            return self.fc(self.drop(self.drop(self.conv(x)).mean((2, 3))))
+
+    with pytest.raises(NoPlace, match=r"model.drop \(Dropout\) drops units of maps and of vectors.*two modules"):
+        build(Twice, dropout=Positions(layer=Dropout, conv=0.1))
+    assert build(Twice).model.drop.p == 0.5
+
+
+def test_every_layer_before_a_removed_normalization_gets_its_bias():
+    class Shared(nn.Module):
+        def __init__(self, num_classes):
+            super().__init__()
+            self.conv, self.up = nn.Conv2d(3, 4, 3, bias=False), nn.ConvTranspose2d(4, 4, 3, bias=False)
+            self.norm, self.fc = nn.BatchNorm2d(4), nn.Linear(4, num_classes)
+
+        def forward(self, x):
+            return self.fc(self.norm(self.up(self.norm(self.conv(x)))).mean((2, 3)))
+
+    net = build(Shared, normalization=NoNormalization())
+    assert net.model.conv.bias.shape == net.model.up.bias.shape == (4,)
+    assert net.replaced[-1] == "bias added, as no normalization follows: model.conv, model.up"
+
+
+class Centred(nn.Module):
+    """A buffer that its first pass sets, and one that has a value for each image."""
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.fc = nn.Linear(3, num_classes)
+        self.register_buffer("centre", None)
+        self.register_buffer("mask", torch.ones(1), persistent=False)
+
+    def forward(self, x):
+        x = x.mean((2, 3))
+        if self.training:
+            self.centre = x.detach().mean(0)
+        if len(self.mask) != len(x):
+            self.mask = torch.ones(len(x), 1)
+        return self.fc((x - self.centre) * self.mask)
+
+
+def test_buffers_that_the_forward_sets_or_resizes_are_restored():
+    net = build(Centred)
+    assert net.model.centre is None and net.model.mask.shape == (1,)
+    mask = net.model.mask
+    with probing(net):
+        net(torch.randn(2, 3, 16, 16))
+        assert net.model.centre is not None
+    assert net.model.centre is None and net.model.mask is mask

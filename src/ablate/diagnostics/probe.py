@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablate.data.dataset import Split
+from ablate.nets.restoring import restoring_buffers
 from ablate.nets.roles import parts
 from ablate.nets.tracing import tracing
 from ablate.seeding import Streams, global_generators
@@ -177,25 +178,22 @@ def probing(net: nn.Module, *, noise: bool = False, inference: bool = False) -> 
         False
     """
     attributes = {module: dict(vars(module)) for module in net.modules()}
-    buffers = {name: buffer.clone() for name, buffer in net.named_buffers()}
-    net.train(not inference)
-    if not noise:
-        for module in attributes:
-            if hasattr(module, "reseed"):
-                module.eval()
-    for part in parts(net):
-        # Random activations, penalties on activations, and dropout without `reseed` are active only in training mode.
-        if part.role == "activation" or (part.role == "dropout" and not noise):
-            part.module.eval()
-    try:
-        yield
-    finally:
-        for module, found in attributes.items():
-            vars(module).clear()
-            vars(module).update(found)
-        with torch.no_grad():
-            for name, buffer in net.named_buffers():
-                buffer.copy_(buffers[name])
+    with restoring_buffers(net):
+        net.train(not inference)
+        if not noise:
+            for module in attributes:
+                if hasattr(module, "reseed"):
+                    module.eval()
+        for part in parts(net):
+            # Random activations, penalties on activations, and dropout without `reseed` are active only in training.
+            if part.role == "activation" or (part.role == "dropout" and not noise):
+                part.module.eval()
+        try:
+            yield
+        finally:
+            for module, found in attributes.items():
+                vars(module).clear()
+                vars(module).update(found)
 
 
 def example_probe() -> Probe:

@@ -4,6 +4,8 @@ Any `torch.nn.Module` is built by `library.Module`, which puts the choices into 
 `ConvNet` has, gets the choices and puts them in their places itself: a `Watch` checks that it does.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from torch.nn.parameter import is_lazy
 from ablate.errors import UserError
 from ablate.layers.initialization import weight_layers
 from ablate.nets.net import NoPlace, Shape
+from ablate.nets.restoring import restoring_buffers
 from ablate.nets.roles import AFFINE, FRONT, made, role
 from ablate.nets.tracing import Trace, is_function, tracing
 
@@ -29,30 +32,88 @@ def trial(model: nn.Module, image_shape: Shape, name: str, *, fallback: Shape | 
     Raises:
         UserError: the net cannot take such images, or returns something else than one tensor.
     """
+    with restoring(model):
+        try:
+            return _try(model.train(), torch.zeros(2, *image_shape), name)
+        except UserError as error:
+            if fallback is None or error.__cause__ is None:
+                raise
+    return trial(model, fallback, name)
+
+
+@contextlib.contextmanager
+def restoring(model: nn.Module) -> Iterator[None]:
+    """Restore modes and buffers when the block ends.
+
+    Example:
+        >>> model = nn.Linear(2, 1)
+        >>> with restoring(model):
+        ...     _ = model.eval()
+        >>> model.training
+        True
+    """
     modes = {module: module.training for module in model.modules()}
-    buffers = {key: buffer.clone() for key, buffer in model.named_buffers()}
-    model.train()
+    with restoring_buffers(model):
+        try:
+            yield
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+
+def _try(model: nn.Module, images: Tensor, name: str) -> tuple[Trace, Tensor]:
+    """Return the trace and the output of images in the present mode.
+
+    Raises:
+        UserError: the net cannot take such images (with torch's error as its cause), or does not return one tensor.
+    """
     try:
         with torch.no_grad(), tracing(model, values=False) as trace:
-            output = model(torch.zeros(2, *image_shape))
+            output = model(images)
     except (RuntimeError, ValueError, AssertionError) as error:  # the three that torch raises for a wrong shape
         if isinstance(error, UserError):
             raise
-        if fallback is not None:
-            return trial(model, fallback, name)
-        raise _cannot_take(name, image_shape, error) from error
-    finally:
-        for module, training in modes.items():
-            module.training = training
-        with torch.no_grad():
-            for key, buffer in model.named_buffers():
-                buffer.copy_(buffers[key])
+        raise _cannot_take(name, tuple(images.shape[1:]), error) from error
     if not isinstance(output, Tensor):
+        when, cure = "at inference", "return the logits alone where self.training is False"
+        if model.training:
+            when, cure = "in training", "is there an argument that switches auxiliary outputs off?"
         raise UserError(
-            f"the forward of {name} must return one tensor, the logits (N, num_classes), in training too; got "
-            f"{type(output).__name__}; is there an argument that switches auxiliary outputs off?"
+            f"the forward of {name} must return one tensor, the logits (N, num_classes), {when} too; got "
+            f"{type(output).__name__}; {cure}"
         )
     return trace, output
+
+
+@contextlib.contextmanager
+def in_channels_last(model: nn.Module) -> Iterator[None]:
+    """Keep the weights in the memory format channels_last inside the block, and restore their own when it ends."""
+    own = [(parameter, parameter.data) for parameter in model.parameters()]
+    with restoring_buffers(model):
+        try:
+            model.to(memory_format=torch.channels_last)
+            yield
+        finally:
+            for parameter, data in own:
+                parameter.data = data
+
+
+def takes_channels_last(model: nn.Module, image_shape: Shape, num_classes: int, name: str) -> bool:
+    """Return whether a net that passes `check_outputs` does so with images and weights in channels_last too.
+
+    A forward with `x.view(x.size(0), -1)` does not: the maps of its convolutions are then in the order (N, H, W, C).
+
+    Example:
+        >>> takes_channels_last(nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten()), (3, 2, 2), 8, "net")
+        True
+    """
+    images = torch.empty(2, *image_shape, memory_format=torch.channels_last).zero_()
+    with in_channels_last(model):
+        try:
+            _check_both_modes(model, images, num_classes, name)
+        except UserError:
+            return False
+    return True
 
 
 def materialize(model: nn.Module, image_shape: Shape, name: str) -> None:
@@ -76,18 +137,30 @@ def materialize(model: nn.Module, image_shape: Shape, name: str) -> None:
 
 
 def check_outputs(model: nn.Module, image_shape: Shape, num_classes: int, name: str) -> Trace:
-    """Check that two images give logits (2, num_classes), and return the trace.
+    """Check that two images give logits (2, num_classes), in training and then at inference.
+
+    Returns:
+        The trace in training.
 
     Raises:
         UserError: they do not.
     """
-    trace, output = trial(model, image_shape, name)
-    if output.shape != (2, num_classes) or not output.is_floating_point():
-        raise UserError(
-            f"{name} must return logits of shape (N, {num_classes}) for the {num_classes} classes of the data, got "
-            f"{tuple(output.shape)} for 2 images of shape {_by(image_shape)}; let it take an argument `num_classes`"
-        )
-    return trace
+    return _check_both_modes(model, torch.zeros(2, *image_shape), num_classes, name)
+
+
+def _check_both_modes(model: nn.Module, images: Tensor, num_classes: int, name: str) -> Trace:
+    traces = []
+    with restoring(model):
+        for training in (True, False):  # inference comes second, as what is learned in training may be needed there
+            trace, output = _try(model.train(training), images, name)
+            if output.shape != (2, num_classes) or not output.is_floating_point():
+                raise UserError(
+                    f"{name} must return logits of shape (N, {num_classes}) for the {num_classes} classes of the "
+                    f"data, got {tuple(output.shape)} for 2 images of shape {_by(tuple(images.shape[1:]))} "
+                    f"{'in training' if training else 'at inference'}; let it take an argument `num_classes`"
+                )
+            traces.append(trace)
+    return traces[0]
 
 
 def check_initializer(net: nn.Module, loads: str = "") -> None:
@@ -231,12 +304,12 @@ class _Watched:
         return value
 
 
-def _cannot_take(name: str, image_shape: Shape, error: Exception) -> UserError:
+def _cannot_take(name: str, image_shape: tuple[int, ...], error: Exception) -> UserError:
     return UserError(
         f"{name} cannot take images of shape {_by(image_shape)}: {' '.join(str(error).split())}; give it arguments for "
         "images of this size, or choose another net or larger images"
     )
 
 
-def _by(shape: Shape) -> str:
+def _by(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from ablate.errors import UserError, making, unexpected_keyword
-from ablate.nets.contract import check_outputs, materialize
-from ablate.nets.net import Net, Shape
+from ablate.nets.contract import check_outputs, materialize, takes_channels_last
+from ablate.nets.net import Contiguous, Net, Shape
 from ablate.nets.substitution import Substitution
 from ablate.nets.tracing import is_function
 from ablate.seeding import global_generators
@@ -82,12 +82,19 @@ class Module:
             work.replace_activations(activation)
             work.replace_normalizations(normalization)
             work.replace_dropout(dropout)
-            trace = check_outputs(model, image_shape, num_classes, type(model).__name__)
+            shape = (image_shape, num_classes, type(model).__name__)
+            trace = check_outputs(model, *shape)
+            contiguous = not takes_channels_last(model, *shape)
         net = Net()
         for name, layer in front or []:
             net.add_module(name, layer)
         if (at_input := getattr(dropout, "at_input", lambda: None)()) is not None:
             net.add_module("input_dropout", at_input)
+        if contiguous:
+            net.add_module("contiguous", Contiguous())
+            work.note(
+                "memory format: contiguous, as the forward fails with channels_last (flatten instead of view works)"
+            )
         net.add_module("model", model)
         net.replaced = work.lines()
         net.functions = [f"model.{call.path}" for call in trace.units if is_function(call)]

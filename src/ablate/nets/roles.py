@@ -18,6 +18,7 @@ from ablate.layers.batch_norm import BatchNorm
 from ablate.layers.dropout import AlphaDropout, Dropout
 
 AFFINE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # have no role
 NORMALIZATION = (
     BatchNorm,
     nn.modules.batchnorm._BatchNorm,

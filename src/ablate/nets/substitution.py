@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from ablate.errors import UserError
 from ablate.layers.native import is_native
-from ablate.nets.contract import trial
+from ablate.nets.contract import restoring, trial
 from ablate.nets.net import NoPlace, Shape
 from ablate.nets.redrawing import redrawn
 from ablate.nets.roles import RANDOM_DEPTH, made, parts
-from ablate.nets.tracing import Call, Trace, is_function
+from ablate.nets.tracing import Call, Trace, is_function, tracing
+from ablate.seeding import global_generators
 
 MODEL = "model"  # the name of the net under which its paths are listed
 CURES = {  # for a function in a forward
@@ -70,19 +71,40 @@ class Substitution:
             )
 
     def put(self, old: nn.Module, new: nn.Module) -> None:
-        """Replace a module wherever it is registered."""
+        """Replace a module wherever it is registered.
+
+        At inference torch computes a transformer layer in one fused kernel, which has an activation, normalizations
+        and no dropout of its own; where one of them is replaced, the layer calls its modules instead.
+        """
         for parent in list(self.model.modules()):
             for name, child in list(parent._modules.items()):
                 if child is old:
                     parent._modules[name] = new
+                    if isinstance(parent, nn.TransformerEncoderLayer):
+                        parent.activation_relu_or_gelu = 0
+                        self._forbid_nested_tensors()
+
+    def _forbid_nested_tensors(self) -> None:
+        """Have transformers pass padding as a mask: only the fused kernel takes it in another form."""
+        for module in self.model.modules():
+            if isinstance(module, nn.TransformerEncoder):
+                module.use_nested_tensor = False
 
     def fit_input(self) -> None:
-        """Give the first convolution as many input channels as the images have."""
-        convs = [(part.path, part.module) for part in parts(self.model) if isinstance(part.module, nn.Conv2d)]
-        for path, conv in convs[:1]:
-            if conv.in_channels != self.image_shape[0] and conv.groups == 1:
-                self.put(conv, redrawn(conv, in_channels=self.image_shape[0]))
-                self.note(f"first layer: {conv.in_channels} -> {self.image_shape[0]} channels", path)
+        """Give the convolution on the images as many input channels as they have, if the net fails with its own."""
+        channels = self.image_shape[0]
+        with global_generators(), restoring(self.model), torch.no_grad(), tracing(self.model, values=False) as trace:
+            try:
+                self.model.train()(torch.zeros(2, *self.image_shape))
+            except Exception:  # whatever it is: what fails for another reason fails again, and is refused, later
+                last = trace.calls[-1] if trace.calls else None
+            else:
+                return
+        if last is None or not isinstance(conv := last.module, nn.Conv2d) or conv.groups != 1:
+            return
+        if last.shape[1:2] == (channels,) and conv.in_channels != channels:
+            self.put(conv, redrawn(conv, in_channels=channels))
+            self.note(f"first layer: {conv.in_channels} -> {channels} channels", last.path)
 
     def shrink_stem(self, *, required: bool) -> None:
         """Give the first convolution a kernel of 3x3 and stride 1, and remove the pooling behind it.
@@ -196,25 +218,28 @@ class Substitution:
         removes = normalization(8, 4) is None
         trace = self.trace()
         self.refuse_functions("normalization", [path for role, path in trace.functions if role == "normalization"])
-        calls = {call.module: call for call in reversed(trace.of("normalization"))}
+        calls = _by_module(trace.of("normalization"))
         layers = [part for part in parts(self.model) if part.role == "normalization"]
         if not calls and not removes:
             raise NoPlace("normalization", f"{self.name} has none to replace; use normalization=none or native")
         for part in layers:
-            call = calls.get(part.module)
-            if call is None:
+            if part.module not in calls:
                 self.note("left, not called", part.path)
                 continue
-            new = None if removes else self._normalization(normalization, call)
+            new = None if removes else self._normalization(normalization, calls[part.module][0])
             fused = getattr(part.module, "act", None)  # timm's normalizations hold the activation behind them
             stand_in = new if new is not None else nn.Identity()
             self.put(part.module, nn.Sequential(stand_in, fused) if isinstance(fused, nn.Module) else stand_in)
             self.note(f"normalization: {_kind(part.module)} -> {_kind(new) if new is not None else 'none'}", part.path)
-            if new is None and call.fed_by:
-                layer = self.model.get_submodule(call.fed_by)
-                if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is None:
-                    layer.bias = nn.Parameter(torch.zeros(layer.weight.shape[0]))
-                    self.note("bias added, as no normalization follows", call.fed_by)
+            if new is None:
+                for path in dict.fromkeys(call.behind for call in calls[part.module] if call.behind):
+                    self._add_bias(path)
+
+    def _add_bias(self, path: str) -> None:
+        layer: Any = self.model.get_submodule(path)  # a convolution, also a transposed one, or fully connected
+        if getattr(layer, "bias", layer) is None:
+            layer.bias = nn.Parameter(torch.zeros(getattr(layer, "out_channels", 0) or layer.out_features))
+            self.note("bias added, as no normalization follows", path)
 
     def _normalization(self, normalization: Any, call: Call) -> nn.Module | None:
         ndim = len(call.shape)
@@ -241,19 +266,32 @@ class Substitution:
         """Replace every dropout module: on maps by the rates `conv`, on vectors by the rates `hidden`.
 
         Raises:
-            NoPlace: a rate is above 0, and there is no such module.
+            NoPlace: a rate is above 0, and there is no such module; units are dropped where none can be replaced; or
+                one module drops units of maps and of vectors.
         """
         if is_native(dropout):
             return
+        for path, module in self.model.named_modules():
+            if isinstance(module, nn.RNNBase) and module.dropout > 0 and module.num_layers > 1:
+                raise NoPlace(
+                    "dropout",
+                    f"{MODEL}.{path} ({_kind(module)}) drops units between its {module.num_layers} layers, "
+                    f"dropout={module.dropout}, which cannot be replaced; give it dropout=0, or use dropout=native",
+                )
         trace = self.trace()
         self.refuse_functions("dropout", [path for role, path in trace.functions if role == "dropout"])
-        calls = {call.module: call for call in reversed(trace.of("dropout"))}
         places: dict[str, list[Call]] = {"conv": [], "hidden": []}
-        for call in reversed(calls.values()):
-            if type(call.module).__name__ in RANDOM_DEPTH:
+        for module, (call, *further) in _by_module(trace.of("dropout")).items():
+            if type(module).__name__ in RANDOM_DEPTH:
                 self.note("left, drops whole branches", call.path)
-            else:
-                places["conv" if len(call.shape) == 4 else "hidden"].append(call)
+                continue
+            if any((len(other.shape) == 4) != (len(call.shape) == 4) for other in further):
+                raise NoPlace(
+                    "dropout",
+                    f"{MODEL}.{call.path} ({_kind(module)}) drops units of maps and of vectors, which have rates of "
+                    "their own; give the net two modules, or use dropout=native",
+                )
+            places["conv" if len(call.shape) == 4 else "hidden"].append(call)
         for where, found in places.items():
             rates = getattr(dropout, where)
             if not found and (any(rates) if isinstance(rates, list) else rates):
@@ -283,6 +321,14 @@ def same_function(function: nn.Module, activation: nn.Module) -> bool:
         except RuntimeError:  # it has slopes for more channels
             return False
     return torch.equal(*values)
+
+
+def _by_module(calls: list[Call]) -> dict[nn.Module, list[Call]]:
+    """Return the calls of each module, in the order of the first ones."""
+    found: dict[nn.Module, list[Call]] = {}
+    for call in calls:
+        found.setdefault(call.module, []).append(call)
+    return found
 
 
 def _kind(module: object) -> str:

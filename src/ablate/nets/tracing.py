@@ -19,7 +19,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
 from ablate.nets.functions import FUNCTIONS, Function, role_of_function
-from ablate.nets.roles import FRONT, GATES, parts
+from ablate.nets.roles import FRONT, GATES, TRANSPOSED, parts
 
 
 @dataclass
@@ -33,6 +33,8 @@ class Call:
         shape: of the input.
         fed_by: path of the affine layer whose output this is, as it is or normalized; "" if the input is anything else,
             such as a sum of two branches.
+        behind: path of the layer whose output this is, as it is or normalized: as `fed_by`, but transposed convolutions
+            count too.
         name: of a unit (a call of an activation): `fed_by`, or `path` where that is "" or taken; a further call of the
             same has _2, _3, ... behind it.
         inputs, outputs: values, copied; kept for units, and for affine layers if asked for.
@@ -44,6 +46,7 @@ class Call:
     role: str
     shape: tuple[int, ...]
     fed_by: str
+    behind: str = ""
     name: str = ""
     inputs: Tensor | None = None
     outputs: Tensor | None = None
@@ -118,8 +121,9 @@ class _Tracer:
         self.closed_to_functions = 0  # how many of them are activations, gates, or the preprocessing
         self.pending: list[Call] = []
         self.names: set[str] = set()
-        # id of a tensor -> the tensor, its version, and the affine layer that it comes from
+        # id of a tensor -> the tensor, its version, and the layer that it comes from
         self.origin: dict[int, tuple[weakref.ref[Tensor], int, str]] = {}
+        self.transposed: set[str] = set()  # paths of transposed convolutions
 
     def attach(self, net: nn.Module) -> list[Any]:
         found = {part.module: part for part in parts(net)}
@@ -134,6 +138,9 @@ class _Tracer:
                 continue
             begin = functools.partial(self.begin, path, part.role if part else "", closes)
             end = functools.partial(self.end, is_role, closes)
+            if part is None and isinstance(module, TRANSPOSED):
+                self.transposed.add(path)
+                hooks.append(module.register_forward_hook(functools.partial(self.end_transposed, path)))
             hooks.append(module.register_forward_pre_hook(begin))
             hooks.append(module.register_forward_hook(end))
         return hooks
@@ -167,12 +174,17 @@ class _Tracer:
             self.remember(output, call.path)
             if self.affine_values and output.requires_grad:
                 call.edge = get_gradient_edge(output)
-        elif call.fed_by and call.role in ("normalization", "dropout"):
-            self.remember(output, call.fed_by)
+        elif call.behind and call.role in ("normalization", "dropout"):
+            self.remember(output, call.behind)
+
+    def end_transposed(self, path: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            self.remember(output, path)
 
     def call(self, path: str, module: nn.Module, role: str, x: Tensor | None) -> Call:
         shape = () if x is None else tuple(x.shape)
-        call = Call(path, module, role, shape, "" if x is None else self.comes_from(x))
+        behind = "" if x is None else self.comes_from(x)
+        call = Call(path, module, role, shape, "" if behind in self.transposed else behind, behind)
         self.trace.calls.append(call)
         return call
 

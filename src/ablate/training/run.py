@@ -17,6 +17,7 @@ from ablate.layers.batch_norm import AnyBatchNorm, batch_norms_behind_dropout
 from ablate.layers.native import is_native
 from ablate.nets import Library, Module, Net, NoPlace, Shape
 from ablate.nets.contract import Watch, check_initializer
+from ablate.nets.net import in_memory_format
 from ablate.optimization import for_device, parameter_groups, set_initial_lr
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams, global_generators
@@ -151,7 +152,8 @@ class Run:
         with torch.no_grad():
             self.initializer(net, first_images, lambda path: streams.generator("init", path))
         check_initialized(net)
-        return net.to(memory_format=torch.channels_last)
+        in_memory_format(net)
+        return net
 
     def assemble(self, preprocessing: nn.Module, image_shape: Shape, num_classes: int) -> Net:
         """Return the net with every choice in its place, its weights not yet initialized.

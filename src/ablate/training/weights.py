@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from ablate.data.dataset import Dataset
 from ablate.errors import Unusable, UserError, notice
 from ablate.nets import Net
+from ablate.nets.net import in_memory_format
 from ablate.seeding import global_generators
 from ablate.storage.integrity import read_bytes, replacing
 from ablate.training.callbacks import different_entries
@@ -199,7 +200,8 @@ def restored(run: Run, weights: Weights) -> Net:
     _load(preprocessing, own)
     net = run.assemble(preprocessing, weights.image_shape, weights.num_classes)
     _load(net, weights.tensors)
-    return net.to(memory_format=torch.channels_last).eval()
+    in_memory_format(net)
+    return net.eval()
 
 
 def check_restorable(run: Run, net: Net, dataset: Dataset) -> None:
