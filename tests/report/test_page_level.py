@@ -126,7 +126,7 @@ def test_the_share_that_fails_is_shown(judged):
     assert "(0 of 6 against 1 of 6 did not train" in verdict_line(verdict_table(results, [unlike])[0])
     restricted = replace(unlike, outcome="supported if trained")
     (found,) = verdict_table(results, [restricted])
-    assert any("if 10 % of the runs failed" in n.text and "29 without a failure" in n.text for n in found.notes)
+    assert any("if 10 % of the runs failed" in n.text and "29 seeds without a failure" in n.text for n in found.notes)
     assert dict(found.numbers)["runs that did not train"].startswith("0 of 6 against 1 of 6; 95 %")
 
 
