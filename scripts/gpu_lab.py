@@ -37,10 +37,11 @@ from ablate.config import catalog
 from ablate.data.dataset import Dataset, Split
 from ablate.seeding import Streams
 from ablate.training import hardware
+from ablate.training.captured_step import CapturedStep, on_own_stream
 from ablate.training.loop import Callback, State
 from ablate.training.rule_pieces import make_loss
 from ablate.training.run import Run, prepare, train
-from ablate.training.step import CapturedStep, Step, autocast, on_own_stream, take
+from ablate.training.step import Step, autocast, take
 
 Row = dict[str, Any]
 NETS = {

@@ -1,4 +1,4 @@
-"""A claim gets a verdict only where the positive controls of its study have come out."""
+"""A claim gets a verdict only where the positive controls of its study have passed."""
 
 import numpy as np
 import pytest
@@ -66,7 +66,7 @@ def test_without_its_control_a_ranking_is_not_interpretable(make_results, identi
     assert outcomes(found) == {"ranking": NOT_INTERPRETABLE, "exact": "supported", "before": "supported"}
     ranking, exact, before = found
     assert [control.outcome for control in ranking.controls] == [outcome]
-    assert 'the control linear_loses ("ReLU beats no activation") has not come out: ' + outcome in ranking.reason
+    assert 'the control linear_loses ("ReLU beats no activation") has not passed: ' + outcome in ranking.reason
     assert ranking.estimate == pytest.approx(0.1)  # the numbers stay
     assert ranking.low is not None
     assert ranking.further_seeds is None

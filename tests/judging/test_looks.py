@@ -121,7 +121,7 @@ def test_a_claim_rests_when_its_control_has_not_come_out(results):
     assert after() == after(good=learns("relu")) == ("inconclusive", 3, alone)
     rests = ("not interpretable at this budget", 1, dict.fromkeys(MEANS, 3))
     assert after(bad=learns("sigmoid")) == after(good=learns("relu"), bad=learns("sigmoid")) == rests
-    # An open control may still come out.
+    # An open control may still pass.
     assert after(unknown=learns("tanh", value=0.4)) == ("inconclusive", 3, alone)
 
 

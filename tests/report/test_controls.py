@@ -1,4 +1,4 @@
-"""Where a control has not come out, every output says so in the same words, and no tally counts the claim."""
+"""Where a control has not passed, every output says so in the same words, and no tally counts the claim."""
 
 from dataclasses import fields, replace
 
@@ -13,7 +13,7 @@ from ablate.report.verdicts import answer, count_outcomes
 from ablate.study.collection import Collection
 from ablate.study.control import NOT_INTERPRETABLE, Control
 
-WHY = 'the control linear_loses ("A net learns") has not come out: inconclusive'
+WHY = 'the control linear_loses ("A net learns") has not passed: inconclusive'
 
 
 def made_control(judgement, outcome):
@@ -91,7 +91,7 @@ def test_every_output_of_a_study_says_it(gated):
     for name in ("report.html", "report.md", "verdicts.csv"):
         content = (results.folder / name).read_text()
         assert NOT_INTERPRETABLE in content, name
-        assert "has not come out: inconclusive" in content, name
+        assert "has not passed: inconclusive" in content, name
     for name in ("report.html", "report.md"):
         content = (results.folder / name).read_text()
         assert "A net learns." in content, name

@@ -104,9 +104,9 @@ def test_a_ratio_is_compared_with_its_factor():
 
 
 def test_controls_and_nets_that_guess_need_a_larger_budget():
-    failed = judged("not interpretable at this budget", reason="the control x has not come out: inconclusive")
+    failed = judged("not interpretable at this budget", reason="the control x has not passed: inconclusive")
     assert why_open(failed) == (
-        "a larger budget or more seeds are needed, since the control x has not come out: inconclusive"
+        "a larger budget or more seeds are needed, since the control x has not passed: inconclusive"
     )
     assert "no arm is better than guessing" in why_open(judged("neither trains"))
     assert why_open(judged("supported")) == ""

@@ -1,4 +1,4 @@
-"""scripts/pilot.py: which controls came out at which budget."""
+"""scripts/pilot.py: which controls passed at which budget."""
 
 import importlib.util
 from pathlib import Path

@@ -29,14 +29,14 @@ from ablate.optimization import for_device, is_capturable
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams
 from ablate.stopping import Stopped
+from ablate.training import captured_step as stepping
 from ablate.training import run as running
-from ablate.training import step as stepping
 from ablate.training.capture import is_captured, obstacle
+from ablate.training.captured_step import WAITS, CapturedStep, on_own_stream, own_stream, waits
 from ablate.training.loop import Callback
 from ablate.training.rule_pieces import make_loss
 from ablate.training.run import prepare, train
 from ablate.training.start import start
-from ablate.training.step import WAITS, CapturedStep, on_own_stream, own_stream, waits
 
 CUTOUT = Augmentation(flip=0.5, padding=1, padding_mode="zero", cutout_size=3, cutout_fill=0.5, bits=8)
 VARIANTS = {

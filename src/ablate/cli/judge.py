@@ -28,7 +28,7 @@ rename={A: B}        other names for columns
 guessing=0.1         accuracy of guessing, to know which runs failed to train
 test_images=10000    on how many images test/... is measured
 looks=2              analyses, the first too; alpha=0.05; failure_share=0.1
-controls={...}       what has to come out first (in the claims file)
+controls={...}       what has to pass first (in the claims file)
 name, title, output_dir=outputs
 """
 

@@ -5,7 +5,7 @@ HELP = {
 usage: ablate list [GROUP|LEVEL ...|all]
 
 Describe levels, studies, recipes, claims and figures, with their sources.
-Without a word: the names of all groups and levels; * is the default.
+Without arguments, print the names of all groups and levels; * is the default.
 
   ablate list                 every group with its levels
   ablate list activation      a group

@@ -12,7 +12,8 @@ import numpy as np
 from filelock import FileLock
 
 from ablate.data.cache import BESIDE, Arrays, cached_arrays, user_cache_folder
-from ablate.data.dataset import Dataset, Source, check_sizes, split_source
+from ablate.data.dataset import Dataset, Source, split_source
+from ablate.data.sizes import check_sizes
 from ablate.errors import UserError
 from ablate.storage.paths import local
 
@@ -74,14 +75,7 @@ class Cifar10:
     def __post_init__(self) -> None:
         if self.bits != 8:
             raise UserError(f"`data.bits` must be 8 for CIFAR-10, got {self.bits}; wider images: `data=shapes`")
-        check_sizes(
-            train_size=self.train_size,
-            val_size=self.val_size,
-            test_size=self.test_size,
-            num_train=NUM_TRAIN,
-            num_test=NUM_TEST,
-            num_classes=len(CLASS_NAMES),
-        )
+        check_sizes(self, NUM_TRAIN, NUM_TEST, len(CLASS_NAMES))
 
     def fingerprint(self) -> str:
         """Hash of the content, from the official MD5s alone: no file is opened."""

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.data.cache import Arrays, cached_arrays, user_cache_folder
-from ablate.data.dataset import Dataset, Source, check_sizes, split_source
+from ablate.data.dataset import Dataset, Source, split_source
 from ablate.data.dicom import import_pydicom, read_dicom
 from ablate.data.drawing import coverage
+from ablate.data.sizes import check_sizes
 from ablate.errors import UserError
 from ablate.storage.paths import local
 
@@ -125,14 +126,7 @@ class CtLesions:
         for name, least in (("num_train", 2), ("num_test", 2), ("seed", 0)):
             if getattr(self, name) < least:
                 raise UserError(f"`data.{name}` must be at least {least}, got {getattr(self, name)}")
-        check_sizes(
-            train_size=self.train_size,
-            val_size=self.val_size,
-            test_size=self.test_size,
-            num_train=self.num_train,
-            num_test=self.num_test,
-            num_classes=len(CLASS_NAMES),
-        )
+        check_sizes(self, self.num_train, self.num_test, len(CLASS_NAMES))
         if not self.contrast > 0:
             raise UserError(f"`data.contrast` must be above 0, got {self.contrast}")
         if not 1 <= self.min_radius <= self.max_radius <= 14:

@@ -1,7 +1,6 @@
 """Images with labels, and the split into training, validation and test images, the same for every arm and seed."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ablate.errors import UserError, notice
+from ablate.data.sizes import Sizes, check_classes, check_sizes, check_train_size
+from ablate.errors import UserError
 
 MOST_VALIDATION = 1000
 """The largest number of validation images where none is given."""
@@ -204,15 +204,8 @@ def split_source(
         raise UserError(f"`data.split_seed` must be at least 0, got {split_seed}")
     num_train, num_test = len(source.train_labels), len(source.test_labels)
     own_val = source.val_labels
-    check_sizes(
-        train_size=train_size,
-        val_size=val_size,
-        test_size=test_size,
-        num_train=num_train,
-        num_test=num_test,
-        num_classes=len(class_names),
-        num_val=None if own_val is None else len(own_val),
-    )
+    sizes = Sizes(train_size, val_size, test_size)
+    check_sizes(sizes, num_train, num_test, len(class_names), None if own_val is None else len(own_val))
     # One generator for each set: no size shifts the draws of another set.
     val_generator, train_generator, test_generator = (np.random.default_rng([split_seed, k]) for k in range(3))
     if source.val_images is not None and own_val is not None:
@@ -229,11 +222,11 @@ def split_source(
         from_train, val, rest = val_size, order[:val_size], np.sort(order[val_size:])
     train_size = num_train - from_train if train_size is None else train_size
     test_size = num_test if test_size is None else test_size
-    _check_train_size(train_size, from_train, num_train, len(class_names))
+    check_train_size(train_size, from_train, num_train, len(class_names))
 
     train = rest[stratified_order(source.train_labels[rest], train_generator)][:train_size]
     test = stratified_order(source.test_labels, test_generator)[:test_size]
-    _check_classes(class_names, (source.train_labels, val_labels, source.test_labels), (train, val, test))
+    check_classes(class_names, (source.train_labels, val_labels, source.test_labels), (train, val, test))
     return Dataset(
         train=_take(source.train_images, source.train_labels, train),
         val=_take(val_images, val_labels, val),
@@ -250,81 +243,3 @@ def _take(images: NDArray[np.integer], labels: NDArray[np.integer], indices: NDA
         images=torch.from_numpy(chosen).permute(0, 3, 1, 2),
         labels=torch.from_numpy(labels[indices].astype(np.int64)),
     )
-
-
-def check_sizes(
-    *,
-    train_size: int | None,
-    val_size: int | None,
-    test_size: int | None,
-    num_train: int,
-    num_test: int,
-    num_classes: int,
-    num_val: int | None = None,
-) -> None:
-    """Check the sizes of a split, for a source with so many images; it needs no image.
-
-    Args:
-        train_size, val_size, test_size: see `split_source`.
-        num_train, num_test: images of the source.
-        num_classes: of the source.
-        num_val: validation images of the source; None where they are taken from its training images.
-
-    Raises:
-        UserError: a size is smaller than the number of classes or larger than the number of images.
-
-    Example:
-        >>> check_sizes(train_size=None, val_size=0, test_size=40, num_train=90, num_test=20, num_classes=10)
-        Traceback (most recent call last):
-        ablate.errors.UserError: `data.test_size` must lie between the number of classes (10) and the number of test \
-images of the source (20), got 40
-    """
-    if val_size:
-        what = "training" if num_val is None else "validation"
-        available = num_train if num_val is None else num_val
-        _check_size("val_size", val_size, available, num_classes, f"{what} images of the source")
-    taken = (val_size or 0) if num_val is None else 0
-    _check_train_size(num_train - taken if train_size is None else train_size, taken, num_train, num_classes)
-    wanted = num_test if test_size is None else test_size
-    _check_size("test_size", wanted, num_test, num_classes, "test images of the source")
-
-
-def _check_train_size(train_size: int, val_size: int, num_train: int, num_classes: int) -> None:
-    what = f"training images left after `data.val_size={val_size}`"
-    _check_size("train_size", train_size, num_train - val_size, num_classes, what)
-
-
-def _check_size(name: str, size: int, available: int, num_classes: int, what: str) -> None:
-    if not num_classes <= size <= available:
-        raise UserError(
-            f"`data.{name}` must lie between the number of classes ({num_classes}) and the number of {what} "
-            f"({available}), got {size}"
-        )
-
-
-def _check_classes(
-    class_names: tuple[str, ...], labels: Sequence[NDArray[np.integer]], parts: Sequence[NDArray[np.intp]]
-) -> None:
-    """Refuse training images that lack a class; give a notice where the validation or test images lack one.
-
-    Args:
-        class_names: of the source.
-        labels: of the images that the training, validation and test images are taken from.
-        parts: the positions of these.
-    """
-    for name, of_source, part in zip(("train", "val", "test"), labels, parts, strict=True):
-        present = np.bincount(of_source[part], minlength=len(class_names)) > 0
-        lacking = [class_names[label] for label in np.flatnonzero(~present)]
-        if not lacking or not len(part):
-            continue
-        counts = np.bincount(of_source, minlength=len(class_names))
-        shown = ", ".join(f"{c!r} ({counts[class_names.index(c)]})" for c in lacking[:5])
-        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
-        if name == "train":
-            raise UserError(
-                f"every class must have a training image, but of {shown}{more}, with the number of images before the "
-                f"split, none of {len(part)} is left; give these classes more images, lower `data.val_size`, or "
-                "choose another `data.train_size` or `data.split_seed`"
-            )
-        which = {"val": "validation", "test": "test"}[name]
-        notice(f"the {len(part)} {which} images hold none of class {shown}{more}; `data.{name}_size` sets their number")

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.data.cache import Arrays, cached_arrays, user_cache_folder
-from ablate.data.dataset import Dataset, Source, check_sizes, split_source
+from ablate.data.dataset import Dataset, Source, split_source
 from ablate.data.drawing import FIGURES, TEXTURES, Array, coverage, disk, pink_noise
+from ablate.data.sizes import check_sizes
 from ablate.errors import UserError
 from ablate.storage.paths import local
 
@@ -89,14 +90,7 @@ class Shapes:
         for name in ("num_train", "num_test"):
             if getattr(self, name) < len(CLASS_NAMES):
                 raise UserError(f"`data.{name}` must be at least {len(CLASS_NAMES)}, got {getattr(self, name)}")
-        check_sizes(
-            train_size=self.train_size,
-            val_size=self.val_size,
-            test_size=self.test_size,
-            num_train=self.num_train,
-            num_test=self.num_test,
-            num_classes=len(CLASS_NAMES),
-        )
+        check_sizes(self, self.num_train, self.num_test, len(CLASS_NAMES))
         if self.seed < 0:
             raise UserError(f"`data.seed` must be at least 0, got {self.seed}")
         if not self.contrast > 0:

@@ -40,7 +40,7 @@ class Options:
         pattern: of the names of runs' folders, for TensorBoard logs.
         experiment: of an MLflow file store.
         alpha, failure_share, looks: of the study.
-        controls: what has to come out before claims get a verdict, see `study.control.Control`.
+        controls: what has to pass before claims get a verdict, see `study.control.Control`.
         guessing, test_images: see `study.program.Program`.
     """
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from ablate.judging.judgement import Judgement
 from ablate.study.control import NOT_INTERPRETABLE, Control
 
-CAME_OUT = ("supported", "supported if trained")
+PASSED = ("supported", "supported if trained")
 UNDECIDED = ("incomplete", "not comparable")
 # What an incomplete claim does not show: a conclusion before all runs are there would be an undeclared look.
 CONCLUSIONS = (
@@ -19,8 +19,8 @@ CONCLUSIONS = (
 def restrict(judgement: Judgement, controls: Sequence[Judgement]) -> Judgement:
     """Return the judgement of a claim with the controls that it depends on.
 
-    A control comes out if it is supported, also where it is so for nets that train only: the claims say the same of
-    themselves. If one does not come out, the claim is not interpretable at this budget, whatever its own test says; its
+    A control passes if it is supported, also where it is so for nets that train only: the claims say the same of
+    themselves. If one does not pass, the claim is not interpretable at this budget, whatever its own test says; its
     numbers are kept. If the runs of one are missing or cannot be compared, the claim is incomplete. A claim that is
     incomplete or not comparable itself stays so.
 
@@ -31,8 +31,8 @@ def restrict(judgement: Judgement, controls: Sequence[Judgement]) -> Judgement:
     own = [found for found in controls if isinstance(found.claim, Control) and found.claim.concerns(judgement.claim)]
     if not own or judgement.outcome in UNDECIDED:
         return replace(judgement, controls=own)
-    if failed := [found for found in own if found.outcome not in (*CAME_OUT, *UNDECIDED)]:
-        reason = "; ".join(f"{described(found)} has not come out: {found.outcome}" for found in failed)
+    if failed := [found for found in own if found.outcome not in (*PASSED, *UNDECIDED)]:
+        reason = "; ".join(f"{described(found)} has not passed: {found.outcome}" for found in failed)
         return replace(judgement, controls=own, outcome=NOT_INTERPRETABLE, reason=reason, further_seeds=None)
     if missing := [found for found in own if found.outcome in UNDECIDED]:
         reason = "; ".join(f"{described(found)} is {found.outcome}: {found.reason}" for found in missing)

@@ -81,7 +81,7 @@ class Judgement:
         claim: the claim.
         outcome: "supported", "contradicted", "no difference", each of them also "... if trained"; "neither trains",
             "inconclusive", "incomplete", "not comparable"; "measured" of a metric in seconds, which gets no verdict;
-            "not interpretable at this budget" where a positive control has not come out.
+            "not interpretable at this budget" where a positive control has not passed.
         reason: why a claim is incomplete, not comparable or not interpretable; "" otherwise.
         treatment, control: labels of the arms that are compared; of a trend the last and the first of its order.
         treatment_mean, control_mean: means of the metric over complete pairs (of a ratio: geometric means); None where

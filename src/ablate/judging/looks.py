@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ablate.judging.controls import CAME_OUT
+from ablate.judging.controls import PASSED
 from ablate.judging.evidence import Evidence, gather
 from ablate.judging.image_interval import Reader, read_predictions
 from ablate.judging.incomplete import why_missing
@@ -72,7 +72,7 @@ def replay(results: Results, read: Reader) -> dict[str, Looked]:
 def is_decided_against(control: Looked) -> bool:
     """Return whether a positive control has a verdict at its look, and is not supported."""
     outcome = control.verdict.outcome if control.verdict else Outcome.INCOMPLETE
-    return outcome.value not in (*CAME_OUT, Outcome.INCONCLUSIVE, Outcome.INCOMPLETE)
+    return outcome.value not in (*PASSED, Outcome.INCONCLUSIVE, Outcome.INCOMPLETE)
 
 
 def replay_family(

@@ -4,8 +4,6 @@ Any `torch.nn.Module` is built by `library.Module`, which puts the choices into 
 `ConvNet` has, gets the choices and puts them in their places itself: a `Watch` checks that it does.
 """
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -15,7 +13,7 @@ from torch.nn.parameter import is_lazy
 from ablate.errors import UserError
 from ablate.layers.initialization import weight_layers
 from ablate.nets.net import NoPlace, Shape
-from ablate.nets.restoring import restoring_buffers
+from ablate.nets.restoring import in_channels_last, restoring
 from ablate.nets.roles import AFFINE, FRONT, made, role
 from ablate.nets.tracing import Trace, is_function, tracing
 
@@ -41,26 +39,6 @@ def trial(model: nn.Module, image_shape: Shape, name: str, *, fallback: Shape | 
     return trial(model, fallback, name)
 
 
-@contextlib.contextmanager
-def restoring(model: nn.Module) -> Iterator[None]:
-    """Restore modes and buffers when the block ends.
-
-    Example:
-        >>> model = nn.Linear(2, 1)
-        >>> with restoring(model):
-        ...     _ = model.eval()
-        >>> model.training
-        True
-    """
-    modes = {module: module.training for module in model.modules()}
-    with restoring_buffers(model):
-        try:
-            yield
-        finally:
-            for module, training in modes.items():
-                module.training = training
-
-
 def _try(model: nn.Module, images: Tensor, name: str) -> tuple[Trace, Tensor]:
     """Return the trace and the output of images in the present mode.
 
@@ -83,19 +61,6 @@ def _try(model: nn.Module, images: Tensor, name: str) -> tuple[Trace, Tensor]:
             f"{type(output).__name__}; {cure}"
         )
     return trace, output
-
-
-@contextlib.contextmanager
-def in_channels_last(model: nn.Module) -> Iterator[None]:
-    """Keep the weights in the memory format channels_last inside the block, and restore their own when it ends."""
-    own = [(parameter, parameter.data) for parameter in model.parameters()]
-    with restoring_buffers(model):
-        try:
-            model.to(memory_format=torch.channels_last)
-            yield
-        finally:
-            for parameter, data in own:
-                parameter.data = data
 
 
 def takes_channels_last(model: nn.Module, image_shape: Shape, num_classes: int, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Leave the buffers of a net as they were, whatever its forward does to them."""
+"""Leave a net as it was: its buffers, whatever its forward does to them, its modes, and its memory format."""
 
 import contextlib
 from collections.abc import Iterator
@@ -32,3 +32,36 @@ def restoring_buffers(net: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for buffer, value in values:
                 buffer.copy_(value)
+
+
+@contextlib.contextmanager
+def restoring(model: nn.Module) -> Iterator[None]:
+    """Restore modes and buffers when the block ends.
+
+    Example:
+        >>> model = nn.Linear(2, 1)
+        >>> with restoring(model):
+        ...     _ = model.eval()
+        >>> model.training
+        True
+    """
+    modes = {module: module.training for module in model.modules()}
+    with restoring_buffers(model):
+        try:
+            yield
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+
+@contextlib.contextmanager
+def in_channels_last(model: nn.Module) -> Iterator[None]:
+    """Keep the weights in the memory format channels_last inside the block, and restore their own when it ends."""
+    own = [(parameter, parameter.data) for parameter in model.parameters()]
+    with restoring_buffers(model):
+        try:
+            model.to(memory_format=torch.channels_last)
+            yield
+        finally:
+            for parameter, data in own:
+                parameter.data = data

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from ablate.errors import UserError
 from ablate.layers.native import is_native
-from ablate.nets.contract import restoring, trial
+from ablate.nets.contract import trial
 from ablate.nets.net import NoPlace, Shape
 from ablate.nets.redrawing import redrawn
+from ablate.nets.restoring import restoring
 from ablate.nets.roles import RANDOM_DEPTH, made, parts
 from ablate.nets.tracing import Call, Trace, is_function, tracing
 from ablate.seeding import global_generators

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from ablate.report.budget_map import BudgetMap, Point, Track
+from ablate.report.budget_map import BudgetMap, Track
 from ablate.report.budget_plots import curve, draw_picture, picture
+from ablate.report.budget_points import Point
 from ablate.report.markdown import escaped, plain_cell
 from ablate.report.plotting import style
 from ablate.report.rendering import render

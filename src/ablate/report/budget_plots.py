@@ -5,7 +5,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ablate.report.budget_map import BudgetMap, Point, Track
+from ablate.report.budget_map import BudgetMap, Track
+from ablate.report.budget_points import Point
 from ablate.report.effect_plots import axis_title, margin, shown
 from ablate.report.plotting import (
     INK,
@@ -121,7 +122,7 @@ def draw_picture(found: BudgetMap) -> "Figure":
 
 
 def cell(ax: "Axes", x: int, y: int, points: Sequence[Point]) -> None:
-    """Draw the verdict of the largest of some budgets, hollow where a control has not come out."""
+    """Draw the verdict of the largest of some budgets, hollow where a control has not passed."""
     if not points:
         return
     point = points[-1]

@@ -56,7 +56,7 @@ def why_open(judgement: "Judgement") -> str:
 def reason_open(judgement: "Judgement") -> str:
     """Return why the runs leave a claim open, from its numbers; "" for a claim that is decided, or was not tested.
 
-    Either a control has not come out, or no arm learns, or the interval is wider than the smallest effect of interest
+    Either a control has not passed, or no arm learns, or the interval is wider than the smallest effect of interest
     (the noise of the seeds hides a difference of that size), or it is narrow and lies across that effect. Where it does
     neither, a further rule of the verdict is not met: the runs that failed, or too few seeds for equivalence.
     """

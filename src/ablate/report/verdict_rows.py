@@ -22,6 +22,12 @@ CSV_NUMBERS = (
     "value_sensitive", "budget", "num_images", "did_not_train", "look", "next_look", "post_hoc", "finished_before",
 )  # fmt: skip
 
+# What `differing_rows` compares: the verdict and its numbers, not the words, which another version may change.
+COMPARED = (
+    "outcome", "estimate", "low", "high", "level", "p", "p_adjusted", "equivalence_p", "equivalence_p_adjusted",
+    "equivalence_low", "equivalence_high", "equivalence_level", "num_seeds", "num_images", "look", "q",
+)  # fmt: skip
+
 
 def csv_rows(judgements: "Sequence[Judgement]") -> list[list[str]]:
     """Return head and one row per claim, numbers in the metric's own unit, with all digits."""
@@ -53,7 +59,8 @@ def differing_rows(path: Path, rows: Sequence[Sequence[str]]) -> list[str]:
     """Return in what the rows of a collection differ from those that a file has, one sentence each.
 
     Args:
-        path: of a verdicts.csv. Columns that it lacks, or has in addition, are of another version and not compared.
+        path: of a verdicts.csv. Of the columns in `COMPARED`, those that it lacks are not compared: another version
+            wrote it.
         rows: of `page_rows`.
     """
     from ablate.judging.verification import alike
@@ -73,7 +80,7 @@ def differing_rows(path: Path, rows: Sequence[Sequence[str]]) -> list[str]:
         found += [
             f"{where}: {column} is {then[column] or '(empty)'} in the file, {value or '(empty)'} recomputed"
             for column, value in now.items()
-            if then.get(column) is not None and not alike(_number(then[column]), _number(value))
+            if column in COMPARED and then.get(column) is not None and not alike(_number(then[column]), _number(value))
         ]
     return found + [f"no study has the claim {row.get('name')} of study {row.get('study')}" for row in kept]
 

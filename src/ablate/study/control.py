@@ -1,4 +1,4 @@
-"""Positive controls of a study: statements that are known to be true, and have to come out at the study's budget."""
+"""Positive controls of a study: statements that are known to be true, and have to pass at the study's budget."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -15,7 +15,7 @@ class Control(Claim):
 
     A budget at which a net with ReLU is not better than a linear net cannot rank activations. So a control is a claim
     about which there is no doubt, and the claims that depend on it get no verdict unless it is supported. It is tested
-    at the study's error level, spent over its looks, by itself and outside the families: a control that comes out by
+    at the study's error level, spent over its looks, by itself and outside the families: a control that passes by
     chance only leaves the claims the verdicts that they would have without it. In this way controls never raise the
     error rate of a family, whose size they do not change.
 

@@ -18,7 +18,7 @@ A study file (conf/study/*.yaml) holds
     looks: 2                                   how often verdicts may be drawn: 1 + how often seeds may be added
     claims: {name: {...}}                      see `Claim`; or a list of files in conf/claim, each {name: {...}, ...}
                                                and, unless it says otherwise, a family of its own
-    controls: {name: {...}}                    what has to come out before claims get a verdict, see `Control`
+    controls: {name: {...}}                    what has to pass before claims get a verdict, see `Control`
     baseline: {activation: relu}               without claims: the arm that others are compared with; else the first
     minutes: 20                                with declared looks: take those that end in time, and the first always
     seconds_a_run: 5                           on one core, to say beforehand how long it will take

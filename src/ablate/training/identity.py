@@ -5,6 +5,7 @@ code that the settings name outside `ablate`, `torch` and `torchvision` (see `so
 logging, the number of threads, and the module in which a class of `ablate` is defined are not part of the identity.
 """
 
+import functools
 import hashlib
 import json
 import re
@@ -98,6 +99,7 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{key}", value
 
 
+@functools.cache
 def is_unscientific(key: str) -> bool:
     """Return whether a setting is about how or where a run is computed, not about what is computed.
 

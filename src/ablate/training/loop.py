@@ -31,9 +31,10 @@ from ablate import stopping
 from ablate.data.dataset import Dataset
 from ablate.nets import Net
 from ablate.seeding import Streams, global_generators
+from ablate.training.captured_step import CapturedStep
 from ablate.training.record import Metrics
 from ablate.training.scoring import accuracy_of, shared_by
-from ablate.training.step import Augmentation, CapturedStep, Loss, Step, autocast
+from ablate.training.step import Augmentation, Loss, Step, autocast
 
 
 @dataclass(kw_only=True)
@@ -140,8 +141,8 @@ def fit(
         precision: "fp32" or "bf16": autocast, in which weights, whitening, statistics of normalizations and the loss
             stay in fp32.
         compile_mode: None, or the mode of `step.compiled` for the forward pass of the training steps.
-        capture: whether the steps are recorded as a CUDA graph and replayed, see `step.CapturedStep`; same numbers.
-            True: they must be; "auto": unless a step turns out to wait for the device.
+        capture: whether the steps are recorded as a CUDA graph and replayed, with the same numbers, see
+            `captured_step.CapturedStep`. True: they must be; "auto": unless a step turns out to wait for the device.
         validate: net -> validation metrics (empty without validation images), called after every epoch.
         callbacks: observers, called in order.
 

@@ -22,6 +22,7 @@ from ablate.optimization import for_device, parameter_groups, set_initial_lr
 from ablate.regularization import Regularizer
 from ablate.seeding import Streams, global_generators
 from ablate.training.capture import is_captured, obstacle
+from ablate.training.captured_step import on_own_stream
 from ablate.training.evaluation import Examination
 from ablate.training.hardware import prepare_device
 from ablate.training.kept_data import fitted, on_device
@@ -29,7 +30,7 @@ from ablate.training.layer_pieces import check_initialized
 from ablate.training.loop import Callback, Schedule, State, fit
 from ablate.training.rule_pieces import make_loss
 from ablate.training.sources import Source
-from ablate.training.step import Augmentation, on_own_stream
+from ablate.training.step import Augmentation
 
 INITIALIZATION_IMAGES = 256  # how many training images a data-driven initializer sees
 
