@@ -58,7 +58,7 @@ def test_missing_runs_are_done_once_and_reported(requests, submit, tmp_path, cap
     assert do_studies(requests, options, MACHINE, resolve, submit) == {}
     assert len(submit.jobs) == 4
     own = ["wait=true", "rerun=false", "keep_weights=false"]
-    assert submit.jobs[1][-6:] == ["seed=0", "device=cpu", *own, "gpu=1"]
+    assert submit.jobs[1][-5:] == ["seed=0", "device=cpu", *own]  # and no GPU: a worker takes one, and keeps it
     printed = capsys.readouterr().out
     (page,) = tmp_path.glob("studies/*/report.html")
     assert str(page) in printed and "tensorboard --logdir" in printed
