@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -105,7 +106,8 @@ async def browser() -> AsyncIterator[Page]:
         raise SystemExit("screenshots.py needs a Chromium: install it, or name it with CHROMIUM=/path/to/it")
     with tempfile.TemporaryDirectory() as profile:
         command = [program, *OPTIONS, f"--user-data-dir={profile}", "about:blank"]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen(command, start_new_session=True, **quiet)
         try:
             port = Path(profile) / "DevToolsActivePort"
             while not port.exists() or not port.read_text():
@@ -122,6 +124,11 @@ async def browser() -> AsyncIterator[Page]:
         finally:
             process.terminate()
             process.wait()
+            # Its other processes may outlive it, and write into the profile while that is removed.
+            with contextlib.suppress(ProcessLookupError):
+                for _ in range(100):  # at most five seconds: PID 1 of a container may leave zombies in the group
+                    os.killpg(process.pid, signal.SIGKILL)
+                    await asyncio.sleep(0.05)
 
 
 @contextlib.contextmanager
