@@ -11,7 +11,7 @@ from ablate.config import catalog
 from ablate.errors import UserError
 from ablate.report.budget_map import budget_map
 from ablate.report.budget_pages import HEAD, csv_rows, write_map
-from ablate.report.budget_plots import title_lines
+from ablate.report.budget_plots import draw_picture, text_lines, title_lines
 from ablate.study.collection import Collection, write_collection
 from ablate.study.verdict_file import VERDICTS_NAME
 from builders.budgets import at
@@ -167,6 +167,18 @@ def test_the_files_hold_every_verdict(three, tmp_path):
     assert "✗ contradicted −20.00 points" in markdown and "✓ supported at width 96" in markdown
     ElementTree.parse(tmp_path / "map" / "map.svg")
     assert (tmp_path / "map" / "map.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_the_picture_explains_its_symbols_and_has_claims_of_two_lines(three):
+    found = budget_map("s", three)
+    (legend,) = draw_picture(found).legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "supported: it holds here",
+        "contradicted: the runs show the opposite",
+    ]
+    long = "a word " * 30
+    first, second = text_lines(long)
+    assert long.startswith(first) and len(first) <= 76 and second.endswith(" …")
 
 
 def test_the_command_finds_a_study_by_its_name_and_by_folders(three, tmp_path, capsys):

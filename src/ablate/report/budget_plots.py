@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from ablate.report.budget_map import BudgetMap, Track
 from ablate.report.budget_points import Point
 from ablate.report.effect_plots import axis_title, margin, shown
+from ablate.report.overview_content import POST_HOC
+from ablate.report.phrases import OUTCOME_STYLES
 from ablate.report.plotting import (
     INK,
     MUTED,
@@ -20,13 +22,16 @@ from ablate.report.plotting import (
     style,
     to_svg,
 )
+from ablate.study.control import NOT_INTERPRETABLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 HEIGHT = 1.9  # of a curve, in inches
-ROW = 0.25  # height of a claim in the picture, in inches
+ROW = 0.3  # height of a claim in the picture, in inches: two lines
+LEGEND_ROW = 0.22  # height of a verdict in the picture's legend, in inches
 MOST_ROWS = 400  # a picture of more claims has no use, and matplotlib no room
 
 
@@ -101,7 +106,8 @@ def draw_picture(found: BudgetMap) -> "Figure":
     """Return the figure of `picture`; it is drawn inside `style()`."""
     tracks = [track for track in found.tracks if track.claim.is_tested][:MOST_ROWS] or found.tracks[:MOST_ROWS]
     profiles = found.profiles
-    figure = new_figure(10.6, ROW * len(tracks) + 0.9)
+    legend = legend_handles(tracks)
+    figure = new_figure(10.6, ROW * len(tracks) + LEGEND_ROW * len(legend) + 0.9)
     ax = figure.subplots()
     ax.set_xlim(-0.5, len(profiles) - 0.5)
     ax.set_ylim(len(tracks) - 0.5, -0.5)
@@ -112,13 +118,47 @@ def draw_picture(found: BudgetMap) -> "Figure":
             cell(ax, x, y, [point for point in track.points if point.profile == profile])
     ax.set_xticks(range(len(profiles)), [profile or "the study itself" for profile in profiles])
     ax.xaxis.tick_top()
-    texts = [textwrap.shorten(track.claim.text, 88, placeholder=" …") for track in tracks]
-    ax.set_yticks(range(len(tracks)), texts)
+    ax.set_yticks(range(len(tracks)), ["\n".join(text_lines(track.claim.text)) for track in tracks])
     ax.tick_params(axis="y", labelcolor=INK, labelsize=8, length=0)
     ax.tick_params(axis="x", labelcolor=INK, length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
+    figure.legend(handles=legend, loc="outside lower center", fontsize=8)
     return figure
+
+
+def text_lines(text: str) -> list[str]:
+    """Return a claim in at most two lines of the picture; what does not fit is cut off and marked.
+
+    Example:
+        >>> text_lines("ReLU reaches a higher accuracy than tanh.")
+        ['ReLU reaches a higher accuracy than tanh.']
+    """
+    return textwrap.wrap(text, 76, max_lines=2, placeholder=" …")
+
+
+def legend_handles(tracks: Sequence[Track]) -> list["Line2D"]:
+    """Return a legend's handles: one for each verdict among some claims, and what the asterisk means."""
+    from matplotlib.lines import Line2D  # not before a figure is drawn: matplotlib loads slowly
+
+    points = [point for track in tracks for point in track.points]
+    present = {point.outcome for point in points}
+    handles = [
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            label=f"{outcome}: {of.meaning}",
+            marker=of.marker,
+            color=of.colour,
+            markerfacecolor="white" if outcome == NOT_INTERPRETABLE else of.colour,
+        )
+        for outcome, of in OUTCOME_STYLES.items()
+        if outcome in present
+    ]
+    if any(point.judgement.post_hoc for point in points):
+        handles.append(Line2D([], [], linestyle="", label=POST_HOC))
+    return handles
 
 
 def cell(ax: "Axes", x: int, y: int, points: Sequence[Point]) -> None:
