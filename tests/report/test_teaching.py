@@ -56,6 +56,13 @@ def test_a_number_that_is_not_reached_is_not_called_the_opposite():
     assert teach(judged("contradicted", claim)) == "Do not teach it: the runs show less than it says at this budget."
 
 
+@pytest.mark.parametrize(("form", "found"), [("greater", "less"), ("smaller", "more")])
+def test_a_value_that_is_not_reached_is_not_called_the_opposite(form, found):
+    claim = Claim(name="c", text="Half of it.", form=form, smallest_effect=0.02, value=0.5, treatment={"net": "micro"})
+    sentence = f"Do not teach it: the runs show {found} than it says at this budget."
+    assert teach(judged("contradicted", claim)) == sentence
+
+
 def test_what_is_measured_before_training_names_no_budget():
     claim = replace(CLAIM, metric="initial/saturation/mean")
     assert teach(judged("supported", claim)) == "It can be taught as it stands."

@@ -9,6 +9,7 @@ from ablate.study.control import NOT_INTERPRETABLE
 
 if TYPE_CHECKING:
     from ablate.judging import Judgement
+    from ablate.study.claim import Claim
 
 ROUNDING = 1e-9  # relative, of numbers that are compared
 OPEN = ("inconclusive", "neither trains", NOT_INTERPRETABLE)  # outcomes of claims that the runs leave open
@@ -33,13 +34,19 @@ def teach(judgement: "Judgement") -> str:
     if kind == "contradicted":
         if claim.form in ("identity", "equivalent"):
             return f"Do not teach it: it does not hold{trained}{budget}."
-        found = "less than it says" if claim.at_least else "the opposite"
-        return f"Do not teach it: the runs show {found}{trained}{budget}."
+        return f"Do not teach it: the runs show {opposite(claim)}{trained}{budget}."
     if kind == "no difference":
         return f"It can be taught that any difference is below {smallest_of_interest(judgement)}{trained}{budget}."
     if kind in OPEN:
         return f"Leave it open: {why_open(judgement)}."
     return ""
+
+
+def opposite(claim: "Claim") -> str:
+    """Return what runs show that contradict a claim: less or more than the number that it names, or the opposite."""
+    if claim.value is not None:
+        return "more than it says" if claim.form == "smaller" else "less than it says"
+    return "less than it says" if claim.at_least else "the opposite"
 
 
 def why_open(judgement: "Judgement") -> str:
