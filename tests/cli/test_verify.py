@@ -4,10 +4,13 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import textwrap
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ablate.cli.verify import declared_study, studies_in, verify_command
 from ablate.config import catalog
@@ -15,8 +18,9 @@ from ablate.errors import UserError
 from ablate.report import report_collection
 from ablate.storage.archive import pack, unpack
 from ablate.study.collection import Collection, read_collection, write_collection
+from ablate.sweep.begin import begin
 from ablate.training.record import RECORD_NAME
-from builders.judged import CLAIM, settled
+from builders.judged import CLAIM, planned, settled
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WHERE = catalog.folders()
@@ -176,6 +180,19 @@ def test_the_claims_of_a_studys_file_are_those_of_its_command(output_dir, tmp_pa
     assert found.claims[0].smallest_effect == 0.03
     assert not verify_command([str(folder)], [*WHERE, tmp_path / "mine"])
     assert "not compared" not in capsys.readouterr().out
+
+
+def test_a_study_is_compared_where_its_command_names_claims_of_other_studies_too(output_dir, tmp_path):
+    command = "ablate study=both 'study.only=[relu_wins,claim_of_another_study]'"
+    folder = output_dir / "studies" / "s-3"
+    begin(replace(planned(only=["relu_wins"]), command=command), folder)
+    (tmp_path / "mine" / "study").mkdir(parents=True)
+    claims = yaml.safe_dump({"relu_wins": CLAIM, "relu_loses": {**CLAIM, "text": "ReLU loses.", "form": "smaller"}})
+    content = f"grids: [product: {{activation: [relu, tanh]}}]\nclaims:\n{textwrap.indent(claims, '  ')}"
+    (tmp_path / "mine" / "study" / "s.yaml").write_text(content)
+    found, refused = declared_study(folder, [*WHERE, tmp_path / "mine"])
+    assert not refused and found is not None
+    assert found.only == ["relu_wins"]
 
 
 @pytest.mark.parametrize(

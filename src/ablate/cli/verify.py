@@ -156,6 +156,8 @@ def declared_study(folder: Path, where: Sequence[Path]) -> tuple[Study | None, s
     try:
         words = shlex.split(manifest.command)
         changes = [word.removeprefix("study.") for word in words if word.startswith("study.")]
+        if only := manifest.definition.get("only"):  # the command of a collection names claims of its other studies too
+            changes = [*(word for word in changes if not word.startswith("only=")), f"only=[{','.join(only)}]"]
         profile = manifest.definition.get("profile") or None
         (request,) = named_studies(manifest.name, profile, changes, [], where)
     except yaml.YAMLError as error:
