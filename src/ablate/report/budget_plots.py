@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 HEIGHT = 1.9  # of a curve, in inches
 ROW = 0.3  # height of a claim in the picture, in inches: two lines
+LINE = 0.44  # height of a line, in rows
 LEGEND_ROW = 0.22  # height of a verdict in the picture's legend, in inches
 MOST_ROWS = 400  # a picture of more claims has no use, and matplotlib no room
 
@@ -118,8 +119,13 @@ def draw_picture(found: BudgetMap) -> "Figure":
             cell(ax, x, y, [point for point in track.points if point.profile == profile])
     ax.set_xticks(range(len(profiles)), [profile or "the study itself" for profile in profiles])
     ax.xaxis.tick_top()
-    ax.set_yticks(range(len(tracks)), ["\n".join(text_lines(track.claim.text)) for track in tracks])
-    ax.tick_params(axis="y", labelcolor=INK, labelsize=8, length=0)
+    ax.set_yticks([])
+    left = ax.get_yaxis_transform()  # x in parts of the axes, y in rows
+    for y, track in enumerate(tracks):
+        lines = text_lines(track.claim.text)
+        for number, line in enumerate(lines):  # one text a line: a browser's other font keeps them aligned
+            below = LINE * (number - (len(lines) - 1) / 2)
+            ax.text(-0.01, y + below, line, transform=left, ha="right", va="center", color=INK, fontsize=8)
     ax.tick_params(axis="x", labelcolor=INK, length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
