@@ -3,8 +3,8 @@
 Usage: python scripts/keep_report.py outputs/studies/lecture-quick-1a2b3c4d docs/lecture
 
 Writes TARGET/README.md (the first page) and TARGET/<study>.md, with links between them instead of into outputs/, and a
-line with the command and the commit that made them, without the paths of this computer. Refuses a
-collection that is not finished.
+line with the command and the commit that made them, without the paths of this computer, and a link to looked_into.md
+where TARGET or the folder above has one. Refuses a collection that is not finished.
 """
 
 import argparse
@@ -18,6 +18,8 @@ from ablate.study.collection import Collection, read_collection
 from ablate.study.manifest import Manifest
 from ablate.study.results import Results, missing_runs
 
+REMARKS = "looked_into.md"
+
 
 def commits(results: list[Results]) -> list[str]:
     """Return the commits in the records, each once."""
@@ -30,6 +32,14 @@ def relinked(page: str, studies: list[tuple[Manifest, Path]]) -> str:
     for manifest, folder in studies:
         page = re.sub(rf"\.\./{re.escape(folder.name)}/report\.(md|html)(#[\w-]+)?", f"{manifest.name}.md", page)
     return page
+
+
+def remarks(target: Path) -> str:
+    """Return a line with a link to the remarks on a page, which are in its folder or the one above, "" without them."""
+    for folder, path in ((target, REMARKS), (target.parent, f"../{REMARKS}")):
+        if (folder / REMARKS).exists():
+            return f"[What was contradicted or undecided, and why]({path})\n\n"
+    return ""
 
 
 def keep(collection: Collection, folder: Path, target: Path) -> None:
@@ -48,7 +58,7 @@ def keep(collection: Collection, folder: Path, target: Path) -> None:
     report_collection(collection, studies)  # the files there may be older than the records
     target.mkdir(parents=True, exist_ok=True)
     first = relinked((folder / "report.md").read_text(encoding="utf-8"), studies)
-    (target / "README.md").write_text(portable(f"{first}\n{made}\n"), encoding="utf-8")
+    (target / "README.md").write_text(portable(f"{remarks(target)}{first}\n{made}\n"), encoding="utf-8")
     for manifest, study_folder in studies:
         page = (study_folder / "report.md").read_text(encoding="utf-8")
         text = portable(f"[All verdicts](README.md)\n\n{page}")

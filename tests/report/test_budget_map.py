@@ -141,6 +141,13 @@ def test_what_is_not_judged_or_means_something_else_is_left_out_and_named(tmp_pa
     assert "not judged yet" in found.left_out[0] and "its smallest_effect differs" in found.left_out[1]
 
 
+def test_an_incomplete_claim_is_left_out_with_its_reason(tmp_path, three):
+    missing = next(tmp_path.rglob("*s-c/seed-0/record.json"))
+    missing.unlink()
+    (line,) = budget_map("s", three).left_out
+    assert line.startswith("s-c, relu_wins: incomplete (") and "1 of 4 runs" in line
+
+
 def test_nothing_judged_is_refused(three):
     for folder in three:
         (folder / VERDICTS_NAME).unlink()

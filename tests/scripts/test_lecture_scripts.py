@@ -125,3 +125,8 @@ def test_a_report_that_is_kept_links_to_its_own_pages(load, folder, tmp_path):
     assert "../s-00000000" not in first
     assert "Made by `ablate study=all output_dir=out` at commit" in first
     assert "activation=relu" in (tmp_path / "docs" / "s.md").read_text()
+    assert first.startswith("# ")
+    (tmp_path / "docs" / "looked_into.md").touch()
+    for target, link in ((tmp_path / "docs", "(looked_into.md)"), (tmp_path / "docs" / "quick", "(../looked_into.md)")):
+        script.keep(collection, collection_folder, target)
+        assert (target / "README.md").read_text().startswith(f"[What was contradicted or undecided, and why]{link}")

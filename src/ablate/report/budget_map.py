@@ -130,7 +130,8 @@ def budget_map(name: str, folders: Sequence[Path]) -> BudgetMap:
         for number, judgement in enumerate(judgements, start=1):
             if judgement.outcome in UNTESTED:
                 if judgement.outcome != "measured":
-                    left_out.append(f"{folder.name}, {judgement.claim.name}: {judgement.outcome}")
+                    why = f" ({judgement.reason})" if judgement.reason else ""
+                    left_out.append(f"{folder.name}, {judgement.claim.name}: {judgement.outcome}{why}")
                 continue
             key = (manifest.name, judgement.claim.name)
             found.setdefault(key, []).append(point_of(results, judgement, number))

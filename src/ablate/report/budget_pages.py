@@ -75,7 +75,7 @@ def to_markdown(found: BudgetMap) -> str:
     lines = [
         f"# {plain_cell(found.name)}: verdicts over budgets",
         "A claim's headline is its verdict at the largest budget at which its controls hold. Budgets are ordered by "
-        "images x epochs x width squared.",
+        "images × epochs × width squared; the width is the mean of the stages' channels.",
         "![All claims at all budgets](map.svg)",
     ]
     for study in dict.fromkeys(track.study for track in found.tracks):
