@@ -13,7 +13,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ablate.errors import UserError
 from ablate.screen import say
@@ -116,7 +116,7 @@ class AblateSweeper(BasicSweeper):
         submit = self.submission()
         again = command_again(self.command)
         options = studies.Options(
-            output_dir=Path(self.config.output_dir),
+            output_dir=Path(str(self.config.output_dir)),  # a number is a name too
             command=self.command,
             collection=collection_of(self.study, self.profile, again, where) if self.study is not None else None,
             extra_seeds=self.extra_seeds,
@@ -150,7 +150,9 @@ class AblateSweeper(BasicSweeper):
                 launch_all(launcher, jobs)
 
             return launch
-        given = {key_of(line) for line in config.hydra.overrides.hydra}
+        of_hydra = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)  # may name hydra.job.num
+        assert isinstance(of_hydra, list)
+        given = {key_of(str(line)) for line in of_hydra}
         most = slurm.MAX_REQUEUES
         if "hydra.launcher.max_num_timeout" in given:
             most = int(config.hydra.launcher.max_num_timeout)
@@ -159,7 +161,7 @@ class AblateSweeper(BasicSweeper):
         return slurm.Slurm(
             launcher,
             runs_per_job=config.runs_per_job,
-            output_dir=Path(config.output_dir),
+            output_dir=Path(str(config.output_dir)),
             max_requeues=most,
             leave=config.leave,
         )
@@ -195,9 +197,24 @@ class AblateSweeper(BasicSweeper):
         return [plain_sweep(",".join(lines), axes, shared, self.config.seed, name=self.name, baseline=self.baseline)]
 
     def composed(self, lines: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
-        """Return the configuration that a job with these overrides gets, without Hydra's node, and its levels."""
+        """Return the configuration that a job with these overrides gets, without Hydra's node, and its levels.
+
+        Raises:
+            UserError: it cannot be composed: a study's file has an unknown key or level, or more than one value.
+        """
+        from hydra.errors import HydraException
+        from omegaconf.errors import OmegaConfBaseException
+
+        from ablate.cli.arguments import split_folders
+        from ablate.cli.grammar import plainly
+        from ablate.config import catalog
+
         assert self.config is not None and self.hydra_context is not None
-        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(lines))
+        try:
+            cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(lines))
+        except (HydraException, OmegaConfBaseException) as error:
+            where = [*catalog.folders(), *split_folders(sys.argv[1:])[0]]
+            raise UserError(f"{plainly(error, where, lines)} (of the settings {' '.join(lines)})") from error
         choices = dict(cfg.hydra.runtime.choices)
         with open_dict(cfg):
             del cfg["hydra"]

@@ -98,3 +98,10 @@ def test_the_number_of_kept_compositions_has_a_limit(loaders, monkeypatch):
     for name in ("relu", "tanh", "elu"):
         once.load_sweep_config(config, [f"activation={name}"])
     assert len(composition._composed) == 2
+
+
+def test_a_setting_of_hydra_may_name_the_number_of_the_job(loaders):
+    _, once = loaders
+    own = ["hydra.sweep.subdir=${hydra.job.num}"]
+    config = once.load_configuration("config", overrides=own, run_mode=RunMode.MULTIRUN)
+    assert once.load_sweep_config(config, ["activation=tanh", "seed=3"]).seed == 3

@@ -1,6 +1,7 @@
 import pytest
+from omegaconf import OmegaConf
 
-from ablate.cli.planning import make, make_run, plan, variant
+from ablate.cli.planning import make, make_run, plan, value_of, variant
 from ablate.errors import UserError
 
 SMALL = ["data=shapes", "net=micro", "data.num_train=300", "data.num_test=60", "data.val_size=50", "device=cpu"]
@@ -56,3 +57,10 @@ def test_a_job_of_a_cluster_is_planned_where_there_is_no_gpu(compose, monkeypatc
     assert fp32.fingerprint == plan(*compose(SMALL)).fingerprint != found.fingerprint
     with pytest.raises(UserError, match="`device=cuda` was asked for"):
         plan(*compose(on_gpu))
+
+
+def test_a_nested_interpolation_is_read_in_a_configuration_that_takes_no_new_key():
+    cfg = OmegaConf.create({"which": "seed", "seed": 3})
+    OmegaConf.set_struct(cfg, True)
+    assert value_of("${${which}}", cfg) == 3
+    assert OmegaConf.is_struct(cfg) and "_" not in cfg

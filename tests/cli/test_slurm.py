@@ -211,3 +211,8 @@ def test_a_time_limit_shorter_than_its_warning_is_refused(tmp_path):
         slurm.Slurm(launcher, runs_per_job=1, output_dir=tmp_path, leave=False)
     launcher.params["signal_delay_s"] = 15
     slurm.Slurm(launcher, runs_per_job=1, output_dir=tmp_path, leave=False)
+
+
+def test_jobs_on_other_data_have_other_names():
+    for key in ("data.root", "data.path"):
+        assert slurm.name_of([f"{key}=a", "seed=0"]) != slurm.name_of([f"{key}=b", "seed=0"])

@@ -78,6 +78,15 @@ REFUSED = [
     ("--cfg", ["--cfg", "job"]),
     ("--cfg nope", ["--cfg", "job", "'nope'"]),
     ("--resolve", ["--resolve", "--cfg job --resolve"]),
+    ("--package optimizer seed=3", ["--package", "ablate --cfg job --package optimizer"]),
+    ("-sc", ["-sc needs install=SHELL", "bash", "got none"]),
+    ("-sc install=foo", ["-sc needs install=SHELL", "zsh", "got install=foo"]),
+    ("-m seed=0,1 hydra.job.chdir=true output_dir=ro", ["hydra.job.chdir=true", "got output_dir=ro", "/ro"]),
+    ("-m seed=0,1 hydra.job.chdir=true", ["hydra.job.chdir=true", "got none", "output_dir=/"]),
+    (
+        "-m seed=0,1 hydra/launcher=joblib hydra.launcher.n_jobs=0",
+        ["`hydra.launcher.n_jobs` must be 1 or more", "got 0"],
+    ),
     ("-m --cfg job", ["--multirun", "--cfg", "leave one of them out"]),
     ("-r -m", ["--run", "--multirun", "leave one of them out"]),
     ("--cfg job study=activation", ["--cfg", "study", "dry_run=true"]),
@@ -355,3 +364,26 @@ def test_a_report_of_a_runs_folder_points_to_the_study(command, tmp_path):
         status, _, err = command(f"report {word}")
         assert status == 2
         assert hint in err
+
+
+def test_a_run_may_change_its_folder_where_the_results_have_a_whole_path():
+    check(["-m", "seed=0,1", "hydra.job.chdir=true", "output_dir=/tmp/results"], CONF, list(cli.SUBCOMMANDS))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("grids: [{product: {activation: [relu, tanhh]}}]", ["activation has no level 'tanhh'", "tanh?"]),
+        ("base: [optimizer.lrr=3]", ["there is no key 'optimizer.lrr'", "optimizer.lr"]),
+        ('base: ["net=micro,small"]', ["net=micro,small"]),
+        ("base: [hydra.job.chdir=true]", ["hydra.job.chdir=true has no place in the base of study own"]),
+        ("grids: [{product: {hydra.job.chdir: [true, false]}}]", ["hydra.job.chdir has no place in the grids"]),
+    ],
+)
+def test_a_mistake_in_a_study_file_is_one_line(content, words, command, tmp_path):
+    (tmp_path / "mine" / "study").mkdir(parents=True)
+    default = "" if "grids" in content else "grids: [{product: {activation: [relu, tanh]}}]\n"
+    (tmp_path / "mine" / "study" / "own.yaml").write_text(f"# A study.\n{content}\n{default}seeds: 2\n")
+    status, _, err = command(f"--config-dir {tmp_path / 'mine'} study=own")
+    assert status == 2 and all(word in err for word in words), err
+    assert "Traceback" not in err

@@ -89,3 +89,9 @@ def test_a_worker_keeps_the_gpu_that_it_takes_and_the_next_gets_that_of_one_that
 def test_without_gpus_there_is_nothing_to_share_out():
     with shared_out([]):
         assert GPUS not in os.environ
+
+
+@pytest.mark.parametrize("launcher", ["JoblibLauncher", "DaskLauncher"])
+def test_no_workers_are_refused(launcher):
+    with pytest.raises(ValueError, match=r"`hydra.launcher.n_jobs` must be 1 or more, or -1 for all cores, got 0"):
+        find_machine(launcher, 0, {}, [])

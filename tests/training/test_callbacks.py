@@ -149,3 +149,8 @@ def test_a_checkpoint_of_an_earlier_version_names_no_device(make_run, tmp_path):
     torch.save(content, file)
     write_binary(file.getvalue(), checkpoint.path)
     assert checkpoint.restore(state)
+
+
+def test_a_closed_standard_output_is_no_terminal(monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    assert not Progress().on_terminal

@@ -150,9 +150,10 @@ def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str
             read.append((word, parse(word)))
     groups = catalog.default_levels()
     chosen = {**groups, **{o.key_or_group: str(o.value()) for _, o in read if o.key_or_group in groups}}
+    output_dir = next((str(o.value()) for _, o in read if o.key_or_group == "output_dir"), "")
     for word, override in read:
         if override.is_hydra_override() or override.key_or_group == "hydra":
-            check_hydra(override, word)
+            check_hydra(override, word, output_dir)
             continue
         check_key(override, word, chosen, where, in_study=bool(studies))
         if override.is_sweep_override() and not studies:  # a study has grids of its own

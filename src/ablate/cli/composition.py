@@ -89,7 +89,9 @@ class ComposeOnce(ConfigLoaderImpl):
         groups = catalog.default_levels()
         values = [line for line in sweep_overrides if _is_value(key_of(line), groups)]
         levels = [line for line in sweep_overrides if not _is_value(key_of(line), groups)]
-        key = (str(self.config_search_path), *master_config.hydra.overrides.hydra, "", *levels)
+        of_hydra = OmegaConf.to_container(master_config.hydra.overrides.hydra, resolve=False)  # may name hydra.job.num
+        assert isinstance(of_hydra, list)
+        key = (str(self.config_search_path), *of_hydra, "", *levels)
         if key not in _composed:
             while len(_composed) >= MOST_KEPT:
                 del _composed[next(iter(_composed))]

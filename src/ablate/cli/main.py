@@ -95,6 +95,13 @@ def run_command() -> None:
         elif set(COMPLETION) & set(words):
             if any(word.startswith("query=") for word in words) and "COMP_LINE" not in os.environ:
                 raise UserError("query= is for the shell, which asks by itself; to set it up: ablate -sc install=bash")
+            shells = ("bash", "fish", "zsh")
+            asked = [word for word in words if word.startswith(("install=", "uninstall=", "query="))]
+            if not asked or any(word.partition("=")[2] not in shells for word in asked):
+                raise UserError(
+                    f"-sc needs install=SHELL with one of {', '.join(shells)}, got {' '.join(asked) or 'none'}; for "
+                    'instance eval "$(ablate -sc install=bash)"'
+                )
             compose_and_train()  # the words after it belong to the completion
         elif "--version" in words:
             print(f"ablate {version_of() or 'from its source, not installed'}")

@@ -71,6 +71,8 @@ def check_options(words: Sequence[str]) -> list[str]:
         raise UserError(f"{' and '.join(together)} exclude each other; leave one of them out")
     if "--resolve" in given and "--cfg" not in given:
         raise UserError("--resolve belongs to --cfg: ablate --cfg job --resolve")
+    if {"--package", "-p"} & set(given) and "--cfg" not in given:
+        raise UserError("--package belongs to --cfg: ablate --cfg job --package optimizer")
     if any(word.startswith("study=") for word in settings) and (one := [n for n in together if n != "--multirun"]):
         raise UserError(f"{one[0]} is for one run, not for a study; leave it out, or use dry_run=true")
     return settings
@@ -88,7 +90,7 @@ def no_option(word: str, after: Sequence[str]) -> str:
             f"there is no option {name!r}; settings have no dash: did you mean {shlex.quote(f'{settings[0]}={value}')}?"
         )
     close = difflib.get_close_matches(name, every, n=2)
-    hint = f"did you mean {' or '.join(close)}?" if close else "`ablate --help` shows the options"
+    hint = f"did you mean {' or '.join(close)}?" if close else "`ablate --help` shows the options."
     return f"there is no option {name!r}; {hint} Settings are given as KEY=VALUE, without a dash"
 
 

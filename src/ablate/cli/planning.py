@@ -14,7 +14,7 @@ from hydra._internal import utils as locating
 from hydra._internal.instantiate import _instantiate2 as instantiation
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from torch.nn import Module
 
 from ablate.cli.composition import checked, resolved, settings_with
@@ -145,8 +145,18 @@ def variant(
         folder=found.folder.parent.relative_to(found.settings["output_dir"]).as_posix(),
         sources=[asdict(source) for source in found.sources],
         data=found.data,
-        follows=follows(unresolved, lambda text: OmegaConf.select(OmegaConf.merge(cfg, {"_": text}), "_")),
+        follows=follows(unresolved, lambda text: value_of(text, cfg)),
     )
+
+
+def value_of(text: str, cfg: DictConfig) -> Any:
+    """Return the value that an interpolation has in a configuration, which stays as it is.
+
+    >>> value_of("${seed}", OmegaConf.create({"seed": 3}))
+    3
+    """
+    with open_dict(cfg):  # that of a sweep takes no new key
+        return OmegaConf.select(OmegaConf.merge(cfg, {"_": text}), "_")
 
 
 @functools.cache

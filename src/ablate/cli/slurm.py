@@ -278,7 +278,7 @@ def name_of(job: Sequence[str]) -> str:
     >>> name_of(["activation=relu", "leave=true", "seed=0", "wait=false", "rerun=false"])
     'activation=relu seed=0'
     """
-    kept = ("seed", "diagnostics.measure")
+    kept = ("seed", "diagnostics.measure", "data.root", "data.path")  # the data's content is a part of the run
     return " ".join(line for line in job if key_of(line) in kept or not is_unscientific(key_of(line)))
 
 

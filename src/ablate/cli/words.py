@@ -243,8 +243,13 @@ def check_of_sweep(word: str, words: Sequence[str], *, multirun: bool, has_study
         raise UserError(f"`{key}` must be {what}, got {value!r}")
 
 
-def check_hydra(override: "Override", word: str) -> None:
-    """Refuse the settings of Hydra that `ablate` sets itself, and a sweep over Hydra's settings."""
+def check_hydra(override: "Override", word: str, output_dir: str) -> None:
+    """Refuse the settings of Hydra that `ablate` sets itself, and a sweep over Hydra's settings.
+
+    Args:
+        override, word: the setting, parsed and as typed.
+        output_dir: as the command line gives it, "" where it does not.
+    """
     name = override.key_or_group
     if name == "hydra/sweeper" and override.value() != "ablate":
         raise UserError(
@@ -255,3 +260,9 @@ def check_hydra(override: "Override", word: str) -> None:
         raise UserError(f"{word!r}: ablate's sweeper has no such key; give the values themselves: ablate -m 'seed=0,1'")
     if override.is_sweep_override():
         raise UserError(f"{word!r}: a setting of Hydra needs one value; sweep over your settings: ablate -m 'seed=0,1'")
+    if name == "hydra.job.chdir" and override.value() is True and not Path(output_dir).is_absolute():
+        got = f"output_dir={output_dir}" if output_dir else "none"
+        raise UserError(
+            f"{word!r} changes the folder of every run, so it needs an absolute output_dir, got {got}; leave it out, "
+            f"or give the whole path: output_dir={shlex.quote(str(Path(output_dir or 'outputs').absolute()))}"
+        )

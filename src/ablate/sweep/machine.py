@@ -56,13 +56,16 @@ def find_machine(launcher: str, num_jobs: int, settings: Mapping[str, Any], base
         bases: the overrides in the base of each study.
 
     Raises:
-        UserError: precision is left to the nodes of a cluster, which may not agree, or studies name two devices.
+        UserError: there are no workers, precision is left to the nodes of a cluster, which may not agree, or studies
+            name two devices.
 
     >>> settings = {"precision": "fp32", "device": "cpu", "trainer.threads": 2}
     >>> find_machine("BasicLauncher", 1, settings, [["net=micro"]])
     Machine(values={}, num_workers=1, gpus=(), is_local=True, has_workers=False)
     """
     shared = launcher in ("JoblibLauncher", "DaskLauncher")  # workers of this process share the computer
+    if shared and num_jobs == 0:
+        raise UserError("`hydra.launcher.n_jobs` must be 1 or more, or -1 for all cores, got 0")
     if launcher != "BasicLauncher" and not shared:
         if settings["precision"] == "auto" or any("precision=auto" in base for base in bases):
             raise UserError("`precision=auto` may differ between the nodes of a cluster; say fp32, tf32 or bf16")

@@ -64,9 +64,26 @@ def named_studies(
             if key_of(override) in NOT_IN_BASE:
                 cure = "give study.seeds" if key_of(override) == "seed" else "say it on the command line"
                 raise UserError(f"{override} has no place in the base of study {part}; {cure}")
+            if is_of_hydra(override):
+                raise UserError(f"{override} has no place in the base of study {part}; say it on the command line")
         study = parse(part, definition, *catalog.caption(files[part])).with_overrides(overrides)
+        axes = [key for grid in study.grids for keys in grid.values() for key in keys]
+        if swept := next(filter(is_of_hydra, axes), ""):
+            raise UserError(
+                f"{swept} has no place in the grids of study {part}, for it says how runs are done; say it on the "
+                "command line"
+            )
         requests.append(Request(study, definition, list(overrides)))
     return requests
+
+
+def is_of_hydra(override: str) -> bool:
+    """Return whether a setting is one of Hydra's own.
+
+    >>> is_of_hydra("hydra.job.chdir=true"), is_of_hydra("hydra/launcher=joblib"), is_of_hydra("seed=0")
+    (True, True, False)
+    """
+    return key_of(override).replace("/", ".").partition(".")[0] == "hydra"
 
 
 def with_looks_of_seeds(content: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:

@@ -140,7 +140,7 @@ class Progress(Callback):
     """
 
     def __init__(self) -> None:
-        self.on_terminal = sys.stdout.isatty()
+        self.on_terminal = sys.stdout is not None and sys.stdout.isatty()  # None if it is closed
 
     def on_fit_start(self, state: State) -> None:
         with hanging_up():
