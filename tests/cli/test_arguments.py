@@ -53,6 +53,15 @@ def test_valid_settings_pass(argument):
     check(["-m", argument], CONF, SUBCOMMANDS)
 
 
+def test_a_key_is_looked_up_in_all_levels_of_a_sweep():
+    check(["-m", "optimizer=adam,adamw", "optimizer.lr=0.1"], CONF, SUBCOMMANDS)
+    check(["-m", "optimizer=adam,adamw", "++optimizer.betas=[0.5,0.9]"], CONF, SUBCOMMANDS)
+    with pytest.raises(UserError, match=r"needs '\+\+optimizer\.betas=\[0\.5,0\.9\]'"):
+        check(["-m", "optimizer=adam,adamw", "optimizer.betas=[0.5,0.9]"], CONF, SUBCOMMANDS)
+    with pytest.raises(UserError, match=r"optimizer=adam has no key 'optimizer\.momentum'"):
+        check(["-m", "optimizer=momentum,adam", "optimizer.momentum=0.3"], CONF, SUBCOMMANDS)
+
+
 def test_a_key_is_looked_up_in_the_chosen_level():
     check(["optimizer=adam", "optimizer.betas=[0.5,0.9]"], CONF, SUBCOMMANDS)
     with pytest.raises(ValueError, match=r"optimizer=sgd has no key 'optimizer\.momentum'"):

@@ -199,7 +199,7 @@ def test_a_study_is_compared_where_its_command_names_claims_of_other_studies_too
     ("content", "reason"),
     [
         ("grids: [product: {activation: [relu, tanh]}]\nunheard_of: 1\n", "unheard_of"),
-        ("grids: [product: {activation: [relu\n", "it is not valid YAML"),
+        ("grids: [product: {activation: [relu\n", "is not valid YAML: line 2"),
     ],
 )
 def test_a_studys_file_that_is_refused_is_a_problem(output_dir, tmp_path, capsys, content, reason):

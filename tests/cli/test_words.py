@@ -248,6 +248,39 @@ def test_hydra_full_error_shows_the_traceback(command, monkeypatch):
         assert "Traceback" in err
 
 
+@pytest.mark.parametrize(
+    ("folder", "line"),
+    [
+        ("optimizer", "optimizer=own dry_run=true"),  # read by Hydra
+        ("recipe", "recipe=own dry_run=true"),
+        ("study", "study=own dry_run=true"),
+        ("data", "data=own dry_run=true"),
+        ("figure", "figure own"),
+        ("schema", "seed=1 dry_run=true"),
+    ],
+)
+def test_a_file_of_the_user_that_is_not_valid_yaml_is_no_bug(command, tmp_path, folder, line):
+    (tmp_path / "mine" / folder).mkdir(parents=True)
+    (tmp_path / "mine" / folder / "own.yaml").write_text("a: [1\n")
+    words = f"{line} --config-dir mine" if line.startswith("figure") else f"--config-dir mine {line}"
+    status, _, err = command(words)
+    assert status == 2
+    assert "own.yaml is not valid YAML: line 2, column 1: expected" in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def test_a_setting_without_default_is_asked_for_and_can_be_given(command, tmp_path):
+    (tmp_path / "mine" / "optimizer").mkdir(parents=True)
+    own = "_target_: torch.optim.SGD\n_partial_: true\nlr: ???\n"  # diagnostics name optimizer.lr
+    (tmp_path / "mine" / "optimizer" / "own.yaml").write_text(own)
+    line = f"--config-dir mine {SHAPES} optimizer=own dry_run=true"
+    status, _, err = command(line)
+    assert (status, err.splitlines()[-1]) == (2, "ablate: optimizer.lr has no default: give optimizer.lr=...")
+    status, out, err = command(f"{line} optimizer.lr=0.25")
+    assert status == 0, err
+    assert "run outputs/runs/data=shapes,net=micro,optimizer=own-" in out
+
+
 ACCEPTED = [
     "++seed=3",
     "activation=prelu +activation.num_parameters=1",

@@ -1,11 +1,9 @@
 """The command line before Hydra reads it: sorted, recipes expanded, mistakes refused early."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import yaml
 
 from ablate.cli.grammar import parse
 from ablate.cli.options import check_options, value_follows
@@ -23,6 +21,7 @@ from ablate.cli.words import (
 from ablate.config import catalog
 from ablate.config.keys import check_levels
 from ablate.config.overrides import key_of, quoted
+from ablate.config.yaml_file import read_yaml
 from ablate.errors import UserError
 from ablate.training.identity import is_unscientific
 
@@ -101,7 +100,7 @@ def expand(words: Sequence[str], where: Sequence[Path]) -> list[str]:
             "want from the recipe into the study's `base`"
         )
     check_levels("recipe", [name], list(recipes := catalog.levels(where, "recipe")))
-    content = yaml.safe_load(recipes[name].read_text(encoding="utf-8"))
+    content = read_yaml(recipes[name])
     overrides = content.get("overrides") if isinstance(content, dict) else None
     if not isinstance(overrides, list) or not all(isinstance(line, str) and "=" in line for line in overrides):
         raise UserError(
@@ -155,7 +154,7 @@ def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str
         if override.is_hydra_override() or override.key_or_group == "hydra":
             check_hydra(override, word, output_dir)
             continue
-        check_key(override, word, chosen, where, in_study=bool(studies))
+        check_key_of_levels(override, word, chosen, read, where, in_study=bool(studies))
         if override.is_sweep_override() and not studies:  # a study has grids of its own
             check_sweep(override, word, where, multirun=multirun, may_sweep=may_sweep)
             twice = [other for other, found in read if found.key_or_group == override.key_or_group]
@@ -163,6 +162,41 @@ def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str
                 raise UserError(f"{override.key_or_group} is given more than once ({' '.join(twice)}); leave one")
         if override.key_or_group in groups and not override.is_delete():
             check_level(override, word, where)
+
+
+def check_key_of_levels(
+    override: "Override",
+    word: str,
+    chosen: Mapping[str, str],
+    read: Sequence[tuple[str, "Override"]],
+    where: Sequence[Path],
+    *,
+    in_study: bool,
+) -> None:
+    """Refuse a setting that `check_key` refuses for the chosen level, or for one of the levels of a sweep.
+
+    Args:
+        override, word: the setting, parsed and as typed.
+        chosen: the level of every group.
+        read: all settings, as typed and parsed.
+        where: the conf folders.
+        in_study: whether a study's file may choose other levels.
+    """
+    group = override.key_or_group.partition(".")[0]
+    sweeps = [o.value() for _, o in read if o.key_or_group == group != override.key_or_group]
+    levels = [str(level) for value in sweeps for level in getattr(value, "list", [])]
+    for choice in [{**chosen, group: level} for level in levels] or [dict(chosen)]:
+        check_key(override, word, choice, where, in_study=in_study)
+    if not levels or in_study or override.is_force_add():
+        return
+    default = catalog.default_levels()[group]
+    try:  # Hydra sets a key in the default level first
+        check_key(override, word, {**chosen, group: default}, where, in_study=False)
+    except UserError as error:
+        raise UserError(
+            f"{word!r}: the default level {group}={default} has no such key, so a sweep over {group} needs "
+            f"{shlex.quote(f'++{word}')}"
+        ) from error
 
 
 def applicable(overrides: Sequence[str], where: Sequence[Path]) -> list[str]:
@@ -179,7 +213,7 @@ def applicable(overrides: Sequence[str], where: Sequence[Path]) -> list[str]:
     """
     level = next((o.partition("=")[2] for o in reversed(overrides) if key_of(o) == "data"), "")
     path = catalog.levels(where, "data").get(level or catalog.default_levels()["data"])
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path else None
+    content = read_yaml(path) if path else None
     if not isinstance(content, dict) or "defaults" in content:
         return list(overrides)
     known = {f"data.{key}" for key in content}

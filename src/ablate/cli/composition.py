@@ -4,14 +4,14 @@ In each process the loader composes a choice of levels once, and then sets the v
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ablate.cli.grammar import plainly
@@ -45,7 +45,7 @@ def checked(
         raise UserError(f"{removed[0]} cannot be removed; {cure}")
     levels = {group: str(choices[group]) for group in groups}
     try:
-        if missing := OmegaConf.missing_keys(cfg):
+        if missing := without_default(cfg):
             raise UserError(f"{', '.join(sorted(missing))} has no default: give {min(missing)}=...")
         settings = resolved(cfg)
     except OmegaConfBaseException as error:
@@ -79,6 +79,27 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     settings = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(settings, dict)
     return {str(key): value for key, value in settings.items()}
+
+
+def without_default(cfg: DictConfig) -> list[str]:
+    """Return the keys that a configuration leaves to the user (`key: ???`), also where interpolations name them.
+
+    >>> without_default(OmegaConf.create({"optimizer": {"lr": "???"}, "rate": "${optimizer.lr}"}))
+    ['optimizer.lr']
+    """
+    return [key for key, value in leaves(OmegaConf.to_container(cfg, resolve=False)) if value == MISSING]
+
+
+def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the key of each value in nested mappings and lists, and the value."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from leaves(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from leaves(value, f"{key}[{index}]")
+    else:
+        yield key, node
 
 
 class ComposeOnce(ConfigLoaderImpl):

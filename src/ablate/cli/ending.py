@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import yaml
+
 from ablate import screen, stopping
 from ablate.cli import console
 from ablate.cli.cures import too_little_memory
 from ablate.config.overrides import command_again
+from ablate.config.yaml_file import invalid
 from ablate.errors import CannotWrite, UserError, explain
 from ablate.installed import version_of
 from ablate.screen import say
@@ -60,6 +63,8 @@ def end_with(error: Exception, command: str = "") -> NoReturn:
     error = too_little_memory(error) or error
     if isinstance(error, OSError) and error.errno in REFUSED and error.filename:
         error = cannot_write(Path(os.fsdecode(error.filename)), error)
+    if isinstance(error, yaml.YAMLError):  # of a file that Hydra reads
+        error = invalid(error)
     if isinstance(error, CannotWrite):
         fail(f"{error}:\n  {command or shlex.join(['ablate', *sys.argv[1:]])}")
     if isinstance(error, UserError):

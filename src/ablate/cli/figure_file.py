@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ablate.cli import arguments
 from ablate.cli.grammar import parse, plainly
 from ablate.config import catalog, notation, schema
 from ablate.config.overrides import in_profile, text
+from ablate.config.yaml_file import read_mapping
 from ablate.errors import UserError
 
 OWN = ("profile", "rerun")
+KEYS = "compute, uses, base, knobs, ..."
 USAGE = """\
 usage: ablate figure NAME [figure.KNOB=VALUE ...] [KEY=VALUE ...]
 
@@ -83,7 +83,7 @@ def asked(words: Sequence[str], where: Sequence[Path]) -> tuple[FigureSpec, list
         got = " ".join(names) or "none"
         raise UserError(f"`ablate figure NAME` needs one name, got {got}; there are {', '.join(known)}{first}")
     others = [word for word in words if word not in names]
-    knobs = yaml.safe_load(known[names[0]].read_text(encoding="utf-8")).get("knobs", {})
+    knobs = read_mapping(known[names[0]], KEYS).get("knobs", {})
     for word in others:
         if (knob := word.partition("=")[0]) in knobs:
             raise UserError(f"{word!r}: {knob} is a knob of the figure; write figure.{word}")
@@ -110,7 +110,7 @@ def read_figure(path: Path, own: Sequence[str]) -> tuple[FigureSpec, bool]:
     Raises:
         UserError: an unknown profile or knob, or a value of another type than the knob's default.
     """
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = read_mapping(path, KEYS)
     options: dict[str, Any] = {(found := parse(word)).key_or_group: found.value() for word in own}
     if (profile := options.pop("profile", None)) is not None:
         profile = schema.accept("profile", profile, notation.parse("text"))

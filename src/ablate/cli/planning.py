@@ -3,6 +3,7 @@
 Plans and runs are plain objects: code outside this package and the sweeper plugin sees no configuration object.
 """
 
+import copy
 import functools
 import traceback
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch.nn import Module
 
-from ablate.cli.composition import checked, resolved, settings_with
+from ablate.cli.composition import checked, resolved, settings_with, without_default
 from ablate.cli.cures import suggestion
 from ablate.cli.hydra_version import permitting
 from ablate.config import catalog
@@ -165,7 +166,12 @@ def settings_of(levels: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     from hydra import compose
 
     known = settings_with(dict(levels))
-    return resolved(known or compose("config", overrides=[f"{group}={level}" for group, level in levels]))
+    cfg = known or compose("config", overrides=[f"{group}={level}" for group, level in levels])
+    if missing := without_default(cfg):
+        cfg = copy.deepcopy(cfg)
+        for key in missing:  # a value that is given differs from none
+            OmegaConf.update(cfg, key, None)
+    return resolved(cfg)
 
 
 def make_run(plan: Plan, *, with_data: bool = True) -> Run:

@@ -5,8 +5,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import yaml
-
 from ablate.config import catalog
 from ablate.errors import UserError
 from ablate.judging.verification import Checked, Verification, shortened, verify_study
@@ -160,8 +158,6 @@ def declared_study(folder: Path, where: Sequence[Path]) -> tuple[Study | None, s
             changes = [*(word for word in changes if not word.startswith("only=")), f"only=[{','.join(only)}]"]
         profile = manifest.definition.get("profile") or None
         (request,) = named_studies(manifest.name, profile, changes, [], where)
-    except yaml.YAMLError as error:
-        return None, f"it is not valid YAML: {' '.join(str(error).split())}"
     except (UserError, ValueError) as error:  # a ValueError is of a command with an open quotation mark
         return None, str(error)
     return request.study, ""

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from ablate.config.overrides import from_yaml
+from ablate.config.yaml_file import read_yaml
 from ablate.errors import UserError
 
 Levels = dict[str, Path]
@@ -80,7 +80,7 @@ def content_of(group: str, level: str, where: Sequence[Path]) -> dict[str, Any] 
     None where there is no such level, or no mapping in its file.
     """
     path = levels(where, group).get(level)
-    content = from_yaml(path.read_text(encoding="utf-8")) if path else None
+    content = read_yaml(path) if path else None
     if not isinstance(content, dict):
         return None
     bases = content.pop("defaults", [])

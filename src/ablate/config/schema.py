@@ -17,6 +17,7 @@ import yaml
 from ablate.config import catalog
 from ablate.config.notation import REFUSED, MappingOf, Rule, parse
 from ablate.config.overrides import from_yaml, quoted, text
+from ablate.config.yaml_file import read_yaml
 from ablate.errors import UserError
 
 FOLDER = "schema"
@@ -40,7 +41,10 @@ def read_rules(where: tuple[Path, ...]) -> Rules:
     """
     rules: dict[str, dict[str, Rule]] = {}
     for path in (path for folder in where for path in sorted((folder / FOLDER).glob("*.yaml"))):
-        content = yaml.load(path.read_text(encoding="utf-8"), QUICK_LOADER) or {}
+        try:
+            content = yaml.load(path.read_text(encoding="utf-8"), QUICK_LOADER) or {}
+        except (yaml.YAMLError, UnicodeDecodeError):
+            content = read_yaml(path)  # names the mistake
         if not isinstance(content, dict) or not all(isinstance(keys, dict) for keys in content.values()):
             raise UserError(
                 f"{path} must hold {{place or _target_: {{key: rule}}}}; see the first lines of ablate/config/schema.py"

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from ablate.config.overrides import from_yaml, in_profile, over
+from ablate.config.yaml_file import read_mapping
 from ablate.errors import UserError
 
 BUDGET = ("base", "seeds", "seconds_a_run")  # what a profile may take over from another study's
@@ -135,7 +136,7 @@ def read_study(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it is not a YAML mapping.
     """
-    return _read_mapping(path, "base, grids, seeds, claims, ...")
+    return read_mapping(path, "base, grids, seeds, claims, ...")
 
 
 def with_claims(name: str, content: Mapping[str, Any], claim_files: Mapping[str, Path]) -> dict[str, Any]:
@@ -155,15 +156,8 @@ def with_claims(name: str, content: Mapping[str, Any], claim_files: Mapping[str,
     for stem in content["claims"]:
         if stem not in claim_files:
             raise UserError(f"study {name} names the claim file {stem!r}, and there is no conf/claim/{stem}.yaml")
-        found = _read_mapping(claim_files[stem], "{name of a claim: {text, form, ...}}")
+        found = read_mapping(claim_files[stem], "{name of a claim: {text, form, ...}}")
         if twice := found.keys() & claims.keys():
             raise UserError(f"{claim_files[stem]} has a claim {min(twice)!r}, which an earlier file of {name} has too")
         claims |= {claim: {"family": stem, **fields, "file": stem} for claim, fields in found.items()}
     return {**content, "claims": claims}
-
-
-def _read_mapping(path: Path, what: str) -> dict[str, Any]:
-    content = from_yaml(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold a mapping ({what})")
-    return content
