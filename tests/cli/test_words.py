@@ -84,6 +84,10 @@ REFUSED = [
     ("-m seed=0,1 hydra.job.chdir=true output_dir=ro", ["hydra.job.chdir=true", "got output_dir=ro", "/ro"]),
     ("-m seed=0,1 hydra.job.chdir=true", ["hydra.job.chdir=true", "got none", "output_dir=/"]),
     (
+        "-m seed=0,1 hydra.job.chdir=true output_dir=/tmp/ro output_dir=ro",
+        ["hydra.job.chdir=true", "got output_dir=ro"],
+    ),
+    (
         "-m seed=0,1 hydra/launcher=joblib hydra.launcher.n_jobs=0",
         ["`hydra.launcher.n_jobs` must be 1 or more", "got 0"],
     ),

@@ -149,7 +149,7 @@ def check(words: Sequence[str], where: Sequence[Path], subcommands: Sequence[str
             read.append((word, parse(word)))
     groups = catalog.default_levels()
     chosen = {**groups, **{o.key_or_group: str(o.value()) for _, o in read if o.key_or_group in groups}}
-    output_dir = next((str(o.value()) for _, o in read if o.key_or_group == "output_dir"), "")
+    output_dir = next((str(o.value()) for _, o in reversed(read) if o.key_or_group == "output_dir"), "")
     for word, override in read:
         if override.is_hydra_override() or override.key_or_group == "hydra":
             check_hydra(override, word, output_dir)
