@@ -62,10 +62,10 @@ class DaskLauncher(Launcher):
             UserError: the scheduler does not answer, or `distributed` is not installed.
         """
         if self.address is None:
+            from ablate.sweep.machine import check_num_jobs
             from ablate.training import hardware
 
-            if self.n_jobs == 0:
-                raise UserError("`hydra.launcher.n_jobs` must be 1 or more, or -1 for all cores, got 0")
+            check_num_jobs(self.n_jobs)
             return self.n_jobs if self.n_jobs >= 1 else max(1, hardware.num_cores() + 1 + self.n_jobs)
         with self.client() as client:
             return max(1, len(client.nthreads()))

@@ -214,7 +214,7 @@ class AblateSweeper(BasicSweeper):
             cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(lines))
         except (HydraException, OmegaConfBaseException) as error:
             where = [*catalog.folders(), *split_folders(sys.argv[1:])[0]]
-            raise UserError(f"{plainly(error, where, lines)} (of the settings {' '.join(lines)})") from error
+            raise UserError(plainly(error, where, lines)) from error
         choices = dict(cfg.hydra.runtime.choices)
         with open_dict(cfg):
             del cfg["hydra"]

@@ -92,7 +92,7 @@ CLAIM_FILES = [
     ("", "must hold a mapping of claims"),
     ("{}", "it holds none"),
     ("a: 3", "'a' is no mapping"),
-    ("a: [", "is no YAML"),
+    ("a: [", "is not valid YAML: line 1"),
     ("a: {text: t, form: greatest, treatment: {activation: relu}, control: {activation: tanh}}", "'greatest'"),
     ("a: {text: t, form: greater, treatment: {activatoin: relu}, control: {activatoin: tanh}, smallest_effect: 1}",
      "did you mean activation?"),

@@ -9,8 +9,8 @@ import yaml
 
 from ablate.config import schema
 from ablate.config.overrides import from_yaml, unquoted
+from ablate.config.yaml_file import read_yaml
 from ablate.errors import UserError
-from ablate.storage.integrity import read_bytes
 
 AS_TYPED = ("name", "title", "output_dir", "status", "pattern", "experiment")  # text whatever is in it
 FOR_THE_STUDY = (
@@ -77,13 +77,9 @@ def read_claims(path: Path, words: Sequence[str]) -> tuple[dict[str, Any], Optio
     Raises:
         UserError: the file is no YAML mapping, holds no claim, or has an unknown key.
     """
-    data = read_bytes(path)
-    if data is None:
+    if not path.is_file():
         raise UserError(f"there is no claims file {path}; it holds {{name: {{text, form, metric, treatment, ...}}}}")
-    try:
-        content = from_yaml(data.decode("utf-8"))
-    except Exception as error:  # of YAML, or not UTF-8
-        raise UserError(f"{path} is no YAML: {' '.join(str(error).split())[:300]}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold a mapping of claims, {{name: {{text, form, ...}}}}, got {content!r:.60}")
     own: dict[str, Any] = {}

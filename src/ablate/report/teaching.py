@@ -34,7 +34,7 @@ def teach(judgement: "Judgement") -> str:
     if kind == "contradicted":
         if claim.form in ("identity", "equivalent"):
             return f"Do not teach it: it does not hold{trained}{budget}."
-        return f"Do not teach it: the runs show {opposite(claim)}{trained}{budget}."
+        return f"Do not teach it: the runs show {what_runs_show(claim)}{trained}{budget}."
     if kind == "no difference":
         return f"It can be taught that any difference is below {smallest_of_interest(judgement)}{trained}{budget}."
     if kind in OPEN:
@@ -42,7 +42,7 @@ def teach(judgement: "Judgement") -> str:
     return ""
 
 
-def opposite(claim: "Claim") -> str:
+def what_runs_show(claim: "Claim") -> str:
     """Return what runs show that contradict a claim: less or more than the number that it names, or the opposite."""
     if claim.value is not None:
         return "more than it says" if claim.form == "smaller" else "less than it says"

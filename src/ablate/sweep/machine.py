@@ -46,6 +46,16 @@ class Machine(NamedTuple):
         return [f"{key}={value}" for key, value in self.values.items() if key not in given]
 
 
+def check_num_jobs(num_jobs: int) -> None:
+    """Refuse no workers at all.
+
+    Raises:
+        UserError: `num_jobs` is 0.
+    """
+    if num_jobs == 0:
+        raise UserError("`hydra.launcher.n_jobs` must be 1 or more, or -1 for all cores, got 0")
+
+
 def find_machine(launcher: str, num_jobs: int, settings: Mapping[str, Any], bases: Sequence[Sequence[str]]) -> Machine:
     """Return where the jobs of a launcher run. A job on a cluster decides for itself: its node is not this computer.
 
@@ -64,8 +74,8 @@ def find_machine(launcher: str, num_jobs: int, settings: Mapping[str, Any], base
     Machine(values={}, num_workers=1, gpus=(), is_local=True, has_workers=False)
     """
     shared = launcher in ("JoblibLauncher", "DaskLauncher")  # workers of this process share the computer
-    if shared and num_jobs == 0:
-        raise UserError("`hydra.launcher.n_jobs` must be 1 or more, or -1 for all cores, got 0")
+    if shared:
+        check_num_jobs(num_jobs)
     if launcher != "BasicLauncher" and not shared:
         if settings["precision"] == "auto" or any("precision=auto" in base for base in bases):
             raise UserError("`precision=auto` may differ between the nodes of a cluster; say fp32, tf32 or bf16")
