@@ -16,7 +16,7 @@ from ablate import stopping
 from ablate.cli import console
 from ablate.cli.arguments import as_sweep, check, expand, named_sweep, options_first, split_folders
 from ablate.cli.ending import end_stopped, end_with
-from ablate.cli.options import COMPLETION
+from ablate.cli.options import COMPLETION, check_completion
 from ablate.cli.subcommand_help import HELP
 from ablate.config import catalog
 from ablate.config.overrides import quoted
@@ -93,15 +93,7 @@ def run_command() -> None:
         elif {"-h", "--help"} & set(words):
             print(USAGE + catalog.overview(where))
         elif set(COMPLETION) & set(words):
-            if any(word.startswith("query=") for word in words) and "COMP_LINE" not in os.environ:
-                raise UserError("query= is for the shell, which asks by itself; to set it up: ablate -sc install=bash")
-            shells = ("bash", "fish", "zsh")
-            asked = [word for word in words if word.startswith(("install=", "uninstall=", "query="))]
-            if not asked or any(word.partition("=")[2] not in shells for word in asked):
-                raise UserError(
-                    f"-sc needs install=SHELL with one of {', '.join(shells)}, got {' '.join(asked) or 'none'}; for "
-                    'instance eval "$(ablate -sc install=bash)"'
-                )
+            check_completion(words)
             compose_and_train()  # the words after it belong to the completion
         elif "--version" in words:
             print(f"ablate {version_of() or 'from its source, not installed'}")

@@ -1,6 +1,7 @@
 """Check of Hydra's options on the command line: unknown ones, and missing values, are refused."""
 
 import difflib
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from ablate.errors import UserError
 
 FLAGS = ("-h", "--help", "--hydra-help", "--version", "--resolve", "-r", "--run", "-m", "--multirun")
 COMPLETION = ("-sc", "--shell-completion")
+SHELLS = ("bash", "fish", "zsh")  # for which Hydra has a completion
 CHOICES = {
     "--cfg": ("job", "hydra", "all"),
     "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
@@ -76,6 +78,22 @@ def check_options(words: Sequence[str]) -> list[str]:
     if any(word.startswith("study=") for word in settings) and (one := [n for n in together if n != "--multirun"]):
         raise UserError(f"{one[0]} is for one run, not for a study; leave it out, or use dry_run=true")
     return settings
+
+
+def check_completion(words: Sequence[str]) -> None:
+    """Refuse words after -sc that Hydra's completion does not know.
+
+    Raises:
+        UserError: no shell is named, or another one; or `query=` is typed, which only a shell asks.
+    """
+    if any(word.startswith("query=") for word in words) and "COMP_LINE" not in os.environ:
+        raise UserError("query= is for the shell, which asks by itself; to set it up: ablate -sc install=bash")
+    asked = [word for word in words if word.startswith(("install=", "uninstall=", "query="))]
+    if not asked or any(word.partition("=")[2] not in SHELLS for word in asked):
+        raise UserError(
+            f"-sc needs install=SHELL with one of {', '.join(SHELLS)}, got {' '.join(asked) or 'none'}; for instance "
+            'eval "$(ablate -sc install=bash)"'
+        )
 
 
 def no_option(word: str, after: Sequence[str]) -> str:
