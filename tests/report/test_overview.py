@@ -171,7 +171,10 @@ def test_markdown_and_csv_hold_the_same(lecture):
     assert (
         "| C05 | ReLU is better than tanh (`ablate figure activation_zoo`) | ✓ supported, at one budget only |" in text
     )
-    assert "saturation/mean 0.914 against 0.02" in text and " of test/loss |" in text
+    assert (
+        "saturation/mean 0.914 against 0.02" in text
+        and " of test/loss, activation=relu against activation=tanh |" in text
+    )
     with (folder / "verdicts.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["study"] for row in rows] == ["activation"] * 5 + ["small"] * 2

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from ablate.report.overview_content import Elsewhere, Entry, same
+from ablate.report.phrases import Unit
 from ablate.report.verdicts import verdict_table
 
 
@@ -67,6 +68,29 @@ def test_what_is_measured_before_training_needs_no_second_budget(entry_of):
     entry = replace(entry, verdict=replace(entry.verdict, judgement=replace(entry.verdict.judgement, claim=claim)))
     assert entry.remark == ""
     assert entry.is_confirmed
+
+
+@pytest.mark.parametrize(
+    ("treatment", "control", "value", "metric"),
+    [
+        ("net=micro activation=relu", "net=micro activation=tanh", None, "m, activation=relu against activation=tanh"),
+        ("net=micro", "net=micro", None, "m, net=micro against net=micro"),
+        ("net=micro", "the value 0.3", 0.3, "m"),
+    ],
+)
+def test_a_ratio_names_what_is_divided_by_what(entry_of, treatment, control, value, metric):
+    entry = entry_of("contradicted", [])
+    judgement = entry.verdict.judgement
+    claim = replace(judgement.claim, metric="m", value=value, **({"control": {}} if value else {}))
+    judgement = replace(judgement, claim=claim, treatment=treatment, control=control)
+    entry = replace(entry, verdict=replace(entry.verdict, judgement=judgement, unit=Unit("factor")))
+    assert entry.metric == metric
+
+
+def test_a_difference_names_its_metric_alone(entry_of):
+    entry = entry_of("contradicted", [])
+    assert entry.metric == ""
+    assert replace(entry, verdict=replace(entry.verdict, unit=Unit(""))).metric == entry.verdict.judgement.claim.metric
 
 
 def test_trained_or_not_outcomes_are_the_same():

@@ -56,6 +56,25 @@ def test_a_number_that_is_not_reached_is_not_called_the_opposite():
     assert teach(judged("contradicted", claim)) == "Do not teach it: the runs show less than it says at this budget."
 
 
+@pytest.mark.parametrize(
+    ("claim", "low", "high", "found"),
+    [
+        (CLAIM, -0.25, -0.21, "the opposite"),
+        (CLAIM, -0.01, 0.01, "less than it says"),
+        (replace(CLAIM, form="smaller"), 0.21, 0.25, "the opposite"),
+        (replace(CLAIM, form="smaller"), -0.01, 0.01, "less than it says"),
+        (RATIO, 1.02, 1.57, "the opposite"),
+        (RATIO, 0.97, 1.65, "less than it says"),
+        (replace(RATIO, direction="greater"), 0.5, 0.9, "the opposite"),
+        (replace(RATIO, direction="greater"), 0.5, 1.1, "less than it says"),
+    ],
+)
+def test_a_number_is_not_reached_or_the_effect_is_the_opposite(claim, low, high, found):
+    claim = replace(claim, at_least=True)
+    sentence = f"Do not teach it: the runs show {found} at this budget."
+    assert teach(judged("contradicted", claim, low=low, high=high)) == sentence
+
+
 @pytest.mark.parametrize(("form", "found"), [("greater", "less"), ("smaller", "more")])
 def test_a_value_that_is_not_reached_is_not_called_the_opposite(form, found):
     claim = Claim(name="c", text="Half of it.", form=form, smallest_effect=0.02, value=0.5, treatment={"net": "micro"})

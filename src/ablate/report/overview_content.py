@@ -11,7 +11,7 @@ from ablate.report.page_level import AGREEMENTS, CONTRADICTIONS, DIFFERENCES, SU
 from ablate.report.phrases import plural
 from ablate.report.provenance import Progress, number_of_seeds, registration_of
 from ablate.report.teaching import teach
-from ablate.report.verdicts import VerdictRow
+from ablate.report.verdicts import VerdictRow, sides
 from ablate.study.claim import depends_on_training
 from ablate.study.results import Results
 
@@ -65,8 +65,12 @@ class Entry:
 
     @property
     def metric(self) -> str:
-        """The metric of the effect, "" where its unit already names it."""
-        return "" if self.verdict.unit.name == "points" else self.verdict.judgement.claim.metric
+        """The metric of the effect, "" where its unit already names it; of a ratio, also what is divided by what."""
+        judgement, unit = self.verdict.judgement, self.verdict.unit
+        if unit.name == "points":
+            return ""
+        compared = sides(judgement) if unit.is_factor else ""
+        return f"{judgement.claim.metric}, {compared}" if compared else judgement.claim.metric
 
     @property
     def why(self) -> list[tuple[str, str]]:

@@ -9,7 +9,6 @@ from ablate.study.control import NOT_INTERPRETABLE
 
 if TYPE_CHECKING:
     from ablate.judging import Judgement
-    from ablate.study.claim import Claim
 
 ROUNDING = 1e-9  # relative, of numbers that are compared
 OPEN = ("inconclusive", "neither trains", NOT_INTERPRETABLE)  # outcomes of claims that the runs leave open
@@ -34,7 +33,7 @@ def teach(judgement: "Judgement") -> str:
     if kind == "contradicted":
         if claim.form in ("identity", "equivalent"):
             return f"Do not teach it: it does not hold{trained}{budget}."
-        return f"Do not teach it: the runs show {what_runs_show(claim)}{trained}{budget}."
+        return f"Do not teach it: the runs show {what_runs_show(judgement)}{trained}{budget}."
     if kind == "no difference":
         return f"It can be taught that any difference is below {smallest_of_interest(judgement)}{trained}{budget}."
     if kind in OPEN:
@@ -42,11 +41,21 @@ def teach(judgement: "Judgement") -> str:
     return ""
 
 
-def what_runs_show(claim: "Claim") -> str:
-    """Return what runs show that contradict a claim: less or more than the number that it names, or the opposite."""
+def what_runs_show(judgement: "Judgement") -> str:
+    """Return what runs show that contradict a claim: less or more than the number that it names, or the opposite.
+
+    A claim of a difference of at least some number has the opposite where the whole interval is beyond no difference.
+    """
+    claim = judgement.claim
+    smaller = "smaller" in (claim.form, claim.direction)
     if claim.value is not None:
-        return "more than it says" if claim.form == "smaller" else "less than it says"
-    return "less than it says" if claim.at_least else "the opposite"
+        return "more than it says" if smaller else "less than it says"
+    if not claim.at_least:
+        return "the opposite"
+    none = 1.0 if claim.form == "ratio" else 0.0
+    end = judgement.low if smaller else judgement.high
+    beyond = end is not None and (end > none if smaller else end < none)
+    return "the opposite" if beyond else "less than it says"
 
 
 def why_open(judgement: "Judgement") -> str:

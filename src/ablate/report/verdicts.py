@@ -161,6 +161,16 @@ def means(judgement: "Judgement") -> str:
     return f"({mean_score(judgement.treatment_mean, metric)} against {mean_score(judgement.control_mean, metric)})"
 
 
+def sides(judgement: "Judgement") -> str:
+    """Return which arm is compared with which, without the settings that both share, "" where a side is a value."""
+    if judgement.claim.value is not None or not (judgement.treatment and judgement.control):
+        return ""
+    words = [label.split() for label in (judgement.treatment, judgement.control)]
+    shared = {word for word in words[0] if word in words[1] and "=" in word}
+    kept = [[word for word in side if word not in shared] or side for side in words]
+    return " against ".join(" ".join(side) for side in kept)
+
+
 def numbers(judgement: "Judgement", unit: Unit, num_seeds: int) -> list[tuple[str, str]]:
     """Return (what, value) of everything behind the verdict; unknown values are left out."""
     claim, level = judgement.claim, percent(judgement.level)
