@@ -8,7 +8,7 @@ from ablate.cli.verify import verify_command
 from ablate.config import catalog
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-NAMES = ["lecture", "lecture/again", "lecture/quick", "skips"]  # folders with records
+NAMES = ["lecture", "lecture/again", "lecture/quick", "published", "skips"]  # folders with records
 
 
 def test_every_archive_is_checked():
