@@ -18,6 +18,9 @@ CONF = catalog.folders()
 
 # Command line, and what its one line holds: the word or key, and the cure.
 REFUSED = [
+    ("--help=x", ["--help takes no value, got '--help=x'; write --help"]),
+    ("--multirun=3 seed=0,1", ["--multirun takes no value"]),
+    ("optimizer=adam optimizer.momentum=0.9", ["it is a key of optimizer=momentum, optimizer=muon"]),
     # what is swept
     ("-m optimizer.lr=interval(0.001,0.1)", ["optimizer.lr=interval(0.001,0.1)", "choice(", "range("]),
     ("optimizer.lr=interval(0.001,0.1)", ["optimizer.lr=interval(0.001,0.1)", "choice(", "range("]),

@@ -27,4 +27,7 @@ def test_the_time_left_is_printed_before_the_first_run_and_after(folder):
     assert forecast([collect(begin(manifest(), folder.with_name("u-0")), folder.with_name("u-0"))], 1).startswith(
         "4 runs left; how long"
     )
+    for job in list(missing_runs(results[0]))[:3]:
+        finish(folder, job)
+    assert forecast([collect(plan, folder)], 1).startswith("1 run left: about ")
     assert "lr tuned over [0.1, 0.2]" in study_overview(results[0])

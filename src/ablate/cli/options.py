@@ -100,6 +100,8 @@ def no_option(word: str, after: Sequence[str]) -> str:
     """Return the message for an unknown option; `after` may hold its value."""
     name, equals, value = word.partition("=")
     bare = name.lstrip("-")
+    if equals and name in (*FLAGS, *COMPLETION):
+        return f"{name} takes no value, got {word!r}; write {name}"
     every = [*FLAGS, *COMPLETION, *CHOICES, *WITH_VALUE, "--config-dir", "-cd"]
     value = value if equals else (after[0] if after and "=" not in after[0] else "VALUE")
     keys = every_key(catalog.folders())

@@ -166,7 +166,7 @@ def lacking(
         levels = list(catalog.levels(where, group))
         have = [other for other in levels if rest in dotted(catalog.content_of(group, other, where) or {})]
         if have and have != levels:
-            return f"{level} has no key {name!r}; it is one of {' and '.join(f'{group}={other}' for other in have[:4])}"
+            return f"{level} has no key {name!r}; it is a key of {', '.join(f'{group}={other}' for other in have[:4])}"
     if near := [other for other in nearest_keys(name, every_key(where, chosen)) if other.partition(".")[0] != group]:
         return f"{level} has no key {name!r}; did you mean {' or '.join(near)}?"
     there = f"there are {', '.join(known)}" if known else "it has none"

@@ -53,7 +53,8 @@ def forecast(studies: Sequence[Results], num_workers: int) -> str:
     most = runs_left([found.with_seeds(most_seeds(found)) if found.study.schedule else found for found in studies])
     if not most.runs:
         return "no run is left"
-    shown = f"{least.runs} to {most.runs} runs left" if most.runs > least.runs else f"{most.runs} runs left"
+    number = f"{least.runs} to {most.runs}" if most.runs > least.runs else f"{most.runs}"
+    shown = f"{number} run{'s' * (number != '1')} left"
     if not most.timed:
         return f"{shown}; how long one takes is not known yet"
     unknown = f", and {most.runs - most.timed} of unknown length" if most.timed < most.runs else ""
