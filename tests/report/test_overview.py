@@ -175,6 +175,7 @@ def test_markdown_and_csv_hold_the_same(lecture):
         "saturation/mean 0.914 against 0.02" in text
         and " of test/loss, activation=relu against activation=tanh |" in text
     )
+    assert "\n\nSymbols: ✓ it holds here; " in text
     with (folder / "verdicts.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["study"] for row in rows] == ["activation"] * 5 + ["small"] * 2

@@ -66,6 +66,10 @@ def test_the_page_of_a_collection_shows_them_too(judged):
         assert "✓*" in output
         assert "* post hoc: chosen or changed after its runs had been judged" in output
         assert "1 post hoc: 1 supported" in output
+    lines = (folder / "report.md").read_text().splitlines()
+    assert not [
+        line for line in lines if line.startswith(("+", "*")) and not line.startswith("**")
+    ]  # no list by chance
 
 
 def test_post_hoc_claims_are_counted_apart(judged):

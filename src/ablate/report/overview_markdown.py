@@ -24,8 +24,9 @@ def to_markdown(collection: Collection, parts: Sequence[Part], unread: Sequence[
     lines += [f"Profile: {plain_cell(collection.profile)}" if collection.profile else ""]
     lines += [plain_cell(collection.remark), f"**{page['text']}**"]
     lines += [page["rule"], page["errors"]]
-    lines.append("; ".join(f"{OUTCOME_STYLES[name].symbol} {OUTCOME_STYLES[name].meaning}" for name in page["seen"]))
-    lines.append(POST_HOC if any(entry.verdict.post_hoc for part in parts for entry in part.entries) else "")
+    meanings = "; ".join(f"{OUTCOME_STYLES[name].symbol} {OUTCOME_STYLES[name].meaning}" for name in page["seen"])
+    lines.append(f"Symbols: {meanings}" if meanings else "")  # a line that begins with + or * would be a list
+    lines.append(rf"\{POST_HOC}" if any(entry.verdict.post_hoc for part in parts for entry in part.entries) else "")
     if unfinished := [part for part in parts if not part.progress.is_complete]:
         states = "; ".join(f"{plain_cell(part.title)}: {part.progress.sentence()}" for part in unfinished)
         lines.append(f"> **Unfinished**: {states}. The rest: `{collection.command}`")

@@ -45,7 +45,7 @@ OUTCOME_STYLES = {
     "neither trains": OutcomeStyle("∅", "p", "#6b4a3a", "no arm is better than guessing"),
     "inconclusive": OutcomeStyle("?", "D", "#7d5c00", "these runs do not decide it"),
     NOT_INTERPRETABLE: OutcomeStyle("⊘", "8", "#7a3b5d", "a control of the study fails"),
-    "incomplete": OutcomeStyle("…", "h", "#5b6470", "runs are missing"),
+    "incomplete": OutcomeStyle("…", "h", "#5b6470", "runs, or values of runs, are missing"),
     "measured": OutcomeStyle("#", "*", "#49566b", "a cost in seconds: reported, not judged"),
     "not comparable": OutcomeStyle("≠", "v", "#8a3a76", "its arms cannot be compared"),
 }
