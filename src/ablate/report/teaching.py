@@ -44,7 +44,8 @@ def teach(judgement: "Judgement") -> str:
 def what_runs_show(judgement: "Judgement") -> str:
     """Return what runs show that contradict a claim: less or more than the number that it names, or the opposite.
 
-    A claim of a difference of at least some number has the opposite where the whole interval is beyond no difference.
+    A claim of a difference of at least some number is the opposite of what they show where the whole interval
+    lies on the other side of no effect.
     """
     claim = judgement.claim
     smaller = "smaller" in (claim.form, claim.direction)
@@ -52,9 +53,9 @@ def what_runs_show(judgement: "Judgement") -> str:
         return "more than it says" if smaller else "less than it says"
     if not claim.at_least:
         return "the opposite"
-    none = 1.0 if claim.form == "ratio" else 0.0
+    no_effect = 1.0 if claim.form == "ratio" else 0.0
     end = judgement.low if smaller else judgement.high
-    beyond = end is not None and (end > none if smaller else end < none)
+    beyond = end is not None and (end > no_effect if smaller else end < no_effect)
     return "the opposite" if beyond else "less than it says"
 
 
